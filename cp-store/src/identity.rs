@@ -1,0 +1,28 @@
+//! Whose directory this is; kept in a file of its own, so that a lost database
+//! is noticed rather than replaced.
+
+use cp_seam::{ClusterId, Generation, Incarnation, MemberId};
+
+/// Written once at creation, before anything else counts as existing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its generation.
+    pub generation: Generation,
+    /// The member whose directory this is.
+    pub member: MemberId,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+    /// The engine that last ran here; see `Store::remember_engine`.
+    pub engine: String,
+}
+
+/// What the caller knows beforehand and wants checked at opening.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// The cluster it must be, if known.
+    pub cluster: Option<ClusterId>,
+    /// The member it must be, if known.
+    pub member: Option<MemberId>,
+}
