@@ -1,0 +1,56 @@
+//! What a node is made of, and how it is tuned.
+
+use cp_seam::{ControlPlaneStateMachine, PeerTransport};
+use cp_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything an adapter needs to start a node.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The durable half, open.
+    pub store: Store,
+    /// The replicated state; its content is replaced from the store's snapshot at start.
+    pub state: Arc<dyn ControlPlaneStateMachine>,
+    /// Frames to and from peers.
+    pub transport: Arc<dyn PeerTransport>,
+    /// The tuning.
+    pub settings: Settings,
+}
+
+/// The tuning of a node. Every member of a cluster should have the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// T: an undisturbed follower stands between T/2 and T after it last heard
+    /// its leader; a leader out of touch refuses within T.
+    pub election_timeout: Duration,
+    /// How often a leader says that it is there; at most T/5.
+    pub heartbeat: Duration,
+    /// How long `propose` waits for its position before it answers *unknown*.
+    pub propose_deadline: Duration,
+    /// How many proposals may wait for a position at once.
+    pub proposals_max: usize,
+    /// How many applied records call for a new snapshot.
+    pub snapshot_every: u64,
+    /// How many records before the snapshot stay in the log, for members that are a little behind.
+    pub retained: u64,
+    /// The bytes of log sent in one frame, at most.
+    pub append_bytes_max: usize,
+    /// Seeds the election timeouts. Different on every node.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            election_timeout: Duration::from_millis(500),
+            heartbeat: Duration::from_millis(50),
+            propose_deadline: Duration::from_secs(2),
+            proposals_max: 4096,
+            snapshot_every: 8192,
+            retained: 1024,
+            append_bytes_max: 1 << 20,
+            seed: 0,
+        }
+    }
+}
