@@ -89,8 +89,4 @@ pub struct EngineView {
     pub term: Term,
     /// The leader of the term, if known.
     pub leader: Option<Incarnation>,
-    /// As leader: an entry of this term is committed (by the engine's account).
-    pub ready: bool,
-    /// As leader: whom leadership is being handed to.
-    pub transferring: Option<Incarnation>,
 }

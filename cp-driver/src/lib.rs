@@ -5,6 +5,7 @@ pub mod engine;
 pub mod host;
 pub mod node;
 pub mod settings;
+pub mod wire;
 
 pub use engine::{Engine, EngineError, EngineView};
 pub use host::{Host, SnapshotNotSent};
