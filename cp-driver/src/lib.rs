@@ -1,13 +1,43 @@
 //! What both engine adapters need and neither engine supplies.
-#![allow(clippy::todo, unused_variables, unused_imports)]
+//!
+//! The driver implements the seam once, as a node around a narrow [`Engine`]:
+//! refusals and deadlines (CP-P1..P3), outcomes from the store's history of
+//! terms, the one gate before the state machine (CP-D3), reconciliation of the
+//! engine's configuration with the wanted quorum (CP-M1), snapshot building and
+//! transfer (CP-R1), the disk gate (CP-L2), and the comparison of digests
+//! (CP-R3). An adapter holds what differs between engines and nothing else.
+//!
+//! Absences: no engine's type, no thread, no wall clock, no randomness.
 
+mod apply;
+mod board;
+mod contact;
+mod digest;
+mod disk;
 pub mod engine;
 pub mod host;
 pub mod node;
+mod receiver;
+mod reconcile;
 pub mod settings;
+mod snapshots;
 pub mod wire;
 
 pub use engine::{Engine, EngineError, EngineView};
-pub use host::{Host, SnapshotNotSent};
+pub use host::Host;
 pub use node::{StartError, start};
 pub use settings::{Parts, Settings};
+pub use snapshots::build::founding;
+pub use snapshots::send::SnapshotNotSent;
+
+/// An error with its causes, in one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

@@ -1,27 +1,54 @@
 //! The seam, implemented once for every engine.
 
-use crate::engine::Engine;
+use crate::apply;
+use crate::engine::{Engine, EngineError};
 use crate::host::Host;
+use crate::receiver::Receiver;
+use crate::reconcile;
 use crate::settings::Parts;
-use cp_seam::ControlPlaneConsensus;
+use crate::snapshots;
+use async_trait::async_trait;
+use cp_seam::{
+    ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneWatch, Incarnation,
+    LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, ShutdownError, Standing,
+    Term, TransferError,
+};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 
-/// Starts a node: restores the state from the store's snapshot, lets `build` make
-/// the engine, replays what is durably committed, attaches to the transport.
+/// Starts a node: restores the state from the store's snapshot, replays what is
+/// durably committed, lets `build` make the engine, and joins the transport.
 ///
 /// `engine` names the engine in handshakes; `wire_version` is that of its messages.
 pub async fn start<F, Fut>(
-    _parts: Parts,
-    _engine: &'static str,
-    _wire_version: u32,
-    _build: F,
+    parts: Parts,
+    engine: &'static str,
+    wire_version: u32,
+    build: F,
 ) -> Result<Arc<dyn ControlPlaneConsensus>, StartError>
 where
     F: FnOnce(Arc<Host>) -> Fut,
     Fut: Future<Output = Result<Arc<dyn Engine>, StartError>>,
 {
-    todo!()
+    parts.settings.check()?;
+    let host = Arc::new(Host::new(parts, wire_version));
+    apply::restore(&host).await?;
+    let durable = host.store().durable().borrow().clone();
+    apply::catch_up(&host, &durable).await?;
+    host.serve_peers();
+    let running = build(Arc::clone(&host)).await?;
+    let receiver = Receiver { host: Arc::clone(&host), engine: Arc::clone(&running), name: engine };
+    host.attach(Arc::new(receiver));
+    tokio::spawn(apply::run(Arc::clone(&host)));
+    tokio::spawn(reconcile::run(Arc::clone(&host), Arc::clone(&running)));
+    tokio::spawn(snapshots::build::run(Arc::clone(&host), Arc::clone(&running)));
+    tokio::spawn(tick(Arc::clone(&host)));
+    tokio::spawn(end(Arc::clone(&host), Arc::clone(&running)));
+    let permits = Semaphore::new(host.settings().proposals_max);
+    Ok(Arc::new(Node { host, engine: running, permits, closed: Mutex::new(false) }))
 }
 
 /// The node was not started.
@@ -48,4 +75,248 @@ pub enum StartError {
     /// The engine did not start.
     #[error("the engine did not start")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Notices what only time tells: a lost quorum, a stalled disk.
+async fn tick(host: Arc<Host>) {
+    let mut ticks = tokio::time::interval(host.settings().election_timeout / 10);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut count = 0_u64;
+    loop {
+        tokio::select! {
+            () = host.until_halted() => return,
+            _ = ticks.tick() => {}
+        }
+        count += 1;
+        if count.is_multiple_of(2) && host.view().role == ControlPlaneRole::Leader {
+            host.probe_disk();
+        }
+        host.refresh();
+    }
+}
+
+/// Ends engine and transport once the node has stopped, for whatever reason.
+async fn end(host: Arc<Host>, engine: Arc<dyn Engine>) {
+    host.until_halted().await;
+    host.parts.transport.detach();
+    engine.stop().await;
+}
+
+/// A running node. Dropping it stops it as `shutdown` does, without the handover.
+#[derive(Debug)]
+struct Node {
+    host: Arc<Host>,
+    engine: Arc<dyn Engine>,
+    permits: Semaphore,
+    closed: Mutex<bool>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.host.halt("it was dropped");
+    }
+}
+
+impl Node {
+    fn leader_name(&self, leader: Option<Incarnation>) -> Option<MemberId> {
+        leader.and_then(|leader| self.host.name(leader))
+    }
+
+    /// Waits until `to` leads, or this node no longer does, for at most T.
+    async fn handed_over(&self) -> bool {
+        let term = self.host.view().term;
+        let mut watch = self.host.board.watch();
+        let gone = watch.until(|status| status.role != ControlPlaneRole::Leader || status.term != Term(term.0));
+        matches!(timeout(self.host.settings().election_timeout, gone).await, Ok(Ok(())))
+    }
+
+    /// Hands leadership to `to`: proposals are refused meanwhile, for at most T.
+    async fn hand_over(&self, to: Incarnation) -> bool {
+        self.host.begin_transfer(to);
+        let asked = self.engine.transfer(to).await;
+        if let Err(error) = &asked {
+            tracing::debug!(error = crate::chain(error), %to, "leadership was not handed over");
+        }
+        let done = asked.is_ok() && self.handed_over().await;
+        self.host.end_transfer();
+        done
+    }
+}
+
+#[async_trait]
+impl ControlPlaneConsensus for Node {
+    fn role(&self) -> ControlPlaneRole {
+        if self.host.halted().is_some() { ControlPlaneRole::Follower } else { self.host.view().role }
+    }
+
+    fn term(&self) -> Term {
+        self.host.view().term
+    }
+
+    fn leader(&self) -> Option<MemberId> {
+        self.leader_name(self.host.view().leader)
+    }
+
+    fn is_leader(&self) -> bool {
+        self.host.refusal().is_none()
+    }
+
+    fn committed_index(&self) -> ControlPlaneLogIndex {
+        self.host.durable_committed()
+    }
+
+    async fn propose(&self, entry: ControlPlaneEntry) -> Result<LogPosition, ProposeError> {
+        if let Some(refusal) = self.host.refusal() {
+            return Err(refusal.into());
+        }
+        let Ok(_permit) = self.permits.try_acquire() else { return Err(ProposeRefusal::Busy.into()) };
+        let deadline = self.host.settings().propose_deadline;
+        match timeout(deadline, self.engine.append(entry)).await {
+            Ok(Ok(position)) => Ok(position),
+            Ok(Err(EngineError::NotLeader { leader })) => {
+                Err(ProposeRefusal::NotLeader { leader: self.leader_name(leader) }.into())
+            }
+            Ok(Err(EngineError::NoQuorum)) => Err(ProposeRefusal::NoQuorum.into()),
+            Ok(Err(EngineError::Refused(reason))) => {
+                tracing::debug!(reason, "a proposal was refused by the engine");
+                Err(self.host.refusal().unwrap_or(ProposeRefusal::Busy).into())
+            }
+            Ok(Err(error @ (EngineError::Unknown(_) | EngineError::Store(_)))) => {
+                Err(ProposeError::Unknown { reason: crate::chain(&error) })
+            }
+            Err(_) => {
+                Err(ProposeError::Unknown { reason: format!("it got no position within {} ms", deadline.as_millis()) })
+            }
+        }
+    }
+
+    async fn outcome(&self, position: LogPosition, wait: Duration) -> Outcome {
+        let store = self.host.store();
+        let verdict = |applied: ControlPlaneLogIndex| {
+            if position.index <= applied {
+                return store.term_at(position.index).map(|term| term == position.term);
+            }
+            // Terms never fall along a log: a later term below the slot rules this position out.
+            store.term_at(applied).filter(|term| *term > position.term).map(|_| false)
+        };
+        let mut watch = self.host.board.watch();
+        let mut known = None;
+        let told = watch.until(|status| {
+            known = verdict(status.applied);
+            known.is_some() || status.stopped.is_some()
+        });
+        // A wait that ran out and a node that stopped both leave what is known as it is.
+        let waited = timeout(wait, told).await;
+        tracing::trace!(?waited, ?known, %position, "outcome");
+        match known {
+            Some(true) => Outcome::Committed,
+            Some(false) => Outcome::Superseded,
+            None => Outcome::Unknown,
+        }
+    }
+
+    async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError> {
+        match self.host.refusal() {
+            Some(ProposeRefusal::Stopped { reason }) => return Err(ReadError::Stopped { reason }),
+            Some(ProposeRefusal::NotLeader { leader }) => return Err(ReadError::NotLeader { leader }),
+            // A read needs a quorum, not a disk: a transfer or a full queue does not stand in its way.
+            Some(ProposeRefusal::NoQuorum | ProposeRefusal::DiskStalled { .. }) => return Err(ReadError::NoQuorum),
+            Some(_) | None => {}
+        }
+        let patience = self.host.settings().election_timeout;
+        let index = match timeout(patience, self.engine.read_index()).await {
+            Ok(Ok(index)) => index,
+            Ok(Err(EngineError::NotLeader { leader })) => {
+                return Err(ReadError::NotLeader { leader: self.leader_name(leader) });
+            }
+            Ok(Err(EngineError::Store(failure))) => return Err(ReadError::Stopped { reason: crate::chain(&failure) }),
+            Ok(Err(EngineError::NoQuorum | EngineError::Refused(_) | EngineError::Unknown(_))) | Err(_) => {
+                return Err(ReadError::NoQuorum);
+            }
+        };
+        let mut watch = self.host.board.watch();
+        let mut reached = None;
+        let applied = watch.until(|status| {
+            reached = (status.applied >= index).then_some(status.applied);
+            reached.is_some() || status.stopped.is_some()
+        });
+        let waited = timeout(patience, applied).await;
+        match (reached, self.host.halted()) {
+            (Some(reached), _) => Ok(reached),
+            (None, Some(reason)) => Err(ReadError::Stopped { reason }),
+            (None, None) => {
+                tracing::debug!(?waited, %index, "a read was confirmed and not applied in time");
+                Err(ReadError::NoQuorum)
+            }
+        }
+    }
+
+    fn progress(&self) -> Vec<MemberProgress> {
+        let matched = self.engine.matched();
+        let configuration = self.host.newest_configuration();
+        let of = |member: Incarnation| matched.iter().find(|(who, _)| *who == member).map(|(_, index)| *index);
+        let lists = |half: &[cp_seam::QuorumMember], member| half.iter().any(|m| m.incarnation == member);
+        if self.host.view().role != ControlPlaneRole::Leader {
+            return Vec::new();
+        }
+        let progress = |member: &cp_seam::QuorumMember| MemberProgress {
+            member: member.id.clone(),
+            incarnation: member.incarnation,
+            standing: if lists(&configuration.voters, member.incarnation) {
+                Standing::Voter
+            } else if lists(&configuration.outgoing, member.incarnation) {
+                Standing::Outgoing
+            } else {
+                Standing::Learner
+            },
+            matched: of(member.incarnation).unwrap_or_default(),
+            last_ack: if member.incarnation == self.host.me() {
+                Some(Duration::ZERO)
+            } else {
+                self.host.last_ack(member.incarnation)
+            },
+        };
+        configuration.members().into_iter().map(progress).collect()
+    }
+
+    fn watch(&self) -> Box<dyn ControlPlaneWatch> {
+        Box::new(self.host.board.watch())
+    }
+
+    async fn transfer_leadership(&self, to: &MemberId) -> Result<(), TransferError> {
+        if let Some(reason) = self.host.halted() {
+            return Err(TransferError::Stopped { reason });
+        }
+        let view = self.host.view();
+        if view.role != ControlPlaneRole::Leader {
+            return Err(TransferError::NotLeader { leader: self.leader_name(view.leader) });
+        }
+        let configuration = self.host.newest_configuration();
+        let target = configuration.voters.iter().find(|m| m.id == *to && m.incarnation != self.host.me());
+        let Some(target) = target else { return Err(TransferError::NotAVoter { to: to.clone() }) };
+        if self.hand_over(target.incarnation).await { Ok(()) } else { Err(TransferError::TimedOut { to: to.clone() }) }
+    }
+
+    async fn shutdown(&self) -> Result<(), ShutdownError> {
+        let mut closed = self.closed.lock().await;
+        if *closed {
+            return Ok(());
+        }
+        if self.host.refusal().is_none() {
+            let voters = self.host.newest_configuration().voters;
+            let matched = self.engine.matched();
+            if let Some(heir) = reconcile::heir(&voters, self.host.me(), &matched)
+                && !self.hand_over(heir).await
+            {
+                tracing::info!(%heir, "stopping without having handed leadership over");
+            }
+        }
+        self.host.halt("it was shut down");
+        self.engine.stop().await;
+        self.host.parts.transport.detach();
+        let result = self.host.store().close().await;
+        self.host.board.close();
+        *closed = true;
+        result.map_err(|failure| ShutdownError(Box::new(failure)))
+    }
 }

@@ -1,5 +1,6 @@
 //! What a node is made of, and how it is tuned.
 
+use crate::node::StartError;
 use cp_seam::{ControlPlaneStateMachine, PeerTransport};
 use cp_store::Store;
 use std::sync::Arc;
@@ -52,5 +53,35 @@ impl Default for Settings {
             append_bytes_max: 1 << 20,
             seed: 0,
         }
+    }
+}
+
+impl Settings {
+    /// Refuses a tuning that could not keep the promises.
+    pub fn check(&self) -> Result<(), StartError> {
+        let setting = |name, why: String| Err(StartError::Setting { name, why });
+        if self.election_timeout < Duration::from_millis(20) {
+            return setting("election_timeout", format!("{:?} is too short; 20 ms at least", self.election_timeout));
+        }
+        if self.heartbeat.is_zero() || self.heartbeat * 5 > self.election_timeout {
+            return setting(
+                "heartbeat",
+                format!(
+                    "{:?} must be above zero and at most a fifth of the election timeout, {:?}",
+                    self.heartbeat, self.election_timeout
+                ),
+            );
+        }
+        if self.proposals_max == 0 || self.snapshot_every == 0 {
+            return setting("proposals_max, snapshot_every", "must be above zero".to_owned());
+        }
+        let limit = cp_seam::transport::FRAME_MAX_BYTES / 2;
+        if self.append_bytes_max == 0 || self.append_bytes_max > limit {
+            return setting(
+                "append_bytes_max",
+                format!("{} must be above zero and at most {limit}", self.append_bytes_max),
+            );
+        }
+        Ok(())
     }
 }

@@ -66,8 +66,8 @@ pub trait ControlPlaneConsensus: Debug + Send + Sync + 'static {
     /// Guarantees: [`Outcome::Committed`] means that the entry put at `position`
     /// is committed, durably known to be so here (CP-D3), and applied to this
     /// node's state machine, so what it did can be read at once.
-    /// [`Outcome::Superseded`] means that another entry is committed in that
-    /// slot. Answers are exact on leaders and followers, after restarts, and
+    /// [`Outcome::Superseded`] means that this entry is not and never will be in
+    /// that slot. Answers are exact on leaders and followers, after restarts, and
     /// after compaction for every position (snapshots carry the history of
     /// terms). The same position never gets both answers, on any node (CP-S2).
     ///
@@ -129,7 +129,8 @@ pub enum ControlPlaneRole {
 pub enum Outcome {
     /// The entry of this position is in the log for good.
     Committed,
-    /// Another entry is in this slot for good.
+    /// The entry of this position will never be in the log: its slot is taken, or
+    /// can only be taken, by an entry of a later term.
     Superseded,
     /// Neither is known. Not a failure, and not a success.
     Unknown,

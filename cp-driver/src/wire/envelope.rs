@@ -1,7 +1,7 @@
 //! The frame around everything that a driver sends.
 
 use super::BadFrame;
-use super::record::{PositionMessage, SnapshotMetaMessage};
+use super::record::SnapshotMetaMessage;
 use bytes::Bytes;
 use prost::Message;
 

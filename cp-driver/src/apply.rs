@@ -1,0 +1,90 @@
+//! The one gate before the state machine (CP-D3).
+//!
+//! Engines apply what they have submitted, not always what is on disk. Here the
+//! state machine is fed from the store's log, up to the durable committed index
+//! and never above it, whichever engine runs.
+
+use crate::host::Host;
+use crate::node::StartError;
+use cp_seam::ControlPlaneEntryKind;
+use cp_store::{Durable, RecordBody};
+use std::sync::Arc;
+
+/// How much of the log is read at a time.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// Feeds the state machine until the node stops.
+pub(crate) async fn run(host: Arc<Host>) {
+    let mut durable = host.store().durable();
+    loop {
+        let now = durable.borrow_and_update().clone();
+        if let Some(failed) = &now.failed {
+            return host.halt(&format!("the store has stopped: {failed}"));
+        }
+        if let Err(error) = catch_up(&host, &now).await {
+            return host.halt(&crate::chain(&error));
+        }
+        host.refresh();
+        tokio::select! {
+            () = host.until_halted() => return,
+            changed = durable.changed() => if changed.is_err() {
+                return host.halt("the store was closed");
+            },
+        }
+    }
+}
+
+/// Brings the state machine to the durable committed index.
+pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), StartError> {
+    let state = &host.parts.state;
+    while state.applied() < durable.committed && host.halted().is_none() {
+        let (applied, purged) = (state.applied(), host.store().purged().index);
+        if applied < purged {
+            if host.store().snapshot().position.index > durable.committed {
+                return Ok(()); // a snapshot is being installed; its turn comes once it is durable
+            }
+            restore(host).await?;
+            continue;
+        }
+        let records = host.store().read(applied.next()..durable.committed.next(), READ_BYTES_MAX)?;
+        if records.is_empty() && host.store().purged().index <= applied {
+            let reason = format!("the log misses the committed record {}", applied.next());
+            return Err(cp_seam::Halt { reason }.into());
+        }
+        let mut members_may_differ = false;
+        for record in &records {
+            match &record.body {
+                RecordBody::Entry(entry) => {
+                    state.apply(record.position, entry)?;
+                    members_may_differ |= entry.kind() == ControlPlaneEntryKind::MembershipChange;
+                }
+                RecordBody::Blank => state.skip(record.position)?,
+                RecordBody::Configuration(_) => {
+                    state.skip(record.position)?;
+                    members_may_differ = true;
+                }
+            }
+        }
+        host.note_applied(state.applied(), state.digest());
+        if members_may_differ {
+            host.serve_peers();
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// Replaces the state by the store's current snapshot.
+pub(crate) async fn restore(host: &Host) -> Result<(), StartError> {
+    let body = host.store().open_snapshot()?;
+    let meta = body.meta().clone();
+    let mut writer = host.parts.state.restore()?;
+    for ordinal in 0..body.chunk_count() {
+        writer.push(body.chunk(ordinal)?).map_err(StartError::Snapshot)?;
+        tokio::task::yield_now().await;
+    }
+    writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
+    host.note_applied(meta.position.index, meta.digest);
+    host.serve_peers();
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Snapshots: built from the state machine, pulled by peers chunk by chunk.
+
+pub(crate) mod build;
+pub(crate) mod receive;
+pub(crate) mod send;
+
+use crate::wire::{Chunk, Ended};
+use bytes::Bytes;
+use cp_seam::Incarnation;
+use cp_store::SnapshotBody;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The transfers under way at this node.
+#[derive(Debug, Default)]
+pub(crate) struct Transfers {
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    last_id: u64,
+    outgoing: BTreeMap<Incarnation, Outgoing>,
+    incoming: Option<Incoming>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    id: u64,
+    body: SnapshotBody,
+    /// Counts pulls, so that the sender sees that the peer is alive.
+    pulls: watch::Sender<u64>,
+    ended: Option<oneshot::Sender<Result<(), String>>>,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    from: Incarnation,
+    id: u64,
+    chunks: mpsc::Sender<(u64, Bytes)>,
+}
+
+impl Transfers {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk that was pulled has come. One that nobody waits for is dropped.
+    pub(crate) fn arrived(&self, from: Incarnation, chunk: Chunk) {
+        let books = self.books();
+        let Some(incoming) = books.incoming.as_ref().filter(|i| i.from == from && i.id == chunk.transfer) else {
+            return;
+        };
+        if incoming.chunks.try_send((chunk.ordinal, chunk.bytes)).is_err() {
+            tracing::debug!(%from, ordinal = chunk.ordinal, "a surplus snapshot chunk was dropped");
+        }
+    }
+
+    /// The peer has installed the snapshot, or has given up.
+    pub(crate) fn ended(&self, from: Incarnation, message: Ended) {
+        let mut books = self.books();
+        if books.outgoing.get(&from).is_none_or(|o| o.id != message.transfer) {
+            return;
+        }
+        let result = if message.failure.is_empty() { Ok(()) } else { Err(message.failure) };
+        let ended = books.outgoing.remove(&from).and_then(|mut outgoing| outgoing.ended.take());
+        if ended.is_some_and(|ended| ended.send(result).is_err()) {
+            tracing::debug!(%from, "nobody waits for this snapshot transfer any more");
+        }
+    }
+}
