@@ -156,3 +156,6 @@ fn plan(host: &Host, engine: &dyn Engine) -> Step {
     let committed = host.durable_committed();
     Situation { newest: &newest, committed, wanted: &wanted, me: host.me(), matched: &matched }.plan()
 }
+
+#[cfg(test)]
+mod tests;

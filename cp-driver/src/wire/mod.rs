@@ -25,3 +25,6 @@ impl From<prost::DecodeError> for BadFrame {
 pub fn required<T>(field: Option<T>, name: &str) -> Result<T, BadFrame> {
     field.ok_or_else(|| BadFrame(format!("field {name} is missing")))
 }
+
+#[cfg(test)]
+mod tests;
