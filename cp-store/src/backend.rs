@@ -15,7 +15,7 @@ pub trait Directory: Debug + Send + Sync + 'static {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Renames a file over any that has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file.
+    /// Removes a file. Whoever has it open can still read it.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names in the directory, sorted.
     fn list(&self) -> io::Result<Vec<String>>;

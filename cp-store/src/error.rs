@@ -109,6 +109,18 @@ pub struct Failure {
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
+impl Failure {
+    const CLOSED: &str = "it was closed";
+
+    pub(crate) fn closed() -> Self {
+        Self { what: Self::CLOSED.to_owned(), source: None }
+    }
+
+    pub(crate) fn is_close(&self) -> bool {
+        self.what == Self::CLOSED
+    }
+}
+
 /// A batch that contradicts the log. It was not queued and nothing changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -144,6 +156,18 @@ pub enum Rejected {
         committed: ControlPlaneLogIndex,
         /// The end of the log.
         last: LogPosition,
+    },
+    /// A snapshot that is older than the current one, or that contradicts committed records (CP-S2).
+    #[error(
+        "snapshot {next} cannot replace {current}: it is older, or contradicts the log committed up to {committed}"
+    )]
+    Snapshot {
+        /// The current snapshot.
+        current: LogPosition,
+        /// The committed index.
+        committed: ControlPlaneLogIndex,
+        /// The one refused.
+        next: LogPosition,
     },
     /// A compaction beyond the snapshot.
     #[error("compacting to {to} is beyond the snapshot at {snapshot}")]

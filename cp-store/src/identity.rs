@@ -3,6 +3,11 @@
 
 use cp_seam::{ClusterId, Generation, Incarnation, MemberId};
 
+/// The file's name.
+pub(crate) const NAME: &str = "identity";
+/// No identity is longer; a longer file is damaged.
+pub(crate) const LEN_MAX_BYTES: u64 = 1 << 16;
+
 /// Written once at creation, before anything else counts as existing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

@@ -1,19 +1,49 @@
 //! The durable half of a node, the same for every engine: vote, log, committed
-#![allow(clippy::todo, unused_variables)]
 //! index, configuration, snapshots, boot record and identity.
+//!
+//! | file | what | module |
+//! |---|---|---|
+//! | `identity` | says that a node exists here, and whose it is | [`identity`] |
+//! | `wal-0`, `wal-1` | where every write becomes durable first | `wal` |
+//! | `state.redb` | what the write-ahead segments were absorbed into | `base` |
+//! | `snapshot-*` | snapshot bodies | [`snapshot`] |
+//!
+//! All of them sit behind one injectable backend, [`Directory`].
 
 pub mod backend;
 pub mod batch;
+pub mod disk;
 pub mod error;
 pub mod identity;
+pub mod memory;
 pub mod record;
 pub mod snapshot;
 pub mod store;
 
+mod base;
+mod codec;
+mod convert;
+mod create;
+mod drive;
+mod fault;
+mod open;
+mod recover;
+mod scratch;
+mod shared;
+mod snapshot_file;
+mod state;
+mod vote;
+mod wal;
+mod wire;
+mod writer;
+
 pub use backend::{Directory, File};
 pub use batch::Batch;
+pub use create::Layout;
+pub use disk::DiskDirectory;
 pub use error::{CreateError, Failure, OpenError, Rejected};
 pub use identity::{Expected, Identity};
+pub use memory::MemoryDirectory;
 pub use record::{Configuration, LogRecord, RecordBody, TermRun, TermRuns};
 pub use snapshot::{SnapshotBody, SnapshotMeta, Stage, Staged};
 pub use store::{Durable, Founding, Inspection, Pace, Store, Ticket, Writer, WriterWork};

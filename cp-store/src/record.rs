@@ -13,6 +13,18 @@ pub struct LogRecord {
     pub body: RecordBody,
 }
 
+impl LogRecord {
+    /// About how long it is, for limits on what is read at once.
+    pub(crate) fn len_bytes(&self) -> usize {
+        let body = match &self.body {
+            RecordBody::Blank => 0,
+            RecordBody::Entry(entry) => entry.payload().as_bytes().len(),
+            RecordBody::Configuration(c) => (c.voters.len() + c.outgoing.len() + c.learners.len()) * 64,
+        };
+        body + 32
+    }
+}
+
 /// What a slot of the log holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordBody {

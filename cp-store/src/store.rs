@@ -2,17 +2,23 @@
 
 use crate::backend::Directory;
 use crate::batch::Batch;
+use crate::create::{Layout, create, write_identity};
+use crate::drive::Handle;
 use crate::error::{CreateError, Failure, OpenError, Rejected};
 use crate::identity::{Expected, Identity};
+use crate::open::{inspect, open};
 use crate::record::{Configuration, LogRecord, TermRuns};
+use crate::shared::{Done, Shared, lock};
 use crate::snapshot::{SnapshotBody, SnapshotMeta, Stage};
+use crate::state::Change;
 use bytes::Bytes;
 use cp_seam::{ControlPlaneLogIndex, LastVote, LogPosition, Term};
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::watch;
+use std::task::{Context, Poll};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// How the writer loop is driven.
@@ -75,12 +81,26 @@ pub struct Durable {
 
 /// Resolves when a batch is durable. Dropping it forgets the question, not the batch.
 #[derive(Debug)]
-pub struct Ticket {}
+pub struct Ticket(oneshot::Receiver<Result<(), Failure>>);
+
+impl Ticket {
+    pub(crate) fn pending() -> (Self, Done) {
+        let (answer, asked) = oneshot::channel();
+        // A ticket that was dropped has nobody to tell.
+        (Self(asked), Box::new(move |result| drop(answer.send(result))))
+    }
+
+    /// The answer of a ticket whose writer is gone.
+    pub(crate) fn orphaned() -> Failure {
+        Failure { what: "its writer was stopped".to_owned(), source: None }
+    }
+}
 
 impl Future for Ticket {
     type Output = Result<(), Failure>;
-    fn poll(self: Pin<&mut Self>, _cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        todo!()
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(Self::orphaned())))
     }
 }
 
@@ -102,110 +122,199 @@ pub struct Inspection {
 }
 
 /// One node's durable state. Clones share it.
+///
+/// Dropping the last clone finishes what is queued and closes the files, in the
+/// background; [`close`](Self::close) waits for that.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    handle: Arc<Handle>,
+}
 
 impl Store {
     /// Makes a new directory. Durable when it returns; a crash in it leaves a
     /// directory that `create` accepts again and `open` refuses as absent.
-    pub fn create(_dir: &dyn Directory, _identity: &Identity, _founding: Founding) -> Result<(), CreateError> {
-        todo!()
+    pub fn create(dir: &dyn Directory, identity: &Identity, founding: Founding) -> Result<(), CreateError> {
+        Self::create_with(dir, identity, founding, Layout::default())
     }
+
+    /// As `create`, with files of other sizes.
+    pub fn create_with(
+        dir: &dyn Directory,
+        identity: &Identity,
+        founding: Founding,
+        layout: Layout,
+    ) -> Result<(), CreateError> {
+        create(dir, identity, founding, layout)
+    }
+
     /// Opens an existing directory, verifies it, repairs a torn tail, and makes a
     /// boot record durable before it returns. Blocks.
-    pub fn open(_dir: Arc<dyn Directory>, _expected: &Expected, _writer: Writer) -> Result<Self, OpenError> {
-        todo!()
+    ///
+    /// With [`Writer::Task`] it is called within a tokio runtime.
+    pub fn open(dir: Arc<dyn Directory>, expected: &Expected, writer: Writer) -> Result<Self, OpenError> {
+        let core = open(dir, expected)?;
+        Handle::drive(core, writer).map(|handle| Self { handle: Arc::new(handle) })
     }
+
     /// Reads an image without changing it: no lock, no boot record, no repair.
-    pub fn inspect(_dir: &dyn Directory) -> Result<Inspection, OpenError> {
-        todo!()
+    pub fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
+        inspect(dir)
     }
+
     /// Whose directory it is.
     pub fn identity(&self) -> Identity {
-        todo!()
+        lock(&self.shared().identity).clone()
     }
+
     /// Rewrites the remembered engine, durably. Blocks.
-    pub fn remember_engine(&self, _engine: &str) -> Result<(), Failure> {
-        todo!()
+    pub fn remember_engine(&self, engine: &str) -> Result<(), Failure> {
+        let shared = self.shared();
+        if let Some(failure) = &lock(&shared.inner).stopped {
+            return Err(failure.clone());
+        }
+        let mut identity = lock(&shared.identity);
+        let next = Identity { engine: engine.to_owned(), ..identity.clone() };
+        if next != *identity {
+            write_identity(shared.dir.as_ref(), &next)
+                .map_err(|e| shared.fail_with(e.into(), "writing the identity file failed"))?;
+            *identity = next;
+        }
+        Ok(())
     }
+
     /// How often it has been opened, this time included.
     pub fn boot(&self) -> u64 {
-        todo!()
+        self.shared().boot
     }
 
     /// The vote, as submitted.
     pub fn vote(&self) -> LastVote {
-        todo!()
+        lock(&self.shared().inner).state.vote
     }
+
     /// The committed index, as submitted. Readers outside the adapter want `durable`.
     pub fn committed(&self) -> ControlPlaneLogIndex {
-        todo!()
+        lock(&self.shared().inner).state.committed
     }
+
     /// The last record, or the snapshot's position if the log is empty; as submitted.
     pub fn last(&self) -> LogPosition {
-        todo!()
+        lock(&self.shared().inner).state.last
     }
+
     /// The last compacted position: the record before the first one retained.
     pub fn purged(&self) -> LogPosition {
-        todo!()
+        lock(&self.shared().inner).state.purged
     }
+
     /// The term at any index from genesis to the last record; `None` beyond.
-    pub fn term_at(&self, _index: ControlPlaneLogIndex) -> Option<Term> {
-        todo!()
+    pub fn term_at(&self, index: ControlPlaneLogIndex) -> Option<Term> {
+        lock(&self.shared().inner).state.term_at(index)
     }
+
     /// The history of terms up to and including `index`.
-    pub fn terms_to(&self, _index: ControlPlaneLogIndex) -> TermRuns {
-        todo!()
+    pub fn terms_to(&self, index: ControlPlaneLogIndex) -> TermRuns {
+        let mut terms = lock(&self.shared().inner).state.terms.clone();
+        terms.truncate(index.next());
+        terms
     }
+
     /// Records of the range, from its start, as many as fit `bytes_max` but at
     /// least one; stops at the end of the log. An index that was compacted is a
     /// caller's bug and gives an empty list.
-    pub fn read(&self, _range: Range<ControlPlaneLogIndex>, _bytes_max: usize) -> Result<Vec<LogRecord>, Failure> {
-        todo!()
+    pub fn read(&self, range: Range<ControlPlaneLogIndex>, bytes_max: usize) -> Result<Vec<LogRecord>, Failure> {
+        self.shared().read(range, bytes_max)
     }
+
     /// Every configuration still known, ascending: the snapshot's, then those in
     /// the retained log above it; as submitted. Never empty.
     pub fn configurations(&self) -> Vec<(LogPosition, Configuration)> {
-        todo!()
+        let inner = lock(&self.shared().inner);
+        let meta = &inner.state.snapshot.meta;
+        let first = (meta.configuration_at, meta.configuration.clone());
+        std::iter::once(first).chain(inner.state.configurations.iter().cloned()).collect()
     }
+
     /// The current snapshot, as submitted.
     pub fn snapshot(&self) -> SnapshotMeta {
-        todo!()
+        lock(&self.shared().inner).state.snapshot.meta.clone()
     }
+
     /// Opens the current snapshot's body.
     pub fn open_snapshot(&self) -> Result<SnapshotBody, Failure> {
-        todo!()
+        let pointer = Arc::clone(&lock(&self.shared().inner).state.snapshot);
+        let body = pointer.body.clone().ok_or_else(Ticket::orphaned)?;
+        Ok(SnapshotBody { shared: Arc::clone(self.shared()), pointer, body })
     }
 
     /// What is on disk, as it changes.
     pub fn durable(&self) -> watch::Receiver<Durable> {
-        todo!()
+        self.shared().durable.subscribe()
     }
+
     /// When the oldest write that is not finished was submitted; the disk gate reads it.
     pub fn oldest_unfinished(&self) -> Option<Instant> {
-        todo!()
+        let inner = lock(&self.shared().inner);
+        let batch = inner.batches.front().map(|queued| queued.at);
+        let bulk = inner.bulk.front().map(|(at, _)| *at);
+        [inner.in_flight, batch, bulk].into_iter().flatten().min()
     }
 
     /// Queues a batch. Visible to readers at once, durable when the ticket resolves.
     /// Never blocks. Tickets resolve in order of submission.
-    pub fn submit(&self, _batch: Batch) -> Result<Ticket, Rejected> {
-        todo!()
+    pub fn submit(&self, batch: Batch) -> Result<Ticket, Rejected> {
+        let (ticket, done) = Ticket::pending();
+        self.queue(batch, done).map(|()| ticket)
     }
+
     /// As `submit`, and calls `done` from the writer once durable, in order,
     /// before the durable watermark is published. `done` must not block.
     pub fn submit_then(
         &self,
-        _batch: Batch,
-        _done: impl FnOnce(Result<(), Failure>) + Send + 'static,
+        batch: Batch,
+        done: impl FnOnce(Result<(), Failure>) + Send + 'static,
     ) -> Result<(), Rejected> {
-        todo!()
+        self.queue(batch, Box::new(done))
     }
+
+    fn queue(&self, batch: Batch, done: Done) -> Result<(), Rejected> {
+        let change = Change {
+            vote: batch.vote,
+            truncate_from: batch.truncate_from,
+            append: batch.append,
+            committed: batch.committed,
+            snapshot: batch.snapshot.as_ref().map(|staged| Arc::clone(&staged.pointer)),
+            compact_to: batch.compact_to,
+        };
+        self.shared().submit(change, batch.snapshot, done)
+    }
+
     /// Begins to write a snapshot file, interleaved with batches.
     pub fn stage(&self) -> Stage {
-        todo!()
+        Stage::new(self.shared())
     }
+
     /// Finishes all queued writes and closes the files; later writes are refused.
+    /// Idempotent. Dropping the future does not undo it.
     pub async fn close(&self) -> Result<(), Failure> {
-        todo!()
+        let (ticket, done) = Ticket::pending();
+        self.shared().close(done);
+        ticket.await
+    }
+
+    /// Stops the writer where it is, as a crash would: queued writes are lost,
+    /// nothing more reaches the disk, tickets fail. For simulators and tests.
+    pub fn abandon(&self) {
+        self.shared().fail(Ticket::orphaned());
+        self.handle.abort();
+    }
+
+    /// Does all queued work here and now, if the writer is a task; otherwise nothing.
+    pub(crate) fn flush_inline(&self) {
+        self.handle.flush();
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.handle.shared()
     }
 }

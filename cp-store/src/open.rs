@@ -1,0 +1,108 @@
+//! The opening of a directory, and the reading of an image.
+
+use crate::backend::Directory;
+use crate::base::{self, Base, Fuse};
+use crate::error::OpenError;
+use crate::fault::Fault;
+use crate::identity::{self, Expected, Identity};
+use crate::recover::{Recovered, open_file, open_segments, read_identity, recover, retained};
+use crate::scratch::Scratch;
+use crate::shared::{Inner, Shared};
+use crate::store::Inspection;
+use crate::wal::Wal;
+use crate::wire;
+use crate::writer::{Core, durable_of};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use tokio::sync::{Notify, watch};
+
+/// Recovers, verifies, and makes the boot durable: nothing that the last life
+/// left half-written can come back after it.
+pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core, OpenError> {
+    present(dir.as_ref())?;
+    let guard = dir.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Busy { directory: format!("{dir:?}") },
+        _ => OpenError::Io { file: "the lock".to_owned(), source },
+    })?;
+    let identity = present(dir.as_ref())?;
+    check(&identity, expected)?;
+    let segments = open_segments(dir.as_ref(), &identity)?;
+    let base_file = open_file(dir.as_ref(), base::NAME, &identity)?;
+    let fuse = Fuse::default();
+    let base = Base::open(base_file, fuse.clone()).map_err(|fault| fault.opening(base::NAME))?;
+    let recovered = recover(dir.as_ref(), &identity, &base, &segments).inspect_err(|_| fuse.blow())?;
+    let wal = Wal::new(segments, &identity, recovered.base.segment_bytes, recovered.base.lap);
+    let Recovered { base: found, seq, state, unabsorbed } = recovered;
+    let record = wire::State { boot: found.boot + 1, seq, ..found };
+    let summary = state.summary();
+    let base = Arc::new(base);
+    let inner = Inner {
+        state,
+        overlay: BTreeMap::new(),
+        batches: VecDeque::new(),
+        bulk: VecDeque::new(),
+        in_flight: None,
+        numbered: 0,
+        stages: 0,
+        staged: BTreeSet::new(),
+        base: Some(Arc::clone(&base)),
+        stopped: None,
+        closing: false,
+    };
+    let shared = Shared {
+        dir,
+        identity: Mutex::new(identity),
+        boot: record.boot,
+        inner: Mutex::new(inner),
+        durable: watch::Sender::new(durable_of(&summary, None)),
+        thread_wake: Condvar::new(),
+        task_wake: Notify::new(),
+    };
+    let mut core = Core::new(Arc::new(shared), guard, base, wal, record, summary);
+    core.unabsorbed = unabsorbed;
+    core.absorb().map_err(|fault| fault.opening("the boot record"))?;
+    core.sweep().map_err(|fault| fault.opening("the directory"))?;
+    Ok(core)
+}
+
+fn present(dir: &dyn Directory) -> Result<Identity, OpenError> {
+    match read_identity(dir) {
+        Ok(Some(identity)) => Ok(identity),
+        Ok(None) => Err(OpenError::Absent { directory: format!("{dir:?}") }),
+        Err(fault) => Err(fault.opening(identity::NAME)),
+    }
+}
+
+fn check(identity: &Identity, expected: &Expected) -> Result<(), OpenError> {
+    match expected.cluster {
+        Some(cluster) if cluster != identity.cluster => {
+            return Err(OpenError::WrongCluster { found: identity.cluster, expected: cluster });
+        }
+        _ => {}
+    }
+    match &expected.member {
+        Some(member) if *member != identity.member => {
+            Err(OpenError::WrongMember { found: identity.member.clone(), expected: member.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
+    let identity = present(dir)?;
+    let segments = open_segments(dir, &identity)?;
+    let fault = |fault: Fault| fault.opening(base::NAME);
+    let base_file = Scratch::over(open_file(dir, base::NAME, &identity)?).map_err(|e| fault(e.into()))?;
+    let base = Base::open(Arc::new(base_file), Fuse::default()).map_err(fault)?;
+    let recovered = recover(dir, &identity, &base, &segments)?;
+    let log = retained(&recovered, &base).map_err(fault)?;
+    Ok(Inspection {
+        identity,
+        boot: recovered.base.boot,
+        vote: recovered.state.vote,
+        committed: recovered.state.committed,
+        snapshot: recovered.state.snapshot.meta.clone(),
+        log,
+    })
+}

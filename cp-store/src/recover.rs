@@ -1,0 +1,136 @@
+//! From what is on disk to what was promised: redb, then the frames it has not absorbed.
+
+use crate::backend::{Directory, File};
+use crate::base::{self, Base};
+use crate::codec::{Bad, Kind, unseal};
+use crate::convert::{identity_from_bytes, record_from_bytes};
+use crate::error::OpenError;
+use crate::fault::Fault;
+use crate::identity::{self, Identity};
+use crate::record::LogRecord;
+use crate::state::{Change, Pointer, State, Unabsorbed};
+use crate::{snapshot_file, wal, wire};
+use cp_seam::{ControlPlaneLogIndex, LogPosition};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// All that an image holds.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// redb's state record, as found.
+    pub(crate) base: wire::State,
+    /// The last frame read.
+    pub(crate) seq: u64,
+    pub(crate) state: State,
+    pub(crate) unabsorbed: Unabsorbed,
+}
+
+/// Reads the identity file; `None` if there is none.
+pub(crate) fn read_identity(dir: &dyn Directory) -> Result<Option<Identity>, Fault> {
+    match dir.open(identity::NAME) {
+        Ok(file) => Ok(Some(identity_from_bytes(&read_all(file.as_ref())?)?)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
+    let len = file.len()?.min(identity::LEN_MAX_BYTES);
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a file that must be there.
+pub(crate) fn open_file(dir: &dyn Directory, name: &str, identity: &Identity) -> Result<Arc<dyn File>, OpenError> {
+    dir.open(name).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => OpenError::Lost { file: name.to_owned(), member: identity.member.clone() },
+        _ => OpenError::Io { file: name.to_owned(), source },
+    })
+}
+
+/// Opens both segments.
+pub(crate) fn open_segments(dir: &dyn Directory, identity: &Identity) -> Result<[Arc<dyn File>; 2], OpenError> {
+    let [even, odd] = wal::NAMES;
+    Ok([open_file(dir, even, identity)?, open_file(dir, odd, identity)?])
+}
+
+/// Reads everything, verifies it and changes nothing.
+pub(crate) fn recover(
+    dir: &dyn Directory,
+    identity: &Identity,
+    base: &Base,
+    segments: &[Arc<dyn File>; 2],
+) -> Result<Recovered, OpenError> {
+    let (found, mut state) = from_base(identity, base).map_err(|fault| fault.opening(base::NAME))?;
+    let mut unabsorbed = Unabsorbed::default();
+    let mut seq = found.seq;
+    wal::replay(segments, identity, &found, |at, payload| {
+        let group: wire::Group = unseal(Kind::Group, payload)?;
+        for sealed in &group.changes {
+            let change = Change::try_from(sealed)?;
+            state.check(&change).map_err(|e| Bad::damaged(format!("write {at} contradicts the state: {e}")))?;
+            let dropped = state.apply(&change);
+            unabsorbed.note(sealed, change.append.first().map(|r| r.position.index.0), dropped);
+        }
+        seq = at;
+        Ok(())
+    })
+    .map_err(|(which, fault)| fault.opening(wal::NAMES.get(which).copied().unwrap_or_default()))?;
+    let pointer = Arc::make_mut(&mut state.snapshot);
+    let file = open_file(dir, &pointer.file, identity)?;
+    let body = snapshot_file::verify(file, pointer).map_err(|fault| fault.opening(&pointer.file))?;
+    pointer.body = Some(Arc::new(body));
+    Ok(Recovered { base: found, seq, state, unabsorbed })
+}
+
+fn from_base(identity: &Identity, base: &Base) -> Result<(wire::State, State), Fault> {
+    let found = base.state()?;
+    if found.cluster != identity.cluster.0 || found.incarnation != identity.incarnation.0 {
+        return Err(Bad::damaged("it belongs to another node").into());
+    }
+    let snapshot = Pointer::try_from(found.snapshot.clone())?;
+    let purged = LogPosition::from(found.purged);
+    let mut state = State::founded(Arc::new(snapshot));
+    state.vote = found.vote.into();
+    state.purged = purged;
+    let founded = state.last;
+    let mut next = purged.index.next();
+    base.log()?.scan(|index, sealed| {
+        let record = record_from_bytes(sealed)?;
+        if index != next.0 || record.position.index != next {
+            return Err(Bad::damaged(format!("the log has {} at {index} where {next} belongs", record.position)).into());
+        }
+        if record.position.index > founded.index {
+            state.note(&record);
+        } else if state.term_at(next) != Some(record.position.term) {
+            return Err(Bad::damaged(format!("{} is not in the history of terms", record.position)).into());
+        }
+        next = next.next();
+        Ok(())
+    })?;
+    state.committed = ControlPlaneLogIndex(found.committed);
+    let end = LogPosition::from(found.last);
+    let ordered = purged.index <= founded.index && founded.index <= state.committed && state.committed <= end.index;
+    if state.last != end || next != end.index.next() || !ordered {
+        return Err(Bad::damaged(format!("the log ends at {}, not at {end}", state.last)).into());
+    }
+    Ok((found, state))
+}
+
+/// The retained records, redb's and those not absorbed.
+pub(crate) fn retained(recovered: &Recovered, base: &Base) -> Result<Vec<LogRecord>, Fault> {
+    let mut all = BTreeMap::new();
+    base.log()?.scan(|index, sealed| {
+        if recovered.unabsorbed.cut.is_none_or(|cut| index < cut) {
+            all.insert(index, record_from_bytes(sealed)?);
+        }
+        Ok(())
+    })?;
+    for (index, sealed) in &recovered.unabsorbed.records {
+        all.insert(*index, record_from_bytes(sealed)?);
+    }
+    let first = recovered.state.purged.index.next().0;
+    Ok(all.split_off(&first).into_values().collect())
+}

@@ -1,0 +1,227 @@
+//! What the handle and the writer share: the submitted state, the queue, the end.
+
+use crate::backend::Directory;
+use crate::base::{Base, LogView};
+use crate::codec::Bad;
+use crate::convert::record_from_bytes;
+use crate::error::{Failure, Rejected};
+use crate::fault::Fault;
+use crate::identity::Identity;
+use crate::record::LogRecord;
+use crate::snapshot::{SnapshotMeta, Staged};
+use crate::state::{Change, State, Summary};
+use crate::store::Durable;
+use bytes::Bytes;
+use cp_seam::ControlPlaneLogIndex;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// Locks; a panic elsewhere does not make the data wrong, the writer's guard deals with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) type Done = Box<dyn FnOnce(Result<(), Failure>) + Send>;
+
+/// A batch in the queue.
+pub(crate) struct Queued {
+    pub(crate) number: u64,
+    pub(crate) change: Change,
+    /// Whether its snapshot drops the log.
+    pub(crate) dropped: bool,
+    /// The state after it.
+    pub(crate) after: Summary,
+    pub(crate) at: Instant,
+    pub(crate) done: Done,
+    /// Kept from being swept until its batch is through.
+    pub(crate) _staged: Option<Staged>,
+}
+
+/// Work on snapshot files, and the last work of all.
+pub(crate) enum Bulk {
+    Chunk { stage: u64, chunk: Bytes, done: Done },
+    Seal { stage: u64, meta: SnapshotMeta, done: Box<dyn FnOnce(Result<Staged, Failure>) + Send> },
+    Abandon { stage: u64 },
+    Close { done: Done },
+}
+
+impl Bulk {
+    pub(crate) fn fail(self, failure: &Failure) {
+        match self {
+            Self::Chunk { done, .. } | Self::Close { done } => done(Err(failure.clone())),
+            Self::Seal { done, .. } => done(Err(failure.clone())),
+            Self::Abandon { .. } => {}
+        }
+    }
+}
+
+/// Under the one lock; never held during I/O.
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    /// Records submitted and not yet in redb, with the number of their batch.
+    pub(crate) overlay: BTreeMap<u64, (u64, LogRecord)>,
+    pub(crate) batches: VecDeque<Queued>,
+    pub(crate) bulk: VecDeque<(Instant, Bulk)>,
+    pub(crate) in_flight: Option<Instant>,
+    pub(crate) numbered: u64,
+    pub(crate) stages: u64,
+    /// Sealed snapshot files that somebody may still install.
+    pub(crate) staged: BTreeSet<String>,
+    pub(crate) base: Option<Arc<Base>>,
+    /// Why nothing is accepted any more.
+    pub(crate) stopped: Option<Failure>,
+    /// No handle is left, or `close` was called: end when the queue is empty.
+    pub(crate) closing: bool,
+}
+
+pub(crate) struct Shared {
+    pub(crate) dir: Arc<dyn Directory>,
+    pub(crate) identity: Mutex<Identity>,
+    pub(crate) boot: u64,
+    pub(crate) inner: Mutex<Inner>,
+    pub(crate) durable: watch::Sender<Durable>,
+    pub(crate) thread_wake: Condvar,
+    pub(crate) task_wake: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.dir).field("boot", &self.boot).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn wake(&self) {
+        self.thread_wake.notify_one();
+        self.task_wake.notify_one();
+    }
+
+    /// Checks, applies to the submitted state, and queues.
+    pub(crate) fn submit(&self, change: Change, staged: Option<Staged>, done: Done) -> Result<(), Rejected> {
+        let mut inner = lock(&self.inner);
+        if let Some(failure) = &inner.stopped {
+            return Err(failure.clone().into());
+        }
+        if inner.closing {
+            return Err(Failure::closed().into());
+        }
+        inner.state.check(&change)?;
+        inner.numbered += 1;
+        let number = inner.numbered;
+        let dropped = inner.state.apply(&change);
+        if let Some(from) = change.truncate_from {
+            inner.overlay.split_off(&from.0);
+        }
+        if dropped {
+            inner.overlay.clear();
+        } else {
+            let records = change.append.iter().map(|r| (r.position.index.0, (number, r.clone())));
+            inner.overlay.extend(records);
+        }
+        let after = inner.state.summary();
+        let at = Instant::now();
+        inner.batches.push_back(Queued { number, change, dropped, after, at, done, _staged: staged });
+        drop(inner);
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues work on a snapshot file, or fails it at once.
+    pub(crate) fn queue(&self, bulk: Bulk) {
+        let mut inner = lock(&self.inner);
+        match inner.stopped.clone().or_else(|| inner.closing.then(Failure::closed)) {
+            Some(failure) => {
+                drop(inner);
+                bulk.fail(&failure);
+            }
+            None => {
+                inner.bulk.push_back((Instant::now(), bulk));
+                drop(inner);
+                self.wake();
+            }
+        }
+    }
+
+    /// Ends the store for good (CP-D4) and returns why it ended, which may be an earlier failure.
+    pub(crate) fn fail(&self, failure: Failure) -> Failure {
+        let mut inner = lock(&self.inner);
+        if let Some(base) = &inner.base {
+            base.fuse().blow();
+        }
+        let why = inner.stopped.get_or_insert(failure).clone();
+        drop(inner);
+        self.wake();
+        why
+    }
+
+    pub(crate) fn fail_with(&self, fault: Fault, doing: impl Into<String>) -> Failure {
+        self.fail(fault.failing(doing))
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn drain(&self) -> (VecDeque<Queued>, VecDeque<(Instant, Bulk)>) {
+        let mut inner = lock(&self.inner);
+        inner.in_flight = None;
+        (std::mem::take(&mut inner.batches), std::mem::take(&mut inner.bulk))
+    }
+
+    /// Queues the end; later writes are refused.
+    pub(crate) fn close(&self, done: Done) {
+        let mut inner = lock(&self.inner);
+        if let Some(failure) = inner.stopped.clone() {
+            drop(inner);
+            return done(if failure.is_close() { Ok(()) } else { Err(failure) });
+        }
+        inner.closing = true;
+        inner.bulk.push_back((Instant::now(), Bulk::Close { done }));
+        drop(inner);
+        self.wake();
+    }
+
+    /// Reads the log as submitted: what redb has not absorbed, else redb.
+    pub(crate) fn read(&self, range: Range<ControlPlaneLogIndex>, bytes_max: usize) -> Result<Vec<LogRecord>, Failure> {
+        let inner = lock(&self.inner);
+        let end = range.end.min(inner.state.last.index.next()).0;
+        let start = range.start.0;
+        if start <= inner.state.purged.index.0 || start >= end {
+            return Ok(Vec::new());
+        }
+        let overlay: BTreeMap<u64, LogRecord> =
+            inner.overlay.range(start..end).map(|(index, (_, record))| (*index, record.clone())).collect();
+        let view = match &inner.base {
+            Some(_) if overlay.len() as u64 == end - start => None,
+            Some(base) => Some(base.log()),
+            None => return Err(inner.stopped.clone().unwrap_or_else(Failure::closed)),
+        };
+        drop(inner);
+        let fail = |fault| self.fail_with(fault, "reading the log failed");
+        let view = view.transpose().map_err(fail)?;
+        let mut records = Vec::new();
+        let mut bytes = 0_usize;
+        for index in start..end {
+            let record = match (overlay.get(&index), &view) {
+                (Some(record), _) => record.clone(),
+                (None, Some(view)) => self.read_base(view, index).map_err(fail)?,
+                (None, None) => break,
+            };
+            bytes = bytes.saturating_add(record.len_bytes());
+            if bytes > bytes_max && !records.is_empty() {
+                break;
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn read_base(&self, view: &LogView, index: u64) -> Result<LogRecord, Fault> {
+        let missing = || Bad::Damaged(format!("record {index} is missing"));
+        let record = record_from_bytes(&view.get(index)?.ok_or_else(missing)?)?;
+        if record.position.index.0 != index {
+            return Err(Bad::Damaged(format!("record {index} says it is {}", record.position)).into());
+        }
+        Ok(record)
+    }
+}

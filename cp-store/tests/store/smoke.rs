@@ -1,0 +1,94 @@
+//! The store at its simplest: what is written is there, also after a crash.
+
+use crate::common::*;
+use bytes::Bytes;
+use cp_seam::{ControlPlaneLogIndex as Index, LastVoteStore, LogPosition, Term};
+use cp_store::{Batch, Expected, MemoryDirectory, Pace, SnapshotMeta, Store, TermRun, TermRuns, Writer, WriterWork};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+fn open(dir: &MemoryDirectory) -> Store {
+    Store::open(Arc::new(dir.clone()), &Expected::default(), Writer::Thread).expect("opens")
+}
+
+#[tokio::test]
+async fn acknowledged_writes_survive_power_loss() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    assert_eq!((store.boot(), store.last(), store.purged()), (1, LogPosition::GENESIS, LogPosition::GENESIS));
+    let batch = Batch { vote: Some(vote(1, 7)), append: records(1, 1..=3), ..Batch::default() };
+    let ticket = store.submit(batch).expect("accepted");
+    assert_eq!(store.last(), position(1, 3));
+    ticket.await.expect("durable");
+    let ticket = store.submit(Batch { committed: Some(Index(2)), ..Batch::default() }).expect("accepted");
+    ticket.await.expect("durable");
+
+    let image = Store::inspect(&dir.crash()).expect("readable");
+    assert_eq!((image.vote, image.committed, image.boot), (vote(1, 7), Index(2), 1));
+    assert_eq!(image.log, records(1, 1..=3));
+
+    store.abandon();
+    let store = open(&dir.crash());
+    assert_eq!((store.boot(), store.vote(), store.committed()), (2, vote(1, 7), Index(2)));
+    assert_eq!(store.read(Index(1)..Index(9), usize::MAX).expect("read"), records(1, 1..=3));
+    store.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn a_snapshot_ahead_of_the_log_replaces_it() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    store.submit(Batch { append: records(1, 1..=3), ..Batch::default() }).expect("accepted").await.expect("durable");
+    let mut stage = store.stage();
+    stage.push(Bytes::from_static(b"one")).await.expect("written");
+    stage.push(Bytes::from_static(b"two")).await.expect("written");
+    let terms = TermRuns(vec![TermRun { term: Term(1), first: Index(1) }, TermRun { term: Term(2), first: Index(5) }]);
+    let meta = SnapshotMeta { position: position(2, 9), terms, ..genesis().meta };
+    let staged = stage.seal(meta.clone()).await.expect("sealed");
+    store.submit(Batch { snapshot: Some(staged), ..Batch::default() }).expect("accepted").await.expect("durable");
+    for store in [store.clone(), open(&dir.crash())] {
+        assert_eq!((store.last(), store.purged(), store.committed()), (position(2, 9), position(2, 9), Index(9)));
+        assert_eq!((store.term_at(Index(4)), store.term_at(Index(10))), (Some(Term(1)), None));
+        let body = store.open_snapshot().expect("opens");
+        assert_eq!((body.meta(), body.chunk_count()), (&meta, 2));
+        assert_eq!(body.chunk(1).expect("reads"), "two");
+        store.close().await.expect("closes");
+    }
+}
+
+#[derive(Debug)]
+struct Slow;
+
+impl Pace for Slow {
+    fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(Duration::from_millis(5)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_can_drive_the_writer() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let open = |dir: &MemoryDirectory| {
+        Store::open(Arc::new(dir.clone()), &Expected::default(), Writer::Task(Arc::new(Slow))).expect("opens")
+    };
+    let store = open(&dir);
+    let begun = Instant::now();
+    let first = store.submit(Batch { append: records(1, 1..=1), ..Batch::default() }).expect("accepted");
+    assert_eq!(store.oldest_unfinished(), Some(begun));
+    first.await.expect("durable");
+    assert_eq!((begun.elapsed(), store.oldest_unfinished()), (Duration::from_millis(5), None));
+    let queued = store.submit(Batch { append: records(1, 2..=2), ..Batch::default() }).expect("accepted");
+    store.persist(vote(2, 1)).expect("persisted inline, after what was queued");
+    queued.await.expect("durable");
+    let lost = store.submit(Batch { append: records(2, 3..=3), ..Batch::default() }).expect("accepted");
+    store.abandon();
+    lost.await.expect_err("a crash came first");
+    let store = open(&dir.crash());
+    assert_eq!((store.last(), store.vote()), (position(1, 2), vote(2, 1)));
+    store.close().await.expect("closes");
+}
