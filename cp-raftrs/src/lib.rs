@@ -1,4 +1,26 @@
-//! The raftrs engine behind the control-plane seam.
+//! The raft-rs engine behind the control-plane seam.
+//!
+//! One task owns the engine ([`core`]) and carries out what it wants done in the
+//! only safe order ([`ready`]); the store is its log ([`storage`]), and records,
+//! votes, configurations ([`translate`]) and messages ([`wire`]) are ours, so the
+//! engine's own encoding is on no disk and no network (CP-E1).
+//!
+//! Absences: no clock but tokio's, no randomness but the seed's, no thread, and
+//! nothing that an embedder could call besides [`start`].
+
+mod books;
+mod core;
+mod engine;
+mod reads;
+mod ready;
+mod snapshot;
+mod storage;
+#[cfg(test)]
+mod testing;
+mod timing;
+mod trace;
+mod translate;
+mod wire;
 
 use cp_driver::{Parts, StartError};
 use cp_seam::ControlPlaneConsensus;
@@ -7,7 +29,10 @@ use std::sync::Arc;
 /// The engine's name in identities and handshakes.
 pub const ENGINE: &str = "raftrs";
 
+/// The version of its messages.
+pub const WIRE_VERSION: u32 = 1;
+
 /// Starts a node driven by this engine.
-pub async fn start(_parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-    Err(StartError::Engine("under construction".into()))
+pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
+    cp_driver::start(parts, ENGINE, WIRE_VERSION, |host| async move { engine::RaftRs::start(host) }).await
 }

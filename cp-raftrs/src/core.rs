@@ -1,0 +1,507 @@
+//! The loop that owns the engine. All that comes in, from callers, peers and the
+//! clock, is taken in here; what comes out of it goes through [`ready`](crate::ready).
+//!
+//! Invariants: the store is written by this loop alone. A position is handed out
+//! only in a term that is durable. Nothing is stepped that would make the engine
+//! stand with records in memory that are not in the store.
+
+use crate::books::Books;
+use crate::reads::Reads;
+use crate::snapshot::Sent;
+use crate::storage::{Fault, Storage, opening_configuration};
+use crate::timing::{self, Timeouts};
+use crate::{trace, translate, wire};
+use bytes::Bytes;
+use cp_driver::{EngineError, EngineView, Host};
+use cp_seam::{
+    ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LastVote, LogPosition, MemberKind, Term,
+};
+use cp_store::{Configuration, Failure, Rejected, Staged, Store, Ticket};
+use raft::eraftpb::{EntryType, Message, MessageType};
+use raft::{RawNode, StateRole};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+/// How many messages and how many commands one round takes in before it writes.
+const ROUND_MAX: usize = 1024;
+/// How many bytes of proposals one round takes in.
+const ROUND_BYTES_MAX: usize = 4 << 20;
+
+/// What a caller asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Append(ControlPlaneEntry, Reply<LogPosition>),
+    Reconfigure(Configuration, Reply<LogPosition>),
+    ReadIndex(Reply<ControlPlaneLogIndex>),
+    Transfer(Incarnation, Reply<()>),
+    Install(Incarnation, Bytes, Staged, Reply<()>),
+    Adopt(Staged, ControlPlaneLogIndex, Reply<Ticket>),
+}
+
+/// Where an answer goes. The caller may have gone away; then it goes nowhere.
+#[derive(Debug)]
+pub(crate) struct Reply<T>(pub(crate) oneshot::Sender<Result<T, EngineError>>);
+
+impl<T> Reply<T> {
+    pub(crate) fn give(self, answer: Result<T, EngineError>) {
+        if self.0.send(answer).is_err() {
+            tracing::trace!("nobody waits for this answer any more");
+        }
+    }
+
+    pub(crate) fn given(self, answer: Result<T, EngineError>) -> Result<(), Stop> {
+        self.give(answer);
+        Ok(())
+    }
+}
+
+/// Why the loop ended; the node stops with it (CP-D4).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error(transparent)]
+    Store(#[from] Failure),
+    #[error("the engine asked for a write that contradicts the store")]
+    Batch(#[source] Rejected),
+    #[error(transparent)]
+    Record(#[from] translate::NotARecord),
+    #[error("a committed configuration cannot be applied")]
+    Step(#[from] translate::NotAStep),
+    #[error("the engine refused")]
+    Engine(#[from] raft::Error),
+    #[error("the engine installs a snapshot that it was not given")]
+    NoSnapshot,
+}
+
+impl From<Rejected> for Stop {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Failed(failure) => Self::Store(failure),
+            contradiction => Self::Batch(contradiction),
+        }
+    }
+}
+
+/// The engine and all that its loop keeps beside it.
+pub(crate) struct Core {
+    pub(crate) host: Arc<Host>,
+    pub(crate) store: Store,
+    pub(crate) node: RawNode<Storage>,
+    pub(crate) fault: Fault,
+    pub(crate) reads: Reads,
+    /// The vote that is on disk.
+    pub(crate) vote: LastVote,
+    /// Configurations at or below this are in the engine already.
+    pub(crate) configured_at: ControlPlaneLogIndex,
+    /// A commit that is on its way to the disk while the loop goes on.
+    pub(crate) committing: Option<Ticket>,
+    /// The snapshot that the engine is being told of.
+    pub(crate) installing: Option<Staged>,
+    pub(crate) sends: JoinSet<Sent>,
+    pub(crate) sending: BTreeMap<u64, u64>,
+    pub(crate) transfers: u64,
+    books: Arc<Books>,
+    timeouts: Timeouts,
+    /// The role and term for which the election timeout was drawn.
+    drawn_for: (StateRole, u64),
+    ticks: u64,
+    /// The tick at which each peer last answered in this reign.
+    heard: BTreeMap<u64, u64>,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("me", &self.host.me()).field("vote", &self.vote).finish_non_exhaustive()
+    }
+}
+
+/// An engine on the store as it is now, and up to where its configuration is settled.
+fn open(host: &Host, fault: &Fault) -> Result<(RawNode<Storage>, ControlPlaneLogIndex), Stop> {
+    let store = host.store();
+    let (at, configuration) = opening_configuration(store)?;
+    let priority = priority(host.me(), &configuration);
+    // What is committed is applied: the driver replays it, and its configurations are in the one above.
+    let config = timing::config(host.me().0, store.committed().0, priority, host.settings());
+    let storage = Storage::new(store.clone(), &configuration, fault.clone());
+    Ok((RawNode::new(&config, storage, &trace::logger())?, at.index))
+}
+
+/// A witness stands last: data members refuse it unless its log is longer (CP-M2).
+pub(crate) fn priority(me: Incarnation, configuration: &Configuration) -> i64 {
+    let witness = configuration.member(me).is_some_and(|member| member.kind == MemberKind::Witness);
+    if witness { -1 } else { 0 }
+}
+
+impl Core {
+    pub(crate) fn open(host: Arc<Host>, books: Arc<Books>) -> Result<Self, Stop> {
+        let store = host.store().clone();
+        let fault = Fault::default();
+        let (node, configured_at) = open(&host, &fault)?;
+        let boot = store.boot();
+        let mut core = Self {
+            timeouts: Timeouts::new(host.settings().seed, boot),
+            drawn_for: (node.raft.state, node.raft.term),
+            vote: store.vote(),
+            reads: Reads::new(boot),
+            committing: None,
+            installing: None,
+            sends: JoinSet::new(),
+            sending: BTreeMap::new(),
+            transfers: 0,
+            ticks: 0,
+            heard: BTreeMap::new(),
+            host,
+            store,
+            node,
+            fault,
+            configured_at,
+            books,
+        };
+        core.draw();
+        Ok(core)
+    }
+
+    /// Makes the engine anew from the store: the joint configuration that it started
+    /// from has been truncated away.
+    pub(crate) fn reopen(&mut self) -> Result<(), Stop> {
+        let (term, leader) = (self.node.raft.term, self.node.raft.leader_id);
+        (self.node, self.configured_at) = open(&self.host, &self.fault)?;
+        self.node.raft.become_follower(term, leader);
+        self.draw();
+        Ok(())
+    }
+
+    /// Runs until the node stops or this task is aborted.
+    pub(crate) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Result<(), Stop> {
+        let mut clock = timing::ticks(self.host.settings(), &mut self.timeouts);
+        if self.node.raft.promotable() && self.node.raft.prs().is_singleton() {
+            // Nobody else can lead, so there is nobody to wait for.
+            self.node.campaign()?;
+            self.redraw();
+        }
+        self.settle().await?;
+        let mut proposals = Proposals::default();
+        loop {
+            let mut ticked = false;
+            let mut message = None;
+            let mut command = None;
+            tokio::select! {
+                biased;
+                _ = clock.tick() => ticked = true,
+                Some(arrived) = inbox.recv() => message = Some(arrived),
+                asked = commands.recv() => match asked {
+                    Some(asked) => command = Some(asked),
+                    None => return Ok(()),
+                },
+                Some(sent) = self.sends.join_next() => if let Ok(sent) = sent { self.snapshot_sent(sent) },
+                written = on_disk(&mut self.committing) => { self.committing = None; written? }
+            }
+            // Messages before the tick: a leader that has spoken is not to be stood against.
+            let mut taken = 0;
+            while let Some(next) = message.take().or_else(|| inbox.try_recv().ok()) {
+                self.receive(next).await?;
+                taken += 1;
+                if taken == ROUND_MAX {
+                    break;
+                }
+            }
+            if ticked {
+                self.tick().await?;
+            }
+            while proposals.has_room()
+                && let Some(next) = command.take().or_else(|| commands.try_recv().ok())
+            {
+                match next {
+                    Command::Append(entry, reply) => proposals.push(entry, reply),
+                    other => {
+                        self.propose(proposals.take()).await?;
+                        self.command(other).await?;
+                    }
+                }
+            }
+            self.propose(proposals.take()).await?;
+            self.settle().await?;
+        }
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.node.raft.state == StateRole::Leader
+    }
+
+    fn not_leader(&self) -> EngineError {
+        let leader = translate::member(self.node.raft.leader_id).filter(|leader| *leader != self.host.me());
+        EngineError::NotLeader { leader }
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), Stop> {
+        match command {
+            Command::Append(entry, reply) => {
+                let mut one = Proposals::default();
+                one.push(entry, reply);
+                self.propose(one).await
+            }
+            Command::Reconfigure(next, reply) => {
+                let answer = self.reconfigure(&next).await?;
+                reply.given(answer)
+            }
+            Command::ReadIndex(reply) if self.leads() => {
+                self.reads.take(reply, self.ticks + timing::ELECTION_TICKS);
+                Ok(())
+            }
+            Command::ReadIndex(reply) => reply.given(Err(self.not_leader())),
+            Command::Transfer(to, reply) => {
+                let answer = self.transfer(to);
+                reply.given(answer)
+            }
+            Command::Install(from, header, staged, reply) => self.install(from, header, staged, reply).await,
+            Command::Adopt(staged, compact_to, reply) => self.adopt(staged, compact_to, reply).await,
+        }
+    }
+
+    /// Places a round's proposals next to each other in the log.
+    async fn propose(&mut self, proposals: Proposals) -> Result<(), Stop> {
+        if proposals.replies.is_empty() {
+            return Ok(());
+        }
+        self.settle_term().await?;
+        if !self.leads() {
+            proposals.refuse(|| self.not_leader());
+            return Ok(());
+        }
+        let Proposals { entries, replies, .. } = proposals;
+        let raft = &mut self.node.raft;
+        let (term, mut at) = (Term(raft.term), translate::index(raft.raft_log.last_index()));
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = raft.id;
+        message.set_entries(entries.into());
+        match raft.step(message) {
+            Ok(()) => {
+                for reply in replies {
+                    at = at.next();
+                    reply.give(Ok(LogPosition::new(term, at)));
+                }
+            }
+            Err(_) => {
+                let why = if raft.lead_transferee.is_some() {
+                    "leadership is being handed over"
+                } else {
+                    "too much is appended and not yet committed"
+                };
+                replies.into_iter().for_each(|reply| reply.give(Err(EngineError::Refused(why.to_owned()))));
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconfigure(&mut self, next: &Configuration) -> Result<Result<LogPosition, EngineError>, Stop> {
+        self.settle().await?;
+        if !self.leads() {
+            return Ok(Err(self.not_leader()));
+        }
+        let refused = |why: &str| Ok(Err(EngineError::Refused(why.to_owned())));
+        let raft = &self.node.raft;
+        if raft.lead_transferee.is_some() {
+            return refused("leadership is being handed over");
+        }
+        if raft.has_pending_conf() {
+            return refused("an earlier configuration may not be committed yet");
+        }
+        let change = match translate::steps(&raft.prs().conf().to_conf_state(), next) {
+            // The engine looks no further than whether anything changes.
+            Ok(steps) => steps.into_iter().next(),
+            Err(error) => return refused(&error.to_string()),
+        };
+        let Some(change) = change else { return refused("it changes nothing") };
+        let at = translate::index(raft.raft_log.last_index()).next();
+        let position = LogPosition::new(Term(raft.term), at);
+        if let Err(error) = self.node.propose_conf_change(translate::configuration_context(next).into(), change) {
+            return refused(&error.to_string());
+        }
+        // The engine puts an empty entry in the place of a change that it declines.
+        let last = self.node.raft.raft_log.unstable_entries().last();
+        match last.is_some_and(|e| e.index == at.0 && e.get_entry_type() == EntryType::EntryConfChangeV2) {
+            true => Ok(Ok(position)),
+            false => refused("the engine declined it"),
+        }
+    }
+
+    fn transfer(&mut self, to: Incarnation) -> Result<(), EngineError> {
+        if !self.leads() {
+            return Err(self.not_leader());
+        }
+        self.node.transfer_leader(to.0);
+        match self.node.raft.lead_transferee == Some(to.0) {
+            true => Ok(()),
+            false => Err(EngineError::Refused(format!("member {to} has no vote, or leads already"))),
+        }
+    }
+
+    /// Takes in a peer's message.
+    async fn receive(&mut self, message: Message) -> Result<(), Stop> {
+        let follows = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        if !follows {
+            self.settle_log().await?;
+        }
+        let raft = &self.node.raft;
+        if let Err(error) = wire::plausible(&message, raft.term, raft.raft_log.last_index()) {
+            tracing::warn!(from = message.from, %error, "a message was dropped");
+            return Ok(());
+        }
+        let (from, term, kind) = (message.from, message.term, message.get_msg_type());
+        let (accepted, index) = (!message.reject, message.index);
+        self.step(message);
+        if self.leads() && self.node.raft.term == term {
+            match kind {
+                MessageType::MsgAppendResponse if accepted => self.acknowledged(from, index),
+                MessageType::MsgHeartbeatResponse => {
+                    let matched = self.node.raft.prs().get(from).map_or(0, |progress| progress.matched);
+                    self.acknowledged(from, matched);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, from: u64, index: u64) {
+        self.heard.insert(from, self.ticks);
+        let raft = &self.node.raft;
+        // Without a term the index is out of reach of the log and says nothing.
+        if let (true, Ok(term)) = (raft.prs().get(from).is_some(), raft.raft_log.term(index)) {
+            let matched = LogPosition::new(Term(term), translate::index(index));
+            self.host.acknowledged(Incarnation(from), Term(raft.term), matched);
+        }
+    }
+
+    /// Steps a message, and draws the election timeout that may have been reset by it.
+    pub(crate) fn step(&mut self, message: Message) {
+        let from = message.from;
+        if let Err(error) = self.node.step(message) {
+            tracing::debug!(from, %error, "the engine did not take a message");
+        }
+        self.redraw();
+    }
+
+    async fn tick(&mut self) -> Result<(), Stop> {
+        self.ticks += 1;
+        self.settle_log().await?;
+        let stood = self.node.tick() && !self.leads();
+        if stood {
+            self.draw();
+        }
+        self.redraw();
+        self.reads.expire(self.ticks);
+        if self.leads() && self.ticks.is_multiple_of(timing::ELECTION_TICKS / 2) {
+            let silent_since = self.ticks.saturating_sub(timing::ELECTION_TICKS);
+            let silent: Vec<_> = self.heard.iter().filter(|(_, at)| **at < silent_since).map(|(id, _)| *id).collect();
+            for id in silent {
+                // So that it is probed, and not sent all that is appended, until it answers.
+                self.node.report_unreachable(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine draws a timeout of its own at every change of role or term; ours takes its place.
+    fn redraw(&mut self) {
+        if self.drawn_for != (self.node.raft.state, self.node.raft.term) {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        self.drawn_for = (self.node.raft.state, self.node.raft.term);
+        self.node.raft.set_randomized_election_timeout(self.timeouts.draw());
+    }
+
+    /// A node must not stand, nor win, on records that are not in the store.
+    async fn settle_log(&mut self) -> Result<(), Stop> {
+        let log = &self.node.raft.raft_log;
+        if !self.leads() && (!log.unstable_entries().is_empty() || log.unstable_snapshot().is_some()) {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// A position must not be handed out twice, so its term must be durable first (CP-P3).
+    async fn settle_term(&mut self) -> Result<(), Stop> {
+        if self.vote.term.0 != self.node.raft.term {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out all that the engine wants done, and says what it is now.
+    pub(crate) async fn settle(&mut self) -> Result<(), Stop> {
+        if self.leads() {
+            self.reads.ask(&mut self.node);
+        }
+        while self.node.has_ready() {
+            self.round().await?;
+        }
+        let raft = &self.node.raft;
+        let leads = self.leads();
+        if !leads {
+            let leader = translate::member(raft.leader_id).filter(|leader| *leader != self.host.me());
+            self.reads.refuse(leader);
+            self.heard.clear();
+        }
+        self.books.write(leads.then(|| raft.prs()));
+        let view = EngineView {
+            role: match raft.state {
+                StateRole::Leader => ControlPlaneRole::Leader,
+                StateRole::Follower => ControlPlaneRole::Follower,
+                StateRole::Candidate | StateRole::PreCandidate => ControlPlaneRole::Candidate,
+            },
+            term: Term(raft.term),
+            leader: translate::member(raft.leader_id),
+        };
+        if self.host.view() != view {
+            self.host.publish(view);
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when a commit that the loop did not wait for is on disk.
+async fn on_disk(ticket: &mut Option<Ticket>) -> Result<(), Failure> {
+    match ticket {
+        Some(ticket) => ticket.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The proposals of one round.
+#[derive(Debug, Default)]
+struct Proposals {
+    entries: Vec<raft::eraftpb::Entry>,
+    replies: Vec<Reply<LogPosition>>,
+    bytes: usize,
+}
+
+impl Proposals {
+    fn has_room(&self) -> bool {
+        self.bytes < ROUND_BYTES_MAX && self.replies.len() < ROUND_MAX
+    }
+
+    fn push(&mut self, entry: ControlPlaneEntry, reply: Reply<LogPosition>) {
+        let entry = translate::proposal(&entry);
+        self.bytes += entry.data.len();
+        self.entries.push(entry);
+        self.replies.push(reply);
+    }
+
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    fn refuse(self, why: impl Fn() -> EngineError) {
+        self.replies.into_iter().for_each(|reply| reply.give(Err(why())));
+    }
+}
