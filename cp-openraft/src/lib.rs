@@ -1,4 +1,36 @@
 //! The openraft engine behind the control-plane seam.
+//!
+//! The driver implements the seam; this crate implements its [`Engine`](cp_driver::Engine)
+//! with openraft and nothing above it. What differs from openraft's own ways:
+//!
+//! - genesis is the store's snapshot at 0.0, which openraft sees as purged,
+//!   applied and snapshot; its `initialize` is never called;
+//! - one leader per term (CP-S1) by the standard leader id, and no leader resumes
+//!   its term after a restart (CP-S2);
+//! - a configuration step is exactly one record, planned by the driver (CP-M1);
+//! - openraft's state machine is a shadow: the driver applies what is durably
+//!   committed (CP-D3).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `engine` | the handle: commands of the driver |
+//! | `core` | the tasks around openraft: what it is now, what it does not do by itself |
+//! | `storage` | log, vote and committed index over the store |
+//! | `snapshot` | the shadow, and snapshots becoming current |
+//! | `wire`, `network`, `inbound` | messages; asking; answering |
+//! | `translate`, `types` | the store's types to openraft's |
+//! | `timing` | settings to openraft's configuration |
+
+mod core;
+mod engine;
+mod inbound;
+mod network;
+mod snapshot;
+mod storage;
+mod timing;
+mod translate;
+mod types;
+mod wire;
 
 use cp_driver::{Parts, StartError};
 use cp_seam::ControlPlaneConsensus;
@@ -7,7 +39,13 @@ use std::sync::Arc;
 /// The engine's name in identities and handshakes.
 pub const ENGINE: &str = "openraft";
 
+/// The version of this engine's messages.
+pub const WIRE_VERSION: u32 = wire::VERSION;
+
 /// Starts a node driven by this engine.
-pub async fn start(_parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-    Err(StartError::Engine("under construction".into()))
+///
+/// It must be called on a tokio runtime with time enabled; everything the engine
+/// does runs there as tasks.
+pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
+    cp_driver::start(parts, ENGINE, WIRE_VERSION, engine::build).await
 }

@@ -1,0 +1,135 @@
+//! The tasks around openraft: what it is now goes to the driver; what it does
+//! not do by itself (give up a transfer, make room for others when this node has
+//! no vote any more, let a witness stand last) is done here.
+
+use crate::snapshot::Shadow;
+use crate::timing;
+use crate::translate;
+use crate::types::{Types, Vote};
+use cp_driver::{EngineView, Host};
+use cp_seam::{ControlPlaneRole, Incarnation, MemberKind, Term};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::VoteRequest;
+use openraft::{RaftMetrics, ServerState};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// openraft, bound.
+pub(crate) type Raft = openraft::Raft<Types, Shadow>;
+
+/// Publishes what openraft is, on every change, until it ends, and stops the node
+/// if it ended by itself.
+pub(crate) async fn publish(host: Arc<Host>, raft: Raft) {
+    let mut metrics = raft.metrics();
+    let mut published = None;
+    loop {
+        let (view, ended, heir) = {
+            let now = metrics.borrow_and_update();
+            (view(&now), now.running_state.clone().err(), heir(&now))
+        };
+        if let Some(fatal) = ended {
+            return host.halt(&format!("openraft has stopped: {}", cp_driver::chain(&fatal)));
+        }
+        if published != Some(view) {
+            published = Some(view);
+            host.publish(view);
+        }
+        if let Some(heir) = heir {
+            tracing::info!(%heir, "leading without a vote; standing aside");
+            step_down(&raft, view.term, heir).await;
+        }
+        if metrics.changed().await.is_err() {
+            return host.halt("openraft has ended without a reason; it may have panicked");
+        }
+    }
+}
+
+fn view(metrics: &RaftMetrics<Types>) -> EngineView {
+    let role = match metrics.state {
+        ServerState::Leader => ControlPlaneRole::Leader,
+        ServerState::Candidate => ControlPlaneRole::Candidate,
+        ServerState::Follower | ServerState::Learner | ServerState::Shutdown => ControlPlaneRole::Follower,
+    };
+    EngineView { role, term: Term(metrics.current_term), leader: metrics.current_leader.map(Incarnation) }
+}
+
+/// Who should lead instead of a leader that has no vote in the newest, committed
+/// configuration: the voter with the longest log. openraft would lead on.
+fn heir(metrics: &RaftMetrics<Types>) -> Option<Incarnation> {
+    let newest = &metrics.membership_config;
+    let settled = newest.log_id() == metrics.committed_membership_config.log_id();
+    let mut voters = newest.membership().voter_ids();
+    if metrics.state != ServerState::Leader || !settled || voters.any(|voter| voter == metrics.id) {
+        return None;
+    }
+    let matched = |voter: u64| metrics.replication.as_ref().and_then(|all| all.get(&voter)).copied().flatten();
+    newest.membership().voter_ids().max_by_key(|voter| (matched(*voter), std::cmp::Reverse(*voter))).map(Incarnation)
+}
+
+/// Lets go of leadership in `term` by granting `heir` the next one, whether it
+/// stands or not. Nothing is lost by it: the grant is a vote like any other
+/// (CP-S3), and this node follows whoever is elected.
+async fn step_down(raft: &Raft, term: Term, heir: Incarnation) {
+    let last = raft.data_metrics().borrow_watched().last_log;
+    let vote = Vote::new(term.0.saturating_add(1), heir.0);
+    let request = VoteRequest { leadership_transfer: true, ..VoteRequest::new(vote, last) };
+    match raft.vote(request).await {
+        Ok(response) => tracing::debug!(%heir, granted = response.vote_granted, "leadership let go"),
+        Err(error) => tracing::debug!(error = cp_driver::chain(&error), "leadership was not let go"),
+    }
+}
+
+/// Calls a transfer to `to` off if this node still leads in `term` when its time
+/// is up. openraft itself would refuse writes until another is elected.
+pub(crate) async fn call_off(host: Arc<Host>, raft: Raft, term: Term, to: Incarnation) {
+    sleep(timing::transfer_deadline(host.settings())).await;
+    let view = view(&raft.metrics().borrow_watched());
+    if view.role == ControlPlaneRole::Leader && view.term == term {
+        tracing::info!(%to, "the transfer of leadership was not answered; calling it off");
+        step_down(&raft, term, to).await;
+    }
+}
+
+/// When this node last heard a leader, or helped one to be elected.
+#[derive(Debug)]
+pub(crate) struct Ear(Mutex<Instant>);
+
+impl Ear {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    pub(crate) fn heard(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn silent_for(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// A witness stands last: openraft's own timer is off on it, and it stands only
+/// when nobody has led for twice the election timeout (CP-M2, CP-L1).
+pub(crate) async fn stand_last(host: Arc<Host>, raft: Raft, ear: Arc<Ear>) {
+    let patience = host.settings().election_timeout;
+    loop {
+        let me = host.me();
+        let newest = host.store().configurations().pop().map(|(_, configuration)| configuration).unwrap_or_default();
+        let witness = newest.member(me).is_some_and(|member| member.kind == MemberKind::Witness);
+        raft.runtime_config().elect(!witness);
+        let leads = host.view().role == ControlPlaneRole::Leader;
+        if witness && !leads && newest.is_voter(me) && ear.silent_for() > patience * 2 {
+            ear.heard();
+            if let Err(error) = raft.trigger().elect(true).await {
+                return tracing::debug!(error = cp_driver::chain(&error), "a witness no longer stands");
+            }
+        }
+        sleep(patience / 4).await;
+    }
+}
+
+/// The position in a record that openraft reports as this node's snapshot.
+pub(crate) fn snapshot_at(metrics: &RaftMetrics<Types>) -> Option<cp_seam::LogPosition> {
+    metrics.snapshot.as_ref().map(translate::position)
+}

@@ -1,0 +1,272 @@
+//! Request and response over frames that go one way: the asking half.
+//!
+//! A request waits under its id until it is answered or its time is up. Ids begin
+//! anew above all earlier ones at every start, so that an answer to a question of
+//! an earlier life is never taken for one of this life.
+
+use crate::snapshot::Content;
+use crate::timing;
+use crate::translate;
+use crate::types::{Snapshot, Types, Vote};
+use crate::wire::{
+    Append, Appended, Body, Campaign, Fate, Header, Judged, Message, Transfer, Transferred, VoteMessage, voted,
+};
+use bytes::Bytes;
+use cp_driver::Host;
+use cp_driver::wire::{PositionMessage, RecordMessage};
+use cp_seam::{Incarnation, LogPosition, Term};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::RPCOption;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use prost::Message as _;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+/// The questions under way.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    host: Arc<Host>,
+    closed: AtomicBool,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    next: u64,
+    questions: BTreeMap<u64, Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    to: Incarnation,
+    asked: Instant,
+    /// What an append of this leader's term acknowledges.
+    acknowledges: Option<(Term, LogPosition)>,
+    answer: oneshot::Sender<Body>,
+}
+
+impl Exchange {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        let next = host.store().boot() << 32;
+        Self { host, closed: AtomicBool::new(false), open: Mutex::new(Open { next, questions: BTreeMap::new() }) }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on no frame leaves, and nobody is answered.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.open().questions.clear();
+    }
+
+    pub(crate) fn send(&self, to: Incarnation, id: u64, body: Body) {
+        if !self.closed.load(Ordering::SeqCst) {
+            self.host.send(to, Message::bytes(id, body));
+        }
+    }
+
+    async fn ask(
+        &self,
+        to: Incarnation,
+        body: Body,
+        acknowledges: Option<(Term, LogPosition)>,
+        patience: Duration,
+    ) -> Option<Body> {
+        let (answer, answered) = oneshot::channel();
+        let id = {
+            let mut open = self.open();
+            open.next += 1;
+            let (id, asked) = (open.next, Instant::now());
+            // Questions whose asker has gone stay until an answer is too old to count.
+            let stale = timing::answer_deadline(self.host.settings()).max(patience);
+            while open.questions.first_entry().is_some_and(|first| asked.duration_since(first.get().asked) > stale) {
+                open.questions.pop_first();
+            }
+            open.questions.insert(id, Question { to, asked, acknowledges, answer });
+            id
+        };
+        self.send(to, id, body);
+        timeout(patience, answered).await.ok()?.ok()
+    }
+
+    /// Takes an answer. An append that was acknowledged in time tells the driver
+    /// that the peer is in touch, even if openraft has stopped waiting for it.
+    pub(crate) fn answered(&self, from: Incarnation, id: u64, body: Body) {
+        let Some(question) = ({
+            let mut open = self.open();
+            let asked_of_it = open.questions.get(&id).is_some_and(|question| question.to == from);
+            if asked_of_it { open.questions.remove(&id) } else { None }
+        }) else {
+            return tracing::trace!(%from, id, "an answer that nobody waits for");
+        };
+        let durable = matches!(body, Body::Appended(Appended { fate: Some(Fate::Durable(_)) }));
+        if let Some((term, matched)) = question.acknowledges
+            && durable
+            && question.asked.elapsed() <= timing::answer_deadline(self.host.settings())
+        {
+            self.host.acknowledged(from, term, matched);
+        }
+        if question.answer.send(body).is_err() {
+            tracing::trace!(%from, id, "an answer came too late");
+        }
+    }
+}
+
+/// Makes clients.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients(pub(crate) Arc<Exchange>);
+
+impl RaftNetworkFactory<Types> for Clients {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: u64, _node: &()) -> Client {
+        Client { exchange: Arc::clone(&self.0), target: Incarnation(target) }
+    }
+}
+
+/// Asks one peer.
+#[derive(Debug)]
+pub(crate) struct Client {
+    exchange: Arc<Exchange>,
+    target: Incarnation,
+}
+
+type RpcError = RPCError<Types>;
+
+impl Client {
+    fn late(&self, action: RPCTypes, timeout: Duration) -> RpcError {
+        let id = self.exchange.host.me().0;
+        RPCError::Timeout(Timeout { action, id, target: self.target.0, timeout })
+    }
+
+    fn odd(&self) -> RpcError {
+        RPCError::Network(NetworkError::from_string(format!("member {} answered something else", self.target)))
+    }
+
+    async fn campaign(
+        &self,
+        request: VoteRequest<Types>,
+        pre: bool,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<Types>, RpcError> {
+        let campaign = Campaign {
+            term: request.vote.leader_id.term,
+            last: request.last_log_id.as_ref().map(|last| translate::position(last).into()),
+            pre,
+            transfer: request.leadership_transfer,
+        };
+        let patience = option.hard_ttl();
+        match self.exchange.ask(self.target, Body::Campaign(campaign), None, patience).await {
+            Some(Body::Judged(Judged { vote: Some(vote), granted, last })) => {
+                let vote = voted(vote).map_err(|_| self.odd())?;
+                let last = last.map(|last| translate::log_id(last.into()));
+                Ok(VoteResponse::new(vote_of(vote), last, granted))
+            }
+            Some(_) => Err(self.odd()),
+            None => Err(self.late(RPCTypes::Vote, patience)),
+        }
+    }
+}
+
+impl RaftNetworkV2<Types> for Client {
+    type SnapshotData = Content;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RpcError> {
+        let after = rpc.prev_log_id.as_ref().map(translate::position);
+        let term = Term(rpc.vote.leader_id.term);
+        let records: Vec<_> = rpc.entries.into_iter().filter_map(translate::record).collect();
+        let end = records.last().map(|record| record.position).or(after).unwrap_or_default();
+        let append = Append {
+            term: term.0,
+            after: after.map(Into::into),
+            records: records.iter().map(RecordMessage::from).collect(),
+            committed: rpc.leader_commit.as_ref().map(|id| translate::position(id).into()),
+        };
+        let patience = timing::append_deadline(self.exchange.host.settings());
+        match self.exchange.ask(self.target, Body::Append(append), Some((term, end)), patience).await {
+            Some(Body::Appended(Appended { fate: Some(fate) })) => match fate {
+                Fate::Durable(_) => Ok(AppendEntriesResponse::Success),
+                Fate::Conflict(_) if after.is_some() => Ok(AppendEntriesResponse::Conflict),
+                Fate::Conflict(_) => Err(self.odd()),
+                Fate::Outvoted(vote) => {
+                    Ok(AppendEntriesResponse::HigherVote(vote_of(voted(vote).map_err(|_| self.odd())?)))
+                }
+            },
+            Some(_) => Err(self.odd()),
+            None => Err(self.late(RPCTypes::AppendEntries, patience)),
+        }
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RpcError> {
+        self.campaign(rpc, false, &option).await
+    }
+
+    async fn pre_vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RpcError> {
+        self.campaign(rpc, true, &option).await
+    }
+
+    /// The driver streams the store's current snapshot, which is the one given
+    /// here or a newer one, and either holds everything that openraft then takes
+    /// the peer to hold.
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        _snapshot: Snapshot<Content>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let header = Bytes::from(Header { term: vote.leader_id.term }.encode_to_vec());
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.exchange.host.send_snapshot(self.target, header) => match sent {
+                Ok(()) => Ok(SnapshotResponse::new(vote)),
+                Err(error) => Err(StreamingError::Unreachable(Unreachable::new(&error))),
+            },
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RpcError> {
+        let transfer = Transfer {
+            term: request.from_leader().leader_id.term,
+            to: *request.to_node_id(),
+            last: request.last_log_id().map(|last| PositionMessage::from(translate::position(last))),
+        };
+        let patience = option.hard_ttl();
+        match self.exchange.ask(self.target, Body::Transfer(transfer), None, patience).await {
+            Some(Body::Transferred(Transferred { refusal })) if refusal.is_empty() => Ok(Ok(())),
+            Some(Body::Transferred(Transferred { refusal })) => {
+                Err(RPCError::Network(NetworkError::from_string(refusal)))
+            }
+            Some(_) => Err(self.odd()),
+            None => Err(self.late(RPCTypes::TransferLeader, patience)),
+        }
+    }
+}
+
+pub(crate) fn vote_of(vote: VoteMessage) -> Vote {
+    if vote.elected { Vote::new_committed(vote.term, vote.candidate) } else { Vote::new(vote.term, vote.candidate) }
+}
+
+pub(crate) fn vote_message(vote: &Vote) -> VoteMessage {
+    VoteMessage { term: vote.leader_id.term, candidate: vote.leader_id.voted_for, elected: vote.committed }
+}

@@ -1,0 +1,158 @@
+//! The state machine that openraft sees: a shadow that knows how far it is and
+//! who the members are. The driver feeds the real one from the store (CP-D3),
+//! and builds and moves snapshots; what passes here is the moment at which a
+//! finished one becomes current, so that openraft orders it with the log.
+
+use crate::storage::Ground;
+use crate::translate;
+use crate::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
+use cp_store::{Batch, Staged};
+use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// A snapshot's content, as openraft passes it around.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// The store's current one; the driver streams it.
+    Current,
+    /// A whole one that is not current yet.
+    Staged(Staged),
+}
+
+/// Makes staged snapshots current, one at a time and never backwards.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    ground: Arc<Ground>,
+    /// Built here, waiting for openraft to ask for it; and who is told.
+    built: Mutex<Option<(Staged, oneshot::Sender<io::Result<()>>)>>,
+    switching: Mutex<()>,
+}
+
+impl Shelf {
+    pub(crate) fn new(ground: Arc<Ground>) -> Self {
+        Self { ground, built: Mutex::default(), switching: Mutex::default() }
+    }
+
+    fn built(&self) -> MutexGuard<'_, Option<(Staged, oneshot::Sender<io::Result<()>>)>> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Offers a snapshot that was built here; tells when it is current and durable.
+    pub(crate) fn offer(&self, staged: Staged) -> oneshot::Receiver<io::Result<()>> {
+        let (done, told) = oneshot::channel();
+        *self.built() = Some((staged, done));
+        told
+    }
+
+    /// Makes `staged` current unless a newer one is; returns once that is durable (CP-R1).
+    async fn make_current(&self, staged: Staged) -> io::Result<()> {
+        let ticket = {
+            let _one_at_a_time = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+            if staged.meta().position <= self.ground.store.snapshot().position {
+                return Ok(());
+            }
+            self.ground.submit(Batch { snapshot: Some(staged), ..Batch::default() })?
+        };
+        ticket.await.map_err(|failure| self.ground.fail(&failure))
+    }
+}
+
+/// The shadow.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    shelf: Arc<Shelf>,
+    applied: LogId,
+    membership: StoredMembership,
+}
+
+impl Shadow {
+    /// Starts where the store's snapshot is; openraft replays the committed log from there.
+    pub(crate) fn new(shelf: Arc<Shelf>) -> Self {
+        let meta = shelf.ground.store.snapshot();
+        Self {
+            applied: translate::log_id(meta.position),
+            membership: translate::stored_membership(meta.configuration_at, &meta.configuration),
+            shelf,
+        }
+    }
+
+    fn current(&self) -> SnapshotMeta {
+        translate::snapshot_meta(&self.shelf.ground.store.snapshot())
+    }
+}
+
+impl RaftStateMachine<Types> for Shadow {
+    type SnapshotData = Content;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((Some(self.applied), self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            self.applied = entry.log_id;
+            if let Some(membership) = openraft::entry::RaftEntry::get_membership(&entry) {
+                self.membership = StoredMembership::new(Some(entry.log_id), membership);
+            }
+            if let Some(responder) = responder {
+                responder.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { shelf: Arc::clone(&self.shelf) }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Content) -> Result<(), io::Error> {
+        let Content::Staged(staged) = snapshot else {
+            return Err(io::Error::other("openraft installs a snapshot that is installed already"));
+        };
+        self.shelf.make_current(staged).await?;
+        if let Some(applied) = meta.last_log_id {
+            self.applied = applied;
+        }
+        self.membership = meta.last_membership.clone();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Content>>, io::Error> {
+        Ok(Some(Snapshot { meta: self.current(), snapshot: Content::Current }))
+    }
+}
+
+/// Hands openraft the snapshot that the driver built.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    shelf: Arc<Shelf>,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = Content;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot<Content>, io::Error> {
+        let built = self.shelf.built().take();
+        if let Some((staged, done)) = built {
+            let result = self.shelf.make_current(staged).await;
+            let failed = result.as_ref().err().map(|error| io::Error::other(error.to_string()));
+            if done.send(result).is_err() {
+                tracing::debug!("nobody waits for this snapshot any more");
+            }
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+        }
+        let meta = translate::snapshot_meta(&self.shelf.ground.store.snapshot());
+        Ok(Snapshot { meta, snapshot: Content::Current })
+    }
+}

@@ -1,0 +1,210 @@
+//! What this engine says to its like on other nodes, as messages of our own.
+//!
+//! The leader or candidate that speaks is the sender that the transport has
+//! proved, so no message can be said in another's name. Decoding is total, and
+//! what it lets through cannot trip an assertion of openraft: records follow one
+//! another without a gap, terms never fall and never exceed the sender's.
+
+use bytes::Bytes;
+use cp_driver::wire::{BadFrame, PositionMessage, RecordMessage, required};
+use cp_seam::{Incarnation, LogPosition, Term};
+use cp_store::LogRecord;
+use prost::Message as _;
+
+/// The version of these messages.
+pub(crate) const VERSION: u32 = 1;
+
+/// A request or the answer to one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Message {
+    /// Names the request; never the same twice from one node, across its restarts.
+    #[prost(uint64, tag = "1")]
+    pub(crate) id: u64,
+    #[prost(oneof = "Body", tags = "2, 3, 4, 5, 6, 7")]
+    pub(crate) body: Option<Body>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(crate) enum Body {
+    #[prost(message, tag = "2")]
+    Append(Append),
+    #[prost(message, tag = "3")]
+    Campaign(Campaign),
+    #[prost(message, tag = "4")]
+    Transfer(Transfer),
+    #[prost(message, tag = "5")]
+    Appended(Appended),
+    #[prost(message, tag = "6")]
+    Judged(Judged),
+    #[prost(message, tag = "7")]
+    Transferred(Transferred),
+}
+
+/// The leader of `term`: append these records; without any, a heartbeat.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Append {
+    #[prost(uint64, tag = "1")]
+    pub(crate) term: u64,
+    /// The record before the first; none if the leader does not know yet where logs match.
+    #[prost(message, optional, tag = "2")]
+    pub(crate) after: Option<PositionMessage>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) records: Vec<RecordMessage>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) committed: Option<PositionMessage>,
+}
+
+/// A candidate for `term`: vote for me, or would you?
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Campaign {
+    #[prost(uint64, tag = "1")]
+    pub(crate) term: u64,
+    /// The end of the candidate's log.
+    #[prost(message, optional, tag = "2")]
+    pub(crate) last: Option<PositionMessage>,
+    /// Only ask, promise nothing.
+    #[prost(bool, tag = "3")]
+    pub(crate) pre: bool,
+    /// The leader has asked this candidate to stand.
+    #[prost(bool, tag = "4")]
+    pub(crate) transfer: bool,
+}
+
+/// The leader of `term`: let `to` lead.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Transfer {
+    #[prost(uint64, tag = "1")]
+    pub(crate) term: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) to: u64,
+    /// What `to` must hold first.
+    #[prost(message, optional, tag = "3")]
+    pub(crate) last: Option<PositionMessage>,
+}
+
+/// The answer to [`Append`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Appended {
+    #[prost(oneof = "Fate", tags = "1, 2, 3")]
+    pub(crate) fate: Option<Fate>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Oneof)]
+pub(crate) enum Fate {
+    /// All of it is durable here (CP-D2).
+    #[prost(bool, tag = "1")]
+    Durable(bool),
+    /// The record before the first is not here.
+    #[prost(bool, tag = "2")]
+    Conflict(bool),
+    /// This node has promised itself to a higher vote.
+    #[prost(message, tag = "3")]
+    Outvoted(VoteMessage),
+}
+
+/// The answer to [`Campaign`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Judged {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) vote: Option<VoteMessage>,
+    #[prost(bool, tag = "2")]
+    pub(crate) granted: bool,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) last: Option<PositionMessage>,
+}
+
+/// The answer to [`Transfer`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Transferred {
+    /// Why not; empty if it is done.
+    #[prost(string, tag = "1")]
+    pub(crate) refusal: String,
+}
+
+/// A vote as openraft has it.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct VoteMessage {
+    #[prost(uint64, tag = "1")]
+    pub(crate) term: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) candidate: u64,
+    #[prost(bool, tag = "3")]
+    pub(crate) elected: bool,
+}
+
+/// What travels with a snapshot: the term of the leader that sends it.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Header {
+    #[prost(uint64, tag = "1")]
+    pub(crate) term: u64,
+}
+
+impl Header {
+    pub(crate) fn read(bytes: Bytes) -> Result<Self, BadFrame> {
+        let header = Self::decode(bytes)?;
+        led(header.term)?;
+        Ok(header)
+    }
+}
+
+impl Message {
+    pub(crate) fn bytes(id: u64, body: Body) -> Bytes {
+        Self { id, body: Some(body) }.encode_to_vec().into()
+    }
+
+    pub(crate) fn read(bytes: Bytes) -> Result<(u64, Body), BadFrame> {
+        let message = Self::decode(bytes)?;
+        Ok((message.id, required(message.body, "body")?))
+    }
+}
+
+/// A checked [`Append`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Records {
+    pub(crate) term: Term,
+    pub(crate) after: Option<LogPosition>,
+    pub(crate) records: Vec<LogRecord>,
+    pub(crate) committed: Option<LogPosition>,
+}
+
+impl TryFrom<Append> for Records {
+    type Error = BadFrame;
+
+    fn try_from(message: Append) -> Result<Self, BadFrame> {
+        let term = led(message.term)?;
+        let after: Option<LogPosition> = message.after.map(Into::into);
+        let records = message.records.into_iter().map(LogRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+        let mut end = match after {
+            Some(after) => after,
+            None if records.is_empty() => LogPosition::GENESIS,
+            None => return Err(BadFrame("records that follow nothing".to_owned())),
+        };
+        for record in &records {
+            let next = record.position;
+            if next.index != end.index.next() || next.term < end.term {
+                return Err(BadFrame(format!("a record at {next} cannot follow {end}")));
+            }
+            end = next;
+        }
+        let committed: Option<LogPosition> = message.committed.map(Into::into);
+        for claimed in [Some(end), committed].into_iter().flatten() {
+            if claimed.term > term {
+                return Err(BadFrame(format!("the leader of term {term} cannot know of {claimed}")));
+            }
+        }
+        Ok(Self { term, after, records, committed })
+    }
+}
+
+/// Nobody leads or stands in term 0: it is genesis's.
+pub(crate) fn led(term: u64) -> Result<Term, BadFrame> {
+    if term == 0 { Err(BadFrame("nobody leads term 0".to_owned())) } else { Ok(Term(term)) }
+}
+
+/// A vote names its candidate.
+pub(crate) fn voted(vote: VoteMessage) -> Result<VoteMessage, BadFrame> {
+    if Incarnation(vote.candidate) == Incarnation::default() {
+        return Err(BadFrame("a vote for member 0".to_owned()));
+    }
+    Ok(vote)
+}
