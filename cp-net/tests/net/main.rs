@@ -1,0 +1,8 @@
+//! `cp-net` on real sockets and real files.
+
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tls;
