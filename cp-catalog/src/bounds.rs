@@ -1,0 +1,302 @@
+//! Which keys a range covers: half-open bounds over byte strings.
+
+use crate::id::BadName;
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+/// How a collection maps its keys to ranges; fixed when it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Ranges cover slots of a hash of the key; see [`slot_of`].
+    Hash,
+    /// Ranges cover the keys themselves, in byte order.
+    Ordered,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hash => "hash",
+            Self::Ordered => "ordered",
+        })
+    }
+}
+
+/// How many slots a hashed collection has.
+pub const SLOT_COUNT: u16 = 16_384;
+
+/// The slot of `key` in a hashed collection: the first 8 bytes, big-endian, of
+/// its BLAKE3 hash, modulo [`SLOT_COUNT`].
+///
+/// ```
+/// assert_eq!(cp_catalog::slot_of(b"user:1"), cp_catalog::slot_of(b"user:1"));
+/// assert!(cp_catalog::slot_of(b"user:1") < cp_catalog::SLOT_COUNT);
+/// ```
+pub fn slot_of(key: &[u8]) -> u16 {
+    let hash = blake3::hash(key);
+    let first = hash.as_bytes().first_chunk::<8>().copied().unwrap_or_default();
+    (u64::from_be_bytes(first) % u64::from(SLOT_COUNT)) as u16
+}
+
+/// The range key of a slot: 2 big-endian bytes.
+pub fn slot_key(slot: u16) -> [u8; 2] {
+    slot.to_be_bytes()
+}
+
+/// A byte string that bounds a range. Never empty: the empty key is what
+/// [`Bound::Min`] covers. Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The first eight bytes, padded with zeros, so that most comparisons touch no other memory.
+    prefix: u64,
+    bytes: Arc<[u8]>,
+}
+
+/// The longest key that bounds a range, in bytes.
+pub const KEY_LEN_MAX_BYTES: usize = 4096;
+
+impl Key {
+    /// Takes a key, or says what is wrong with it.
+    pub fn new(bytes: &[u8]) -> Result<Self, BadBounds> {
+        match bytes.len() {
+            0 => Err(BadBounds::EmptyKey),
+            1..=KEY_LEN_MAX_BYTES => Ok(Self { prefix: prefix(bytes), bytes: bytes.into() }),
+            length => Err(BadBounds::LongKey { length }),
+        }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How this key compares with `key`, which need not be one that may bound a range.
+    pub fn cmp_bytes(&self, key: &[u8]) -> Ordering {
+        self.prefix.cmp(&prefix(key)).then_with(|| self.as_bytes().cmp(key))
+    }
+}
+
+fn prefix(bytes: &[u8]) -> u64 {
+    bytes.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.prefix.cmp(&other.prefix).then_with(|| self.bytes.cmp(&other.bytes))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.bytes.escape_ascii())
+    }
+}
+
+/// One end of a range.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bound {
+    /// Below every key.
+    Min,
+    /// At this key.
+    Key(Key),
+    /// Above every key.
+    Max,
+}
+
+impl Bound {
+    /// The bound at `bytes`; [`Bound::Min`] if there are none.
+    pub fn at(bytes: &[u8]) -> Result<Self, BadBounds> {
+        if bytes.is_empty() { Ok(Self::Min) } else { Key::new(bytes).map(Self::Key) }
+    }
+
+    /// The bound below slot `slot` of a hashed collection.
+    pub fn at_slot(slot: u16) -> Result<Self, BadBounds> {
+        match slot {
+            0 => Ok(Self::Min),
+            1..SLOT_COUNT => Key::new(&slot_key(slot)).map(Self::Key),
+            SLOT_COUNT => Ok(Self::Max),
+            _ => Err(BadBounds::NotASlot),
+        }
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Min => f.write_str("min"),
+            Self::Key(key) => write!(f, "\"{key}\""),
+            Self::Max => f.write_str("max"),
+        }
+    }
+}
+
+/// The keys from `lower`, inclusive, to `upper`, exclusive. Never empty.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bounds {
+    lower: Bound,
+    upper: Bound,
+}
+
+impl Bounds {
+    /// Every key.
+    pub const ALL: Self = Self { lower: Bound::Min, upper: Bound::Max };
+
+    /// The keys from `lower` up to `upper`, or an error if there are none.
+    pub fn new(lower: Bound, upper: Bound) -> Result<Self, BadBounds> {
+        if lower < upper { Ok(Self { lower, upper }) } else { Err(BadBounds::Empty { lower, upper }) }
+    }
+
+    /// The slots from `from` up to `to`, exclusive, of a hashed collection.
+    pub fn slots(from: u16, to: u16) -> Result<Self, BadBounds> {
+        Self::new(Bound::at_slot(from)?, Bound::at_slot(to)?)
+    }
+
+    /// The first key that may be in.
+    pub fn lower(&self) -> &Bound {
+        &self.lower
+    }
+
+    /// The first key that is out.
+    pub fn upper(&self) -> &Bound {
+        &self.upper
+    }
+
+    /// Whether `key` (in a hashed collection: the slot's key) is in.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        let above = match &self.lower {
+            Bound::Min => true,
+            Bound::Key(lower) => lower.cmp_bytes(key).is_le(),
+            Bound::Max => false,
+        };
+        above
+            && match &self.upper {
+                Bound::Min => false,
+                Bound::Key(upper) => upper.cmp_bytes(key).is_gt(),
+                Bound::Max => true,
+            }
+    }
+
+    /// Whether any key is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.lower < other.upper && other.lower < self.upper
+    }
+
+    /// Whether `key` could cut these bounds into two parts that are not empty.
+    pub fn cut_by(&self, key: &Key) -> bool {
+        let at = Bound::Key(key.clone());
+        self.lower < at && at < self.upper
+    }
+
+    /// Whether both ends mean something in a collection of this mode: in a hashed
+    /// one they are slots, and the outermost slots are written min and max.
+    pub fn check(&self, mode: Mode) -> Result<(), BadBounds> {
+        [&self.lower, &self.upper].into_iter().try_for_each(|bound| match bound {
+            Bound::Key(key) => check_key(key, mode),
+            Bound::Min | Bound::Max => Ok(()),
+        })
+    }
+}
+
+/// Whether `key` may bound a range of a collection of this mode.
+pub fn check_key(key: &Key, mode: Mode) -> Result<(), BadBounds> {
+    match (mode, <[u8; 2]>::try_from(key.as_bytes())) {
+        (Mode::Ordered, _) => Ok(()),
+        (Mode::Hash, Ok(bytes)) if (1..SLOT_COUNT).contains(&u16::from_be_bytes(bytes)) => Ok(()),
+        (Mode::Hash, _) => Err(BadBounds::NotASlot),
+    }
+}
+
+impl fmt::Debug for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.lower, self.upper)
+    }
+}
+
+/// Why bounds are none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadBounds {
+    /// A key without bytes.
+    #[error("an empty key bounds nothing; use min")]
+    EmptyKey,
+    /// A key that is too long.
+    #[error("a key of {length} bytes cannot bound a range; use at most {KEY_LEN_MAX_BYTES}")]
+    LongKey {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// Nothing lies between the ends.
+    #[error("no key lies between {lower} and {upper}; put the lower bound first")]
+    Empty {
+        /// The lower end.
+        lower: Bound,
+        /// The upper end.
+        upper: Bound,
+    },
+    /// Not a slot of a hashed collection.
+    #[error("a bound in a hashed collection is min, max, or a slot from 1 to {} as 2 big-endian bytes", SLOT_COUNT - 1)]
+    NotASlot,
+}
+
+/// Why a value of a command is refused before it becomes one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadValue {
+    /// A name.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// Bounds.
+    #[error(transparent)]
+    Bounds(#[from] BadBounds),
+    /// A text over its limit.
+    #[error("{field} has {length} bytes; use at most {max}")]
+    Long {
+        /// Which.
+        field: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A text that must say something.
+    #[error("{field} is empty; give it a value")]
+    Missing {
+        /// Which.
+        field: &'static str,
+    },
+    /// A list over its limit.
+    #[error("{field} lists {count}; use at most {max}")]
+    Many {
+        /// Which.
+        field: &'static str,
+        /// How many.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+}

@@ -1,0 +1,169 @@
+//! The replicated state, and what can be read from it.
+
+use crate::collection::Collection;
+use crate::cow::CowMap;
+use crate::digest::DigestSum;
+use crate::id::{CollectionName, GroupName, RangeKey};
+use crate::member::Member;
+use crate::range::{Authority, CollectionSpec, Range, Role};
+use crate::session::Sessions;
+use cp_seam::{ClusterId, Generation, Incarnation, MemberId, Quorum, StateDigest};
+use std::sync::Arc;
+
+/// Who is a member and who may write which range.
+///
+/// A plain value: what [`apply`](Self::apply) does depends on nothing but the
+/// state, the index and the entry. Cloning shares almost everything, so that a
+/// state can be captured while it goes on changing.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    pub(crate) meta: Meta,
+    pub(crate) members: CowMap<MemberId, Arc<Member>>,
+    pub(crate) authorities: CowMap<GroupName, Arc<Authority>>,
+    pub(crate) collections: CowMap<CollectionName, Arc<Collection>>,
+    pub(crate) sessions: Sessions,
+    /// Kept beside the records, derived from them alone.
+    pub(crate) holdings: CowMap<MemberId, Holdings>,
+    pub(crate) quorum: Arc<Quorum>,
+    pub(crate) range_count: usize,
+    pub(crate) sum: DigestSum,
+}
+
+/// What there is one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Meta {
+    /// All zeros before genesis.
+    pub(crate) cluster: ClusterIdOrNone,
+    pub(crate) generation: Generation,
+    /// The next incarnation to allot.
+    pub(crate) next_incarnation: u64,
+    /// An unknown client that claims to start below it may have been forgotten.
+    pub(crate) clients_since: u64,
+}
+
+/// The cluster's id; none before genesis.
+pub(crate) type ClusterIdOrNone = Option<ClusterId>;
+
+/// In how many ranges a member has each role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holdings {
+    /// It is the owner.
+    pub owned: u64,
+    /// It is a hot replica.
+    pub replicas: u64,
+    /// It is an archive replica.
+    pub archives: u64,
+}
+
+impl Catalog {
+    /// The state of a node that has none yet: it waits for a snapshot.
+    pub fn vacant() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is no state yet.
+    pub fn is_vacant(&self) -> bool {
+        self.meta.cluster.is_none()
+    }
+
+    /// The cluster; `None` before genesis.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.meta.cluster
+    }
+
+    /// Which continuation of the cluster this is.
+    pub fn generation(&self) -> Generation {
+        self.meta.generation
+    }
+
+    /// The digest of the state (CP-R3).
+    pub fn digest(&self) -> StateDigest {
+        self.sum.digest()
+    }
+
+    /// The quorum that the members make: voting members vote, members that are
+    /// catching up and have joined receive the log, others are absent.
+    pub fn quorum(&self) -> &Quorum {
+        &self.quorum
+    }
+
+    /// The member of this name.
+    pub fn member(&self, id: &MemberId) -> Option<&Member> {
+        self.members.get(id).map(|member| &**member)
+    }
+
+    /// The member whose present life is `incarnation`. Searches them all.
+    pub fn member_of(&self, incarnation: Incarnation) -> Option<&Member> {
+        self.members().find(|member| member.incarnation == incarnation)
+    }
+
+    /// Every member, in ascending order of names.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().map(|(_, member)| &**member)
+    }
+
+    /// In how many ranges `member` has each role.
+    pub fn holdings(&self, member: &MemberId) -> Holdings {
+        self.holdings.get(member).copied().unwrap_or_default()
+    }
+
+    /// The ranges in which `member` has a role. Searches them all.
+    pub fn held_by(&self, member: &MemberId) -> impl Iterator<Item = (RangeKey, Role, &Range)> {
+        self.collections.iter().flat_map(move |(name, collection)| {
+            collection.by_key().filter_map(move |range| {
+                let role = range.role(member)?;
+                Some((RangeKey::new(name.clone(), range.id), role, &**range))
+            })
+        })
+    }
+
+    /// The placement authority of `group`, if it has one.
+    pub fn authority(&self, group: &GroupName) -> Option<&Authority> {
+        self.authorities.get(group).map(|authority| &**authority)
+    }
+
+    /// Every placement authority, in ascending order of groups.
+    pub fn authorities(&self) -> impl Iterator<Item = &Authority> {
+        self.authorities.iter().map(|(_, authority)| &**authority)
+    }
+
+    /// The collection of this name.
+    pub fn collection(&self, name: &CollectionName) -> Option<&CollectionSpec> {
+        self.collections.get(name).map(|collection| &collection.spec)
+    }
+
+    /// Every collection, in ascending order of names.
+    pub fn collections(&self) -> impl Iterator<Item = &CollectionSpec> {
+        self.collections.iter().map(|(_, collection)| &collection.spec)
+    }
+
+    /// The range of this name.
+    pub fn range(&self, key: &RangeKey) -> Option<&Range> {
+        self.collections.get(&key.collection)?.get(key.id).map(|range| &**range)
+    }
+
+    /// The ranges of a collection in key order; none if there is no such collection.
+    pub fn ranges(&self, collection: &CollectionName) -> impl Iterator<Item = &Range> {
+        self.collections.get(collection).into_iter().flat_map(|c| c.by_key().map(|range| &**range))
+    }
+
+    /// The range that covers `key` of `collection`, whichever its mode, if one does.
+    pub fn locate(&self, collection: &CollectionName, key: &[u8]) -> Option<&Range> {
+        self.collections.get(collection)?.locate(key).map(|range| &**range)
+    }
+
+    /// How many ranges `collection` has; none if there is no such collection.
+    pub fn range_count_of(&self, collection: &CollectionName) -> usize {
+        self.collections.get(collection).map_or(0, |collection| collection.len())
+    }
+
+    /// How many ranges there are in all collections.
+    pub fn range_count(&self) -> usize {
+        self.range_count
+    }
+
+    /// How many clients' requests are remembered (CP-P5).
+    pub fn client_count(&self) -> usize {
+        self.sessions.len()
+    }
+}

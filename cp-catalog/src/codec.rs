@@ -1,0 +1,137 @@
+//! The encoding of everything that the catalog puts into the log and into
+//! snapshots: protobuf messages, written by hand, under one version number.
+//!
+//! Rules: a field's number and meaning never change; an absent message or a zero
+//! in a place that needs a value is malformed; a change that an older release
+//! could misread raises [`VERSION`], so that the older release refuses it. The
+//! bytes of a value are the same on every member: they are hashed.
+
+pub(crate) mod command;
+pub(crate) mod record;
+pub(crate) mod value;
+mod verdict;
+
+pub use verdict::{decode_verdict, encode_verdict};
+
+use crate::bounds::BadValue;
+use crate::command::Command;
+use crate::request::{ClientId, Request, RequestId};
+use cp_seam::{BadMemberId, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlanePayload, PayloadTooLarge};
+use prost::Message;
+
+/// The version that this release writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// Why bytes are not a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// They are no message at all, or a field is missing or out of its set.
+    #[error("{what} is missing or malformed; encode it with the catalog's codec")]
+    Malformed {
+        /// Which part.
+        what: &'static str,
+    },
+    /// A field holds a value that is not allowed.
+    #[error("{what} holds a value that is not allowed")]
+    Value {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: BadValue,
+    },
+    /// A field holds a text that is no member id.
+    #[error("{what} is no member id")]
+    Member {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: BadMemberId,
+    },
+    /// A newer release wrote them.
+    #[error(
+        "they are of version {found}, or hold a command unknown to this release, which reads up to version {VERSION}; upgrade it"
+    )]
+    Newer {
+        /// The version.
+        found: u32,
+    },
+    /// The entry is of one kind and the command of the other (CP-S4).
+    #[error("the command travels in the wrong kind of entry; take the kind from the command")]
+    WrongKind,
+}
+
+pub(crate) const fn malformed(what: &'static str) -> DecodeError {
+    DecodeError::Malformed { what }
+}
+
+/// The body of every payload.
+#[derive(Clone, PartialEq, Message)]
+struct Envelope {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(message, optional, tag = "2")]
+    id: Option<RequestIdMessage>,
+    #[prost(message, optional, tag = "3")]
+    membership: Option<command::Membership>,
+    #[prost(message, optional, tag = "4")]
+    ownership: Option<command::Ownership>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RequestIdMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    client: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    since: u64,
+    #[prost(uint64, tag = "3")]
+    sequence: u64,
+}
+
+pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, PayloadTooLarge> {
+    let id = request.id.map(|RequestId { client, since, sequence }| RequestIdMessage {
+        client: client.0.to_vec(),
+        since: since.0,
+        sequence,
+    });
+    let (membership, ownership) = match &request.command {
+        Command::Membership(command) => (Some(command.into()), None),
+        Command::Ownership(command) => (None, Some(command.into())),
+    };
+    let envelope = Envelope { version: VERSION, id, membership, ownership };
+    Ok(request.command.kind().entry(ControlPlanePayload::new(envelope.encode_to_vec())?))
+}
+
+pub(crate) fn decode_request(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
+    let envelope = Envelope::decode(&**entry.payload().as_bytes()).map_err(|_| malformed("payload"))?;
+    match envelope.version {
+        0 => return Err(malformed("version")),
+        1..=VERSION => {}
+        found => return Err(DecodeError::Newer { found }),
+    }
+    let id = envelope.id.map(RequestId::try_from).transpose()?;
+    let command = match (envelope.membership, envelope.ownership) {
+        (Some(command), None) => Command::Membership(command.try_into()?),
+        (None, Some(command)) => Command::Ownership(command.try_into()?),
+        (None, None) => return Err(DecodeError::Newer { found: envelope.version }),
+        (Some(_), Some(_)) => return Err(malformed("command")),
+    };
+    if command.kind() != entry.kind() {
+        return Err(DecodeError::WrongKind);
+    }
+    Ok(Request { id, command })
+}
+
+impl TryFrom<RequestIdMessage> for RequestId {
+    type Error = DecodeError;
+
+    fn try_from(id: RequestIdMessage) -> Result<Self, DecodeError> {
+        Ok(Self {
+            client: ClientId(value::fixed(&id.client, "client id")?),
+            since: ControlPlaneLogIndex(id.since),
+            sequence: id.sequence,
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! Messages of the state's records: what is hashed is what is in a snapshot.
+
+use super::value::{
+    AddressesMessage, BoundsMessage, FeaturesMessage, LocalityMessage, PlacementMessage, collection_name, copies,
+    copy_names, fixed, group_name, incarnation, kind, kind_number, member_id, mode, mode_number, need, phase,
+    phase_number,
+};
+use super::{DecodeError, decode_verdict, encode_verdict, malformed};
+use crate::catalog::Meta;
+use crate::digest::{RecordHash, RecordKind};
+use crate::id::{CollectionName, Epoch, RangeId, TokenHash, Version};
+use crate::member::{Join, Member, Service, Voting};
+use crate::range::{Authority, CollectionSpec, Move, Range};
+use crate::request::ClientId;
+use crate::session::SessionHeader;
+use crate::verdict::Verdict;
+use cp_seam::{ClusterId, Generation};
+use prost::Message;
+use std::sync::Arc;
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MetaRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    cluster: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    generation: u32,
+    #[prost(bytes = "vec", tag = "3")]
+    generation_id: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    next_incarnation: u64,
+    #[prost(uint64, tag = "5")]
+    clients_since: u64,
+}
+
+impl From<&Meta> for MetaRecord {
+    fn from(meta: &Meta) -> Self {
+        Self {
+            cluster: meta.cluster.map(|id| id.0.to_vec()).unwrap_or_default(),
+            generation: meta.generation.number.into(),
+            generation_id: meta.generation.id.to_vec(),
+            next_incarnation: meta.next_incarnation,
+            clients_since: meta.clients_since,
+        }
+    }
+}
+
+impl TryFrom<MetaRecord> for Meta {
+    type Error = DecodeError;
+
+    fn try_from(record: MetaRecord) -> Result<Self, DecodeError> {
+        Ok(Self {
+            cluster: Some(ClusterId(fixed(&record.cluster, "cluster id")?)),
+            generation: Generation {
+                number: record.generation.try_into().map_err(|_| malformed("generation"))?,
+                id: fixed(&record.generation_id, "generation id")?,
+            },
+            next_incarnation: record.next_incarnation,
+            clients_since: record.clients_since,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MemberRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(uint64, tag = "2")]
+    incarnation: u64,
+    #[prost(uint32, tag = "3")]
+    kind: u32,
+    #[prost(bool, tag = "4")]
+    voting: bool,
+    #[prost(bool, tag = "5")]
+    draining: bool,
+    /// Empty once joined.
+    #[prost(bytes = "vec", tag = "6")]
+    token_hash: Vec<u8>,
+    #[prost(message, optional, tag = "7")]
+    addresses: Option<AddressesMessage>,
+    #[prost(message, optional, tag = "8")]
+    locality: Option<LocalityMessage>,
+    #[prost(message, optional, tag = "9")]
+    features: Option<FeaturesMessage>,
+}
+
+impl From<&Member> for MemberRecord {
+    fn from(member: &Member) -> Self {
+        Self {
+            id: member.id.as_str().to_owned(),
+            incarnation: member.incarnation.0,
+            kind: kind_number(member.kind),
+            voting: member.voting == Voting::Voting,
+            draining: member.service == Service::Draining,
+            token_hash: match member.join {
+                Join::Awaited(hash) => hash.0.to_vec(),
+                Join::Joined => Vec::new(),
+            },
+            addresses: Some((&member.addresses).into()),
+            locality: Some((&member.locality).into()),
+            features: Some((&member.features).into()),
+        }
+    }
+}
+
+impl TryFrom<MemberRecord> for Member {
+    type Error = DecodeError;
+
+    fn try_from(record: MemberRecord) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: member_id(&record.id, "member")?,
+            incarnation: incarnation(record.incarnation)?,
+            kind: kind(record.kind)?,
+            voting: if record.voting { Voting::Voting } else { Voting::CatchingUp },
+            service: if record.draining { Service::Draining } else { Service::Active },
+            join: match record.token_hash.as_slice() {
+                [] => Join::Joined,
+                hash => Join::Awaited(TokenHash(fixed(hash, "token hash")?)),
+            },
+            addresses: need(record.addresses, "addresses")?.lenient()?,
+            locality: need(record.locality, "locality")?.try_into()?,
+            features: need(record.features, "features")?.try_into()?,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthorityRecord {
+    #[prost(string, tag = "1")]
+    group: String,
+    #[prost(string, tag = "2")]
+    holder: String,
+    #[prost(uint64, tag = "3")]
+    epoch: u64,
+    #[prost(uint64, tag = "4")]
+    version: u64,
+}
+
+impl From<&Authority> for AuthorityRecord {
+    fn from(authority: &Authority) -> Self {
+        Self {
+            group: authority.group.as_str().to_owned(),
+            holder: authority.holder.as_str().to_owned(),
+            epoch: authority.epoch.0,
+            version: authority.version.0,
+        }
+    }
+}
+
+impl TryFrom<AuthorityRecord> for Authority {
+    type Error = DecodeError;
+
+    fn try_from(record: AuthorityRecord) -> Result<Self, DecodeError> {
+        Ok(Self {
+            group: group_name(&record.group)?,
+            holder: member_id(&record.holder, "holder")?,
+            epoch: Epoch(record.epoch),
+            version: Version(record.version),
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CollectionRecord {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    group: String,
+    #[prost(uint32, tag = "3")]
+    mode: u32,
+}
+
+impl From<&CollectionSpec> for CollectionRecord {
+    fn from(spec: &CollectionSpec) -> Self {
+        Self {
+            name: spec.name.as_str().to_owned(),
+            group: spec.group.as_str().to_owned(),
+            mode: mode_number(spec.mode),
+        }
+    }
+}
+
+impl TryFrom<CollectionRecord> for CollectionSpec {
+    type Error = DecodeError;
+
+    fn try_from(record: CollectionRecord) -> Result<Self, DecodeError> {
+        Ok(Self { name: collection_name(&record.name)?, group: group_name(&record.group)?, mode: mode(record.mode)? })
+    }
+}
+
+/// A range; its collection is said elsewhere.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RangeRecord {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(message, optional, tag = "2")]
+    bounds: Option<BoundsMessage>,
+    #[prost(string, tag = "3")]
+    owner: String,
+    #[prost(string, repeated, tag = "4")]
+    replicas: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    archives: Vec<String>,
+    #[prost(uint64, tag = "6")]
+    epoch: u64,
+    #[prost(uint64, tag = "7")]
+    version: u64,
+    #[prost(message, optional, tag = "8")]
+    placement: Option<PlacementMessage>,
+    /// Empty: no move is in flight.
+    #[prost(string, tag = "9")]
+    move_target: String,
+    #[prost(uint32, tag = "10")]
+    move_phase: u32,
+}
+
+impl From<&Range> for RangeRecord {
+    fn from(range: &Range) -> Self {
+        Self {
+            id: range.id.0,
+            bounds: Some((&range.bounds).into()),
+            owner: range.owner.as_str().to_owned(),
+            replicas: copy_names(&range.replicas),
+            archives: copy_names(&range.archives),
+            epoch: range.epoch.0,
+            version: range.version.0,
+            placement: Some((&*range.placement).into()),
+            move_target: range.moving.as_ref().map(|m| m.target.as_str().to_owned()).unwrap_or_default(),
+            move_phase: range.moving.as_ref().map(|m| phase_number(m.phase)).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<RangeRecord> for Range {
+    type Error = DecodeError;
+
+    fn try_from(record: RangeRecord) -> Result<Self, DecodeError> {
+        let moving = match record.move_target.as_str() {
+            "" => None,
+            target => {
+                Some(Box::new(Move { target: member_id(target, "move target")?, phase: phase(record.move_phase)? }))
+            }
+        };
+        Ok(Self {
+            id: RangeId(record.id),
+            bounds: need(record.bounds, "bounds")?.try_into()?,
+            owner: member_id(&record.owner, "owner")?,
+            replicas: copies(&record.replicas, "replicas")?,
+            archives: copies(&record.archives, "archives")?,
+            epoch: Epoch(record.epoch),
+            version: Version(record.version),
+            placement: Arc::new(need(record.placement, "placement")?.try_into()?),
+            moving,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ClientRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    client: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    since: u64,
+    #[prost(uint64, tag = "3")]
+    low_water: u64,
+    #[prost(uint64, tag = "4")]
+    active: u64,
+}
+
+impl From<&SessionHeader> for ClientRecord {
+    fn from(header: &SessionHeader) -> Self {
+        let SessionHeader { client, since, low_water, active } = *header;
+        Self { client: client.0.to_vec(), since, low_water, active }
+    }
+}
+
+impl TryFrom<ClientRecord> for SessionHeader {
+    type Error = DecodeError;
+
+    fn try_from(record: ClientRecord) -> Result<Self, DecodeError> {
+        let ClientRecord { client, since, low_water, active } = record;
+        Ok(Self { client: ClientId(fixed(&client, "client id")?), since, low_water, active })
+    }
+}
+
+/// A remembered verdict; its client is said elsewhere.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ReplyRecord {
+    #[prost(uint64, tag = "1")]
+    sequence: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    verdict: Vec<u8>,
+}
+
+impl ReplyRecord {
+    pub(crate) fn new(sequence: u64, verdict: &Verdict) -> Self {
+        Self { sequence, verdict: encode_verdict(verdict) }
+    }
+
+    pub(crate) fn decode_reply(&self) -> Result<(u64, Verdict), DecodeError> {
+        Ok((self.sequence, decode_verdict(&self.verdict)?))
+    }
+}
+
+pub(crate) fn hash_meta(meta: &Meta) -> RecordHash {
+    RecordHash::of(RecordKind::Meta, &[], &MetaRecord::from(meta).encode_to_vec())
+}
+
+pub(crate) fn hash_member(member: &Member) -> RecordHash {
+    RecordHash::of(RecordKind::Member, &[], &MemberRecord::from(member).encode_to_vec())
+}
+
+pub(crate) fn hash_authority(authority: &Authority) -> RecordHash {
+    RecordHash::of(RecordKind::Authority, &[], &AuthorityRecord::from(authority).encode_to_vec())
+}
+
+pub(crate) fn hash_collection(spec: &CollectionSpec) -> RecordHash {
+    RecordHash::of(RecordKind::Collection, &[], &CollectionRecord::from(spec).encode_to_vec())
+}
+
+pub(crate) fn hash_range(collection: &CollectionName, range: &Range) -> RecordHash {
+    RecordHash::of(RecordKind::Range, collection.as_str().as_bytes(), &RangeRecord::from(range).encode_to_vec())
+}
+
+pub(crate) fn hash_retired(collection: &CollectionName, id: RangeId) -> RecordHash {
+    RecordHash::of(RecordKind::Retired, collection.as_str().as_bytes(), &id.0.to_le_bytes())
+}
+
+pub(crate) fn hash_client(header: &SessionHeader) -> RecordHash {
+    RecordHash::of(RecordKind::Client, &[], &ClientRecord::from(header).encode_to_vec())
+}
+
+pub(crate) fn hash_reply(client: &ClientId, sequence: u64, verdict: &Verdict) -> RecordHash {
+    RecordHash::of(RecordKind::Reply, &client.0, &ReplyRecord::new(sequence, verdict).encode_to_vec())
+}

@@ -1,0 +1,432 @@
+//! Messages of the values that commands and records share.
+
+use super::{DecodeError, malformed};
+use crate::bounds::{BadBounds, BadValue, Bound, Bounds, Key, Mode};
+use crate::command::{ClosedGate, Evidence};
+use crate::id::{
+    BadName, Capability, CollectionName, DataPosition, Epoch, FailureDomain, Fence, GroupName, RangeId, RangeKey,
+    Version,
+};
+use crate::member::{Addresses, Features, Locality, MemberLife};
+use crate::range::{Copies, MovePhase, Placement, RangeStanding};
+use cp_seam::{Incarnation, MemberId, MemberKind};
+use std::collections::BTreeSet;
+
+type Decoded<T> = Result<T, DecodeError>;
+
+pub(crate) fn need<T>(message: Option<T>, what: &'static str) -> Decoded<T> {
+    message.ok_or(malformed(what))
+}
+
+pub(crate) fn fixed<const N: usize>(bytes: &[u8], what: &'static str) -> Decoded<[u8; N]> {
+    bytes.try_into().map_err(|_| malformed(what))
+}
+
+fn bad(what: &'static str) -> impl FnOnce(BadValue) -> DecodeError {
+    move |source| DecodeError::Value { what, source }
+}
+
+fn bad_name(what: &'static str) -> impl FnOnce(BadName) -> DecodeError {
+    move |source| bad(what)(source.into())
+}
+
+fn bad_bounds(what: &'static str) -> impl FnOnce(BadBounds) -> DecodeError {
+    move |source| bad(what)(source.into())
+}
+
+pub(crate) fn member_id(name: &str, what: &'static str) -> Decoded<MemberId> {
+    MemberId::new(name).map_err(|source| DecodeError::Member { what, source })
+}
+
+pub(crate) fn collection_name(name: &str) -> Decoded<CollectionName> {
+    CollectionName::new(name).map_err(bad_name("collection"))
+}
+
+pub(crate) fn group_name(name: &str) -> Decoded<GroupName> {
+    GroupName::new(name).map_err(bad_name("group"))
+}
+
+pub(crate) fn key(bytes: &[u8], what: &'static str) -> Decoded<Key> {
+    Key::new(bytes).map_err(bad_bounds(what))
+}
+
+pub(crate) fn incarnation(number: u64) -> Decoded<Incarnation> {
+    if number == 0 { Err(malformed("incarnation")) } else { Ok(Incarnation(number)) }
+}
+
+pub(crate) fn incarnations(numbers: &[u64]) -> Decoded<BTreeSet<Incarnation>> {
+    numbers.iter().map(|number| incarnation(*number)).collect()
+}
+
+pub(crate) fn incarnation_numbers(set: &BTreeSet<Incarnation>) -> Vec<u64> {
+    set.iter().map(|incarnation| incarnation.0).collect()
+}
+
+pub(crate) const fn kind_number(kind: MemberKind) -> u32 {
+    match kind {
+        MemberKind::Data => 1,
+        MemberKind::Witness => 2,
+    }
+}
+
+pub(crate) fn kind(number: u32) -> Decoded<MemberKind> {
+    match number {
+        1 => Ok(MemberKind::Data),
+        2 => Ok(MemberKind::Witness),
+        _ => Err(malformed("member kind")),
+    }
+}
+
+pub(crate) const fn mode_number(mode: Mode) -> u32 {
+    match mode {
+        Mode::Hash => 1,
+        Mode::Ordered => 2,
+    }
+}
+
+pub(crate) fn mode(number: u32) -> Decoded<Mode> {
+    match number {
+        1 => Ok(Mode::Hash),
+        2 => Ok(Mode::Ordered),
+        _ => Err(malformed("mode")),
+    }
+}
+
+pub(crate) const fn phase_number(phase: MovePhase) -> u32 {
+    match phase {
+        MovePhase::Begun => 1,
+        MovePhase::Copying => 2,
+        MovePhase::CatchingUp => 3,
+    }
+}
+
+pub(crate) fn phase(number: u32) -> Decoded<MovePhase> {
+    match number {
+        1 => Ok(MovePhase::Begun),
+        2 => Ok(MovePhase::Copying),
+        3 => Ok(MovePhase::CatchingUp),
+        _ => Err(malformed("move phase")),
+    }
+}
+
+pub(crate) fn copies(names: &[String], what: &'static str) -> Decoded<Copies> {
+    if names.len() > Copies::COUNT_MAX {
+        return Err(bad(what)(BadValue::Many { field: "copies", count: names.len(), max: Copies::COUNT_MAX }));
+    }
+    names.iter().map(|name| member_id(name, what)).collect()
+}
+
+pub(crate) fn copy_names(copies: &Copies) -> Vec<String> {
+    copies.iter().map(|member| member.as_str().to_owned()).collect()
+}
+
+/// Half-open bounds: an empty lower key is min, an empty upper key is max.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct BoundsMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    lower: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    upper: Vec<u8>,
+}
+
+impl From<&Bounds> for BoundsMessage {
+    fn from(bounds: &Bounds) -> Self {
+        let bytes = |bound: &Bound| match bound {
+            Bound::Key(key) => key.as_bytes().to_vec(),
+            Bound::Min | Bound::Max => Vec::new(),
+        };
+        Self { lower: bytes(bounds.lower()), upper: bytes(bounds.upper()) }
+    }
+}
+
+impl TryFrom<BoundsMessage> for Bounds {
+    type Error = DecodeError;
+
+    fn try_from(message: BoundsMessage) -> Decoded<Self> {
+        let at = |bytes: &[u8], open| if bytes.is_empty() { Ok(open) } else { key(bytes, "bound").map(Bound::Key) };
+        Self::new(at(&message.lower, Bound::Min)?, at(&message.upper, Bound::Max)?).map_err(bad_bounds("bounds"))
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LifeMessage {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(uint64, tag = "2")]
+    incarnation: u64,
+}
+
+impl From<&MemberLife> for LifeMessage {
+    fn from(life: &MemberLife) -> Self {
+        Self { id: life.id.as_str().to_owned(), incarnation: life.incarnation.0 }
+    }
+}
+
+impl TryFrom<LifeMessage> for MemberLife {
+    type Error = DecodeError;
+
+    fn try_from(message: LifeMessage) -> Decoded<Self> {
+        Ok(Self { id: member_id(&message.id, "member")?, incarnation: incarnation(message.incarnation)? })
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AddressesMessage {
+    #[prost(string, tag = "1")]
+    peer: String,
+    #[prost(string, tag = "2")]
+    client: String,
+    #[prost(string, tag = "3")]
+    http: String,
+}
+
+impl From<&Addresses> for AddressesMessage {
+    fn from(Addresses { peer, client, http }: &Addresses) -> Self {
+        Self { peer: peer.clone(), client: client.clone(), http: http.clone() }
+    }
+}
+
+impl AddressesMessage {
+    /// Addresses that may be empty, as those of a member that has not joined.
+    pub(crate) fn lenient(self) -> Decoded<Addresses> {
+        let Self { peer, client, http } = self;
+        let addresses = Addresses { peer, client, http };
+        match addresses.check() {
+            Err(BadValue::Missing { .. }) if addresses == Addresses::default() => Ok(addresses),
+            checked => checked.map(|()| addresses).map_err(bad("addresses")),
+        }
+    }
+}
+
+impl TryFrom<AddressesMessage> for Addresses {
+    type Error = DecodeError;
+
+    fn try_from(message: AddressesMessage) -> Decoded<Self> {
+        let addresses = message.lenient()?;
+        addresses.check().map(|()| addresses).map_err(bad("addresses"))
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LocalityMessage {
+    /// Empty: none.
+    #[prost(string, tag = "1")]
+    domain: String,
+    #[prost(uint32, tag = "2")]
+    weight: u32,
+}
+
+impl From<&Locality> for LocalityMessage {
+    fn from(locality: &Locality) -> Self {
+        let domain = locality.domain.as_ref().map(|domain| domain.as_str().to_owned()).unwrap_or_default();
+        Self { domain, weight: locality.weight }
+    }
+}
+
+impl TryFrom<LocalityMessage> for Locality {
+    type Error = DecodeError;
+
+    fn try_from(message: LocalityMessage) -> Decoded<Self> {
+        let domain = Some(message.domain.as_str()).filter(|domain| !domain.is_empty());
+        let domain = domain.map(FailureDomain::new).transpose().map_err(bad_name("failure domain"))?;
+        Ok(Self { domain, weight: message.weight })
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FeaturesMessage {
+    #[prost(uint32, tag = "1")]
+    level: u32,
+    #[prost(string, repeated, tag = "2")]
+    capabilities: Vec<String>,
+}
+
+impl From<&Features> for FeaturesMessage {
+    fn from(features: &Features) -> Self {
+        let capabilities = features.capabilities.iter().map(|name| name.as_str().to_owned()).collect();
+        Self { level: features.level, capabilities }
+    }
+}
+
+impl TryFrom<FeaturesMessage> for Features {
+    type Error = DecodeError;
+
+    fn try_from(message: FeaturesMessage) -> Decoded<Self> {
+        let names = message.capabilities.iter().map(|name| Capability::new(name));
+        let capabilities = names.collect::<Result<_, _>>().map_err(bad_name("capability"))?;
+        let features = Self { level: message.level, capabilities };
+        features.check().map(|()| features).map_err(bad("features"))
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PlacementMessage {
+    #[prost(uint32, tag = "1")]
+    replication_factor: u32,
+    /// In ascending order of names.
+    #[prost(message, repeated, tag = "2")]
+    attributes: Vec<AttributeMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AttributeMessage {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+impl From<&Placement> for PlacementMessage {
+    fn from(placement: &Placement) -> Self {
+        let attributes = placement.attributes.iter();
+        let attributes = attributes.map(|(name, value)| AttributeMessage { name: name.clone(), value: value.clone() });
+        Self { replication_factor: placement.replication_factor, attributes: attributes.collect() }
+    }
+}
+
+impl TryFrom<PlacementMessage> for Placement {
+    type Error = DecodeError;
+
+    fn try_from(message: PlacementMessage) -> Decoded<Self> {
+        let attributes = message.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect();
+        let placement = Self { replication_factor: message.replication_factor, attributes };
+        placement.check().map(|()| placement).map_err(bad("placement"))
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RangeKeyMessage {
+    #[prost(string, tag = "1")]
+    collection: String,
+    #[prost(uint64, tag = "2")]
+    id: u64,
+}
+
+impl From<&RangeKey> for RangeKeyMessage {
+    fn from(key: &RangeKey) -> Self {
+        Self { collection: key.collection.as_str().to_owned(), id: key.id.0 }
+    }
+}
+
+impl TryFrom<RangeKeyMessage> for RangeKey {
+    type Error = DecodeError;
+
+    fn try_from(message: RangeKeyMessage) -> Decoded<Self> {
+        Ok(Self::new(collection_name(&message.collection)?, RangeId(message.id)))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct FenceMessage {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint64, tag = "2")]
+    version: u64,
+}
+
+impl From<Fence> for FenceMessage {
+    fn from(fence: Fence) -> Self {
+        Self { epoch: fence.epoch.0, version: fence.version.0 }
+    }
+}
+
+impl From<FenceMessage> for Fence {
+    fn from(message: FenceMessage) -> Self {
+        Self { epoch: Epoch(message.epoch), version: Version(message.version) }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StandingMessage {
+    #[prost(string, tag = "1")]
+    owner: String,
+    #[prost(uint64, tag = "2")]
+    epoch: u64,
+    #[prost(uint64, tag = "3")]
+    version: u64,
+}
+
+impl From<&RangeStanding> for StandingMessage {
+    fn from(standing: &RangeStanding) -> Self {
+        let RangeStanding { owner, epoch, version } = standing;
+        Self { owner: owner.as_str().to_owned(), epoch: epoch.0, version: version.0 }
+    }
+}
+
+impl TryFrom<StandingMessage> for RangeStanding {
+    type Error = DecodeError;
+
+    fn try_from(message: StandingMessage) -> Decoded<Self> {
+        let owner = member_id(&message.owner, "owner")?;
+        Ok(Self { owner, epoch: Epoch(message.epoch), version: Version(message.version) })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct PositionMessage {
+    #[prost(uint64, tag = "1")]
+    term: u64,
+    #[prost(uint64, tag = "2")]
+    lsn: u64,
+}
+
+impl From<DataPosition> for PositionMessage {
+    fn from(DataPosition { term, lsn }: DataPosition) -> Self {
+        Self { term, lsn }
+    }
+}
+
+impl From<PositionMessage> for DataPosition {
+    fn from(PositionMessage { term, lsn }: PositionMessage) -> Self {
+        Self { term, lsn }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct EvidenceMessage {
+    #[prost(string, tag = "1")]
+    candidate: String,
+    #[prost(message, optional, tag = "2")]
+    applied: Option<PositionMessage>,
+    #[prost(message, optional, tag = "3")]
+    watermark: Option<PositionMessage>,
+    #[prost(message, optional, tag = "4")]
+    closed_gate: Option<ClosedGateMessage>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct ClosedGateMessage {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(message, optional, tag = "2")]
+    last: Option<PositionMessage>,
+}
+
+impl From<&Evidence> for EvidenceMessage {
+    fn from(evidence: &Evidence) -> Self {
+        Self {
+            candidate: evidence.candidate.as_str().to_owned(),
+            applied: Some(evidence.applied.into()),
+            watermark: Some(evidence.watermark.into()),
+            closed_gate: evidence
+                .closed_gate
+                .map(|gate| ClosedGateMessage { epoch: gate.epoch.0, last: Some(gate.last.into()) }),
+        }
+    }
+}
+
+impl TryFrom<EvidenceMessage> for Evidence {
+    type Error = DecodeError;
+
+    fn try_from(message: EvidenceMessage) -> Decoded<Self> {
+        let gate = |gate: ClosedGateMessage| {
+            Ok(ClosedGate { epoch: Epoch(gate.epoch), last: need(gate.last, "last write of the closed gate")?.into() })
+        };
+        Ok(Self {
+            candidate: member_id(&message.candidate, "candidate")?,
+            applied: need(message.applied, "applied position")?.into(),
+            watermark: need(message.watermark, "watermark")?.into(),
+            closed_gate: message.closed_gate.map(gate).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,335 @@
+//! What can be asked of the catalog: the two closed sets of commands.
+//!
+//! Commands on members travel as membership changes, commands on collections,
+//! authorities and ranges as ownership transitions (CP-S4). A command names a
+//! member by name where the range's fence guards it, and by its life
+//! ([`MemberLife`]) where the member itself is changed.
+
+use crate::bounds::{Bounds, Key, Mode};
+use crate::id::{CollectionName, DataPosition, Epoch, Fence, GroupName, RangeId, RangeKey, TokenHash};
+use crate::member::{Addresses, Features, Locality, MemberLife};
+use crate::range::{Copies, MovePhase, Placement};
+use cp_seam::{ClusterId, ControlPlaneEntryKind, Incarnation, MemberId, MemberKind};
+use std::collections::BTreeSet;
+
+/// A command of either kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// On members.
+    Membership(MembershipCommand),
+    /// On collections, authorities and ranges.
+    Ownership(OwnershipCommand),
+}
+
+impl Command {
+    /// The kind of entry that carries it.
+    pub fn kind(&self) -> ControlPlaneEntryKind {
+        match self {
+            Self::Membership(_) => ControlPlaneEntryKind::MembershipChange,
+            Self::Ownership(_) => ControlPlaneEntryKind::OwnershipTransition,
+        }
+    }
+}
+
+impl From<MembershipCommand> for Command {
+    fn from(command: MembershipCommand) -> Self {
+        Self::Membership(command)
+    }
+}
+
+impl From<OwnershipCommand> for Command {
+    fn from(command: OwnershipCommand) -> Self {
+        Self::Ownership(command)
+    }
+}
+
+/// What can be asked about members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MembershipCommand {
+    /// Admits a member: allots its incarnation. It is catching up, and part of
+    /// the quorum's learners once it has joined. Idempotent.
+    Admit(Admission),
+    /// An admitted member has come with its token, which is thereby spent.
+    Joined(Joining),
+    /// Gives a member a vote. The leader proposes it once the member is caught up.
+    SetVoting {
+        /// Who.
+        member: MemberLife,
+    },
+    /// Takes a member's vote.
+    Demote {
+        /// Who.
+        member: MemberLife,
+        /// The voters that the proposing leader is in touch with: the evidence
+        /// that the remaining voters keep a quorum.
+        reachable: BTreeSet<Incarnation>,
+    },
+    /// Lets a member take no new ranges, before it is removed. Idempotent.
+    Drain {
+        /// Who.
+        member: MemberLife,
+    },
+    /// Ends a drain. Idempotent.
+    Undrain {
+        /// Who.
+        member: MemberLife,
+    },
+    /// Removes a drained member. Its incarnation is never used again (CP-M3).
+    Remove {
+        /// Who.
+        member: MemberLife,
+        /// As in [`MembershipCommand::Demote`].
+        reachable: BTreeSet<Incarnation>,
+    },
+    /// Says where a member is reached now.
+    SetAddresses {
+        /// Who.
+        member: MemberLife,
+        /// Where.
+        addresses: Addresses,
+    },
+    /// Says where a member stands now.
+    SetLocality {
+        /// Who.
+        member: MemberLife,
+        /// Where.
+        locality: Locality,
+    },
+    /// Says what a member's release can do now.
+    SetFeatures {
+        /// Who.
+        member: MemberLife,
+        /// What.
+        features: Features,
+    },
+}
+
+/// A member to be admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Its name.
+    pub member: MemberId,
+    /// What it is for.
+    pub kind: MemberKind,
+    /// The hash of the one-time token that it must present.
+    pub token_hash: TokenHash,
+    /// Where it stands.
+    pub locality: Locality,
+}
+
+/// An admitted member that has come. Checked in this order: cluster, admission
+/// (name, incarnation, token), kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    /// The cluster that it means to join.
+    pub cluster: ClusterId,
+    /// Who it is.
+    pub member: MemberLife,
+    /// The hash of the token that it presented.
+    pub token_hash: TokenHash,
+    /// What it is for.
+    pub kind: MemberKind,
+    /// Where it is reached.
+    pub addresses: Addresses,
+    /// What its release can do.
+    pub features: Features,
+}
+
+/// What can be asked about collections, authorities and ranges.
+///
+/// Every command on a range carries the [`Fence`] that its writer saw; under a
+/// stale one nothing changes, and the refusal says where the range stands (CP-S5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnershipCommand {
+    /// Makes a collection, without ranges. Idempotent.
+    CreateCollection {
+        /// Its name.
+        collection: CollectionName,
+        /// Its group.
+        group: GroupName,
+        /// How its keys map to ranges.
+        mode: Mode,
+    },
+    /// Names the placement authority of a group that has none.
+    AssignAuthority {
+        /// The group.
+        group: GroupName,
+        /// Who decides.
+        holder: MemberId,
+    },
+    /// Moves the placement authority of a group.
+    ReassignAuthority {
+        /// The group.
+        group: GroupName,
+        /// What the writer saw.
+        fence: Fence,
+        /// Who decides from now on.
+        holder: MemberId,
+    },
+    /// Makes a range at the first epoch of the generation, version 1.
+    CreateRange(NewRange),
+    /// Moves write authority to a replica while the owner lives: its gate is closed first.
+    Handoff(Transfer),
+    /// Moves write authority to a replica when the owner is lost.
+    Promote(Transfer),
+    /// Enlists a member as a replica that is to become the owner.
+    BeginMove {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+        /// Who is to own it.
+        target: MemberId,
+    },
+    /// Notes that a move has reached its next phase.
+    AdvanceMove {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+        /// The phase reached.
+        phase: MovePhase,
+    },
+    /// Cuts a move over: the target owns the range, the source leaves it, every
+    /// other replica stays.
+    CompleteMove {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+        /// That it is safe. The source's gate must be closed.
+        evidence: Option<Evidence>,
+    },
+    /// Ends a move that was interrupted, because its source or its driver was
+    /// lost: the target owns the range if the evidence covers the watermark,
+    /// else the source keeps it.
+    ResolveMove {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+        /// How far the target is, if that is known.
+        evidence: Option<Evidence>,
+    },
+    /// Ends a move: the source keeps the range, the target leaves it.
+    AbortMove {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+    },
+    /// Cuts a range in two. The lower part keeps the id, the epoch and gains a
+    /// version; the upper part is a new range with the same epoch, owner,
+    /// replicas, archives and placement.
+    Split {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+        /// The first key of the upper part.
+        at: Key,
+        /// The number of the upper part; never used before.
+        new_id: RangeId,
+    },
+    /// Joins two adjacent ranges of one owner and the same copies. The epoch
+    /// exceeds both; the retired id is never used again.
+    Merge {
+        /// The range that stays.
+        survivor: RangeKey,
+        /// What the writer saw of it.
+        fence: Fence,
+        /// The range of the same collection that goes.
+        retired: RangeId,
+        /// What the writer saw of that.
+        retired_fence: Fence,
+    },
+    /// Adds a hot replica.
+    AddReplica(CopyEdit),
+    /// Drops a hot replica.
+    RemoveReplica(CopyEdit),
+    /// Adds an archive replica.
+    AddArchive(CopyEdit),
+    /// Drops an archive replica.
+    RemoveArchive(CopyEdit),
+    /// Says how many copies a range wants, and where.
+    SetPlacement {
+        /// Which range.
+        range: RangeKey,
+        /// What the writer saw.
+        fence: Fence,
+        /// What it wants.
+        placement: Placement,
+    },
+}
+
+/// A range to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRange {
+    /// Its full name; never used before.
+    pub range: RangeKey,
+    /// The mode its writer believes the collection to have.
+    pub mode: Mode,
+    /// The keys; free of every other range of the collection.
+    pub bounds: Bounds,
+    /// Who may write.
+    pub owner: MemberId,
+    /// Who follows.
+    pub replicas: Copies,
+    /// Who archives.
+    pub archives: Copies,
+    /// How many copies it wants, and where.
+    pub placement: Placement,
+}
+
+/// Moves write authority from one member to another.
+///
+/// Refused in this order: unknown range, owner mismatch, stale epoch, stale
+/// version, invalid candidate, missing evidence, evidence for another candidate,
+/// watermark not covered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Which range.
+    pub range: RangeKey,
+    /// The owner that the writer saw. It becomes a replica.
+    pub from: MemberId,
+    /// What else the writer saw.
+    pub fence: Fence,
+    /// A hot replica: the owner to be.
+    pub to: MemberId,
+    /// That it is safe. Without it the transfer is refused.
+    pub evidence: Option<Evidence>,
+}
+
+/// That a candidate holds everything that was acknowledged to users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whose evidence it is.
+    pub candidate: MemberId,
+    /// How far its copy is.
+    pub applied: DataPosition,
+    /// Up to where the range's writes were acknowledged.
+    pub watermark: DataPosition,
+    /// That the old owner accepts no more writes; a handoff and the cutover of a
+    /// move need it.
+    pub closed_gate: Option<ClosedGate>,
+}
+
+/// The old owner's acknowledgement that it accepts no more writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedGate {
+    /// The epoch under which it closed.
+    pub epoch: Epoch,
+    /// Its last write.
+    pub last: DataPosition,
+}
+
+/// Adds or drops one copy of a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyEdit {
+    /// Which range.
+    pub range: RangeKey,
+    /// What the writer saw.
+    pub fence: Fence,
+    /// Whose copy.
+    pub member: MemberId,
+}

@@ -1,0 +1,156 @@
+//! The one place where records change, and what is derived from them with them.
+//!
+//! A decision is made against an unchanged state and yields edits; committing
+//! them cannot fail, so a refused command has changed nothing.
+
+use crate::catalog::{Catalog, Holdings};
+use crate::codec::record;
+use crate::collection::Collection;
+use crate::id::{CollectionName, RangeId};
+use crate::member::{Join, Member, Voting};
+use crate::range::{Authority, CollectionSpec, Range};
+use cp_seam::{MemberId, Quorum, QuorumMember};
+use std::sync::Arc;
+
+/// A change of one record.
+#[derive(Debug, Clone)]
+pub(crate) enum Edit {
+    /// Adds a member under the next incarnation, which is thereby used.
+    Admit(Box<Member>),
+    PutMember(Box<Member>),
+    DropMember(MemberId),
+    PutAuthority(Authority),
+    PutCollection(CollectionSpec),
+    PutRange(CollectionName, Range),
+    RetireRange(CollectionName, RangeId),
+}
+
+impl Catalog {
+    pub(crate) fn commit(&mut self, edits: Vec<Edit>) {
+        for edit in edits {
+            match edit {
+                Edit::Admit(member) => {
+                    self.edit_meta(|meta| meta.next_incarnation = member.incarnation.0.saturating_add(1));
+                    self.put_member(*member);
+                }
+                Edit::PutMember(member) => self.put_member(*member),
+                Edit::DropMember(id) => self.drop_member(&id),
+                Edit::PutAuthority(authority) => self.put_authority(authority),
+                Edit::PutCollection(spec) => self.put_collection(spec),
+                Edit::PutRange(collection, range) => self.put_range(&collection, range),
+                Edit::RetireRange(collection, id) => self.retire_range(&collection, id),
+            }
+        }
+    }
+
+    pub(crate) fn edit_meta(&mut self, edit: impl FnOnce(&mut crate::catalog::Meta)) {
+        self.sum.subtract(&record::hash_meta(&self.meta));
+        edit(&mut self.meta);
+        self.sum.add(&record::hash_meta(&self.meta));
+    }
+
+    pub(crate) fn put_member(&mut self, member: Member) {
+        self.sum.add(&record::hash_member(&member));
+        if let Some(was) = self.members.insert(member.id.clone(), Arc::new(member)) {
+            self.sum.subtract(&record::hash_member(&was));
+        }
+        self.quorum = Arc::new(self.derive_quorum());
+    }
+
+    fn drop_member(&mut self, id: &MemberId) {
+        if let Some(was) = self.members.remove(id) {
+            self.sum.subtract(&record::hash_member(&was));
+        }
+        self.holdings.remove(id);
+        self.quorum = Arc::new(self.derive_quorum());
+    }
+
+    pub(crate) fn put_authority(&mut self, authority: Authority) {
+        self.sum.add(&record::hash_authority(&authority));
+        if let Some(was) = self.authorities.insert(authority.group.clone(), Arc::new(authority)) {
+            self.sum.subtract(&record::hash_authority(&was));
+        }
+    }
+
+    pub(crate) fn put_collection(&mut self, spec: CollectionSpec) {
+        if self.collections.get(&spec.name).is_none() {
+            self.sum.add(&record::hash_collection(&spec));
+            self.collections.insert(spec.name.clone(), Arc::new(Collection::new(spec)));
+        }
+    }
+
+    pub(crate) fn put_range(&mut self, name: &CollectionName, range: Range) {
+        let range = Arc::new(range);
+        let Some(collection) = self.collections.get_mut(name) else { return };
+        let was = Arc::make_mut(collection).put(range.clone());
+        self.sum.add(&record::hash_range(name, &range));
+        if let Some(was) = &was {
+            self.sum.subtract(&record::hash_range(name, was));
+        } else {
+            self.range_count += 1;
+        }
+        self.shift_holdings(was.as_deref(), Some(&range));
+    }
+
+    fn retire_range(&mut self, name: &CollectionName, id: RangeId) {
+        let Some(collection) = self.collections.get_mut(name) else { return };
+        if let Some(was) = Arc::make_mut(collection).retire(id) {
+            self.sum.subtract(&record::hash_range(name, &was));
+            self.sum.add(&record::hash_retired(name, id));
+            self.range_count -= 1;
+            self.shift_holdings(Some(&was), None);
+        }
+    }
+
+    pub(crate) fn note_retired(&mut self, name: &CollectionName, id: RangeId) {
+        if let Some(collection) = self.collections.get_mut(name) {
+            Arc::make_mut(collection).note_retired(id);
+            self.sum.add(&record::hash_retired(name, id));
+        }
+    }
+
+    /// Keeps the counts of roles, for a range that was `was` and is `is`.
+    fn shift_holdings(&mut self, was: Option<&Range>, is: Option<&Range>) {
+        if let (Some(was), Some(is)) = (was, is)
+            && was.owner == is.owner
+            && was.replicas == is.replicas
+            && was.archives == is.archives
+        {
+            return;
+        }
+        for (range, up) in [(was, false), (is, true)] {
+            let Some(range) = range else { continue };
+            let shift = |count: &mut u64| *count = if up { *count + 1 } else { count.saturating_sub(1) };
+            self.edit_holdings(&range.owner, |holdings| shift(&mut holdings.owned));
+            range.replicas.iter().for_each(|m| self.edit_holdings(m, |holdings| shift(&mut holdings.replicas)));
+            range.archives.iter().for_each(|m| self.edit_holdings(m, |holdings| shift(&mut holdings.archives)));
+        }
+    }
+
+    fn edit_holdings(&mut self, member: &MemberId, edit: impl Fn(&mut Holdings)) {
+        if let Some(holdings) = self.holdings.get_mut(member) {
+            edit(holdings);
+        } else {
+            let mut holdings = Holdings::default();
+            edit(&mut holdings);
+            self.holdings.insert(member.clone(), holdings);
+        }
+    }
+
+    fn derive_quorum(&self) -> Quorum {
+        let of = |voting| {
+            let wanted = self.members().filter(move |m| m.voting == voting && m.join == Join::Joined);
+            let mut members: Vec<_> = wanted
+                .map(|m| QuorumMember {
+                    incarnation: m.incarnation,
+                    id: m.id.clone(),
+                    kind: m.kind,
+                    address: m.addresses.peer.clone(),
+                })
+                .collect();
+            members.sort_by_key(|m| m.incarnation);
+            members
+        };
+        Quorum { voters: of(Voting::Voting), learners: of(Voting::CatchingUp) }
+    }
+}

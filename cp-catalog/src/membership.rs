@@ -1,0 +1,189 @@
+//! Decisions about members.
+
+use crate::apply::Decision;
+use crate::catalog::Catalog;
+use crate::command::{Admission, Joining, MembershipCommand};
+use crate::edit::Edit;
+use crate::member::{Addresses, Features, Join, Member, MemberLife, Service, Voting};
+use crate::range::Role;
+use crate::refusal::Refusal;
+use crate::verdict::Effect;
+use cp_seam::{Incarnation, MemberId, MemberKind, quorum_threshold};
+use std::collections::BTreeSet;
+
+impl Catalog {
+    pub(crate) fn decide_membership(&self, command: &MembershipCommand) -> Decision {
+        match command {
+            MembershipCommand::Admit(admission) => self.admit(admission),
+            MembershipCommand::Joined(joining) => self.joined(joining),
+            MembershipCommand::SetVoting { member } => self.set_voting(member),
+            MembershipCommand::Demote { member, reachable } => self.demote(member, reachable),
+            MembershipCommand::Drain { member } => self.set_service(member, Service::Draining),
+            MembershipCommand::Undrain { member } => self.set_service(member, Service::Active),
+            MembershipCommand::Remove { member, reachable } => self.remove(member, reachable),
+            MembershipCommand::SetAddresses { member, addresses } => self.change(member, |member| {
+                expect_joined(member)?;
+                member.addresses = addresses.clone();
+                Ok(())
+            }),
+            MembershipCommand::SetLocality { member, locality } => self.change(member, |member| {
+                member.locality = locality.clone();
+                Ok(())
+            }),
+            MembershipCommand::SetFeatures { member, features } => self.change(member, |member| {
+                expect_joined(member)?;
+                member.features = features.clone();
+                Ok(())
+            }),
+        }
+    }
+
+    /// The member of this name in this life.
+    fn living(&self, life: &MemberLife) -> Result<&Member, Refusal> {
+        let member = self.member(&life.id).ok_or_else(|| Refusal::NotAMember { member: life.id.clone() })?;
+        if member.incarnation == life.incarnation {
+            return Ok(member);
+        }
+        Err(Refusal::OtherIncarnation { member: life.id.clone(), current: member.incarnation })
+    }
+
+    /// Changes one member's record; a record that is as wanted already stays.
+    fn change(&self, life: &MemberLife, edit: impl FnOnce(&mut Member) -> Result<(), Refusal>) -> Decision {
+        let was = self.living(life)?;
+        let mut member = was.clone();
+        edit(&mut member)?;
+        let effect = Effect::MemberChanged { member: member.id.clone(), incarnation: member.incarnation };
+        let edits = if member == *was { Vec::new() } else { vec![Edit::PutMember(Box::new(member))] };
+        Ok((effect, edits))
+    }
+
+    fn admit(&self, admission: &Admission) -> Decision {
+        let Admission { member: id, kind, token_hash, locality } = admission;
+        if let Some(member) = self.member(id) {
+            if member.kind != *kind {
+                return Err(Refusal::KindMismatch { member: id.clone(), admitted: member.kind });
+            }
+            return Ok((Effect::AlreadyMember { member: id.clone(), incarnation: member.incarnation }, Vec::new()));
+        }
+        let incarnation = Incarnation(self.meta.next_incarnation);
+        if incarnation.0 == u64::MAX {
+            return Err(Refusal::Exhausted);
+        }
+        let member = Member {
+            id: id.clone(),
+            incarnation,
+            kind: *kind,
+            voting: Voting::CatchingUp,
+            service: Service::Active,
+            join: Join::Awaited(*token_hash),
+            addresses: Addresses::default(),
+            locality: locality.clone(),
+            features: Features::default(),
+        };
+        Ok((Effect::Admitted { member: id.clone(), incarnation }, vec![Edit::Admit(Box::new(member))]))
+    }
+
+    fn joined(&self, joining: &Joining) -> Decision {
+        if let Some(cluster) = self.cluster().filter(|cluster| *cluster != joining.cluster) {
+            return Err(Refusal::WrongCluster { cluster });
+        }
+        self.change(&joining.member, |member| {
+            match member.join {
+                Join::Joined => return Err(Refusal::TokenSpent { member: member.id.clone() }),
+                Join::Awaited(hash) if hash != joining.token_hash => {
+                    return Err(Refusal::WrongToken { member: member.id.clone() });
+                }
+                Join::Awaited(_) if member.kind != joining.kind => {
+                    return Err(Refusal::KindMismatch { member: member.id.clone(), admitted: member.kind });
+                }
+                Join::Awaited(_) => {}
+            }
+            member.join = Join::Joined;
+            member.addresses = joining.addresses.clone();
+            member.features = joining.features.clone();
+            Ok(())
+        })
+    }
+
+    fn set_service(&self, life: &MemberLife, service: Service) -> Decision {
+        self.change(life, |member| {
+            member.service = service;
+            Ok(())
+        })
+    }
+
+    fn set_voting(&self, life: &MemberLife) -> Decision {
+        self.change(life, |member| {
+            expect_joined(member)?;
+            if member.service == Service::Draining {
+                return Err(Refusal::Draining { member: member.id.clone() });
+            }
+            member.voting = Voting::Voting;
+            Ok(())
+        })
+    }
+
+    fn demote(&self, life: &MemberLife, reachable: &BTreeSet<Incarnation>) -> Decision {
+        self.change(life, |member| {
+            self.can_spare(member, reachable)?;
+            member.voting = Voting::CatchingUp;
+            Ok(())
+        })
+    }
+
+    fn remove(&self, life: &MemberLife, reachable: &BTreeSet<Incarnation>) -> Decision {
+        let member = self.living(life)?;
+        if member.service != Service::Draining {
+            return Err(Refusal::NotDraining { member: life.id.clone() });
+        }
+        let held = self.holdings(&life.id);
+        for (role, count) in [(Role::Owner, held.owned), (Role::Replica, held.replicas), (Role::Archive, held.archives)]
+        {
+            if let Some(refusal) = self.still(&life.id, role, count) {
+                return Err(refusal);
+            }
+        }
+        if let Some(authority) = self.authorities().find(|authority| authority.holder == life.id) {
+            return Err(Refusal::HoldsAuthority { member: life.id.clone(), group: authority.group.clone() });
+        }
+        self.can_spare(member, reachable)?;
+        let effect = Effect::Removed { member: life.id.clone(), incarnation: member.incarnation };
+        Ok((effect, vec![Edit::DropMember(life.id.clone())]))
+    }
+
+    fn still(&self, member: &MemberId, role: Role, count: u64) -> Option<Refusal> {
+        if count == 0 {
+            return None;
+        }
+        let (first, ..) = self.held_by(member).find(|(_, held, _)| *held == role)?;
+        let member = member.clone();
+        Some(match role {
+            Role::Owner => Refusal::StillOwns { member, count, first },
+            Role::Replica | Role::Archive => Refusal::StillHolds { member, role, count, first },
+        })
+    }
+
+    /// Whether the quorum can do without the vote of `member`, if it has one.
+    fn can_spare(&self, member: &Member, reachable: &BTreeSet<Incarnation>) -> Result<(), Refusal> {
+        if member.voting == Voting::CatchingUp {
+            return Ok(());
+        }
+        let rest: Vec<_> = self.quorum.voters.iter().filter(|m| m.incarnation != member.incarnation).collect();
+        if !rest.iter().any(|voter| voter.kind == MemberKind::Data) {
+            return Err(Refusal::LastVoter { member: member.id.clone() });
+        }
+        let reached = rest.iter().filter(|voter| reachable.contains(&voter.incarnation)).count();
+        if reached < quorum_threshold(rest.len()) {
+            let (voters, reachable) = (rest.len() as u64, reached as u64);
+            return Err(Refusal::WouldLoseQuorum { member: member.id.clone(), voters, reachable });
+        }
+        Ok(())
+    }
+}
+
+fn expect_joined(member: &Member) -> Result<(), Refusal> {
+    match member.join {
+        Join::Joined => Ok(()),
+        Join::Awaited(_) => Err(Refusal::NotJoined { member: member.id.clone() }),
+    }
+}

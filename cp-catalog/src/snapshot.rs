@@ -1,0 +1,60 @@
+//! The whole state in chunks, and back. The same state gives the same bytes.
+//!
+//! Records come in a fixed order: what there is one of, members, authorities,
+//! each collection with its ranges and retired ids, each client with its
+//! replies. Chunks are numbered and the last one says so.
+
+mod builder;
+mod capture;
+
+pub(crate) use builder::Builder;
+pub(crate) use capture::Capture;
+
+use crate::codec::record::{
+    AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MetaRecord, RangeRecord, ReplyRecord,
+};
+use prost::{Message, Oneof};
+
+/// The format that this release writes, and the newest that it reads.
+pub const SNAPSHOT_FORMAT: u32 = 1;
+
+#[derive(Clone, PartialEq, Message)]
+struct Chunk {
+    #[prost(uint32, tag = "1")]
+    format: u32,
+    #[prost(uint64, tag = "2")]
+    ordinal: u64,
+    #[prost(bool, tag = "3")]
+    last: bool,
+    #[prost(message, repeated, tag = "4")]
+    records: Vec<Record>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Record {
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    body: Option<Body>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Body {
+    #[prost(message, tag = "1")]
+    Meta(MetaRecord),
+    #[prost(message, tag = "2")]
+    Member(MemberRecord),
+    #[prost(message, tag = "3")]
+    Authority(AuthorityRecord),
+    #[prost(message, tag = "4")]
+    Collection(CollectionRecord),
+    /// Of the last collection before it.
+    #[prost(message, tag = "5")]
+    Range(RangeRecord),
+    /// Of the last collection before it.
+    #[prost(uint64, tag = "6")]
+    Retired(u64),
+    #[prost(message, tag = "7")]
+    Client(ClientRecord),
+    /// Of the last client before it.
+    #[prost(message, tag = "8")]
+    Reply(ReplyRecord),
+}

@@ -1,0 +1,168 @@
+//! A captured state, read in chunks.
+
+use super::{Body, Chunk, Record, SNAPSHOT_FORMAT};
+use crate::catalog::Catalog;
+use crate::codec::record::ReplyRecord;
+use crate::id::{CollectionName, GroupName, RangeId};
+use crate::request::ClientId;
+use bytes::Bytes;
+use cp_seam::{ControlPlaneLogIndex, Halt, MemberId, SnapshotReader, StateDigest};
+use prost::Message;
+use std::fmt;
+
+/// A chunk is closed above this; no step of a stage writes as much as the rest of its limit.
+const CHUNK_SOFT_MAX_BYTES: usize = 512 << 10;
+
+/// Where a capture goes on: after the key that each stage names.
+#[derive(Debug, Clone)]
+enum Stage {
+    Meta,
+    Members(Option<MemberId>),
+    Authorities(Option<GroupName>),
+    Collections(Option<CollectionName>),
+    Ranges(CollectionName, Option<RangeId>),
+    Retired(CollectionName, Option<RangeId>),
+    Clients(Option<ClientId>),
+    Done,
+}
+
+/// A captured state, read in chunks.
+pub(crate) struct Capture {
+    catalog: Catalog,
+    index: ControlPlaneLogIndex,
+    stage: Stage,
+    ordinal: u64,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").field("index", &self.index).field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+/// The records of a chunk, until it is full.
+#[derive(Default)]
+struct Page {
+    records: Vec<Record>,
+    size: usize,
+}
+
+impl Page {
+    fn push(&mut self, body: Body) {
+        let record = Record { body: Some(body) };
+        self.size += record.encoded_len() + 4;
+        self.records.push(record);
+    }
+
+    fn is_full(&self) -> bool {
+        self.size >= CHUNK_SOFT_MAX_BYTES
+    }
+
+    /// Writes `items` until the page is full; the key of the last one written, if it is.
+    fn fill<T, K>(&mut self, items: impl Iterator<Item = T>, write: impl Fn(&mut Self, T) -> K) -> Option<K> {
+        for item in items {
+            let key = write(self, item);
+            if self.is_full() {
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+impl Capture {
+    pub(crate) fn new(catalog: Catalog, index: ControlPlaneLogIndex) -> Self {
+        Self { catalog, index, stage: Stage::Meta, ordinal: 0 }
+    }
+
+    /// Writes one stage as far as the page allows, and says where to go on.
+    fn step(&self, page: &mut Page) -> Stage {
+        let catalog = &self.catalog;
+        match &self.stage {
+            Stage::Meta => {
+                page.push(Body::Meta((&catalog.meta).into()));
+                Stage::Members(None)
+            }
+            Stage::Members(after) => {
+                let members = catalog.members.iter_above(after.as_ref());
+                let full = page.fill(members, |page, (id, member)| {
+                    page.push(Body::Member((&**member).into()));
+                    id.clone()
+                });
+                full.map_or(Stage::Authorities(None), |last| Stage::Members(Some(last)))
+            }
+            Stage::Authorities(after) => {
+                let authorities = catalog.authorities.iter_above(after.as_ref());
+                let full = page.fill(authorities, |page, (group, authority)| {
+                    page.push(Body::Authority((&**authority).into()));
+                    group.clone()
+                });
+                full.map_or(Stage::Collections(None), |last| Stage::Authorities(Some(last)))
+            }
+            Stage::Collections(after) => match catalog.collections.iter_above(after.as_ref()).next() {
+                None => Stage::Clients(None),
+                Some((name, collection)) => {
+                    page.push(Body::Collection((&collection.spec).into()));
+                    Stage::Ranges(name.clone(), None)
+                }
+            },
+            Stage::Ranges(name, after) => {
+                let ranges = catalog.collections.get(name).into_iter().flat_map(|c| c.by_id_above(*after));
+                let full = page.fill(ranges, |page, range| {
+                    page.push(Body::Range((&**range).into()));
+                    range.id
+                });
+                let name = name.clone();
+                full.map_or(Stage::Retired(name.clone(), None), |last| Stage::Ranges(name, Some(last)))
+            }
+            Stage::Retired(name, after) => {
+                let retired = catalog.collections.get(name).into_iter().flat_map(|c| c.retired_above(*after));
+                let full = page.fill(retired, |page, id| {
+                    page.push(Body::Retired(id.0));
+                    id
+                });
+                let name = name.clone();
+                full.map_or(Stage::Collections(Some(name.clone())), |last| Stage::Retired(name, Some(last)))
+            }
+            Stage::Clients(after) => {
+                let full = page.fill(catalog.sessions.iter_above(*after), |page, session| {
+                    page.push(Body::Client((&session.header).into()));
+                    for (sequence, verdict) in &session.replies {
+                        page.push(Body::Reply(ReplyRecord::new(*sequence, verdict)));
+                    }
+                    session.header.client
+                });
+                full.map_or(Stage::Done, |last| Stage::Clients(Some(last)))
+            }
+            Stage::Done => Stage::Done,
+        }
+    }
+}
+
+impl SnapshotReader for Capture {
+    fn index(&self) -> ControlPlaneLogIndex {
+        self.index
+    }
+
+    fn digest(&self) -> StateDigest {
+        self.catalog.digest()
+    }
+
+    fn next_chunk(&mut self) -> Result<Option<Bytes>, Halt> {
+        if matches!(self.stage, Stage::Done) {
+            return Ok(None);
+        }
+        let mut page = Page::default();
+        while !page.is_full() && !matches!(self.stage, Stage::Done) {
+            self.stage = self.step(&mut page);
+        }
+        let last = matches!(self.stage, Stage::Done);
+        let chunk = Chunk { format: SNAPSHOT_FORMAT, ordinal: self.ordinal, last, records: page.records };
+        self.ordinal += 1;
+        let bytes = chunk.encode_to_vec();
+        if bytes.len() > <dyn SnapshotReader>::CHUNK_MAX_BYTES {
+            return Err(Halt { reason: format!("a snapshot chunk of {} bytes is over the limit", bytes.len()) });
+        }
+        Ok(Some(bytes.into()))
+    }
+}

@@ -1,0 +1,91 @@
+//! The one gate through which write authority moves: handoff, promotion, and the
+//! cutover of a move.
+
+use super::{check_fence, edited, written};
+use crate::apply::Decision;
+use crate::catalog::Catalog;
+use crate::command::{Evidence, Transfer};
+use crate::id::RangeKey;
+use crate::range::{Range, Role};
+use crate::refusal::Refusal;
+use cp_seam::MemberId;
+
+/// What is known of the owner that gives up a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It lives, so its gate must be closed first.
+    Alive,
+    /// It is lost. Its lease keeps it from writing once the new owner writes.
+    Lost,
+}
+
+impl Catalog {
+    /// Handoff and promotion. The first refusal in this order wins: unknown
+    /// range, owner, epoch, version, candidate, evidence (there, for this
+    /// candidate, covering).
+    pub(super) fn transfer(&self, transfer: &Transfer, source: Source) -> Decision {
+        let Transfer { range: key, from, fence, to, evidence } = transfer;
+        let (_, range) = self.found(key)?;
+        if range.owner != *from {
+            return Err(Refusal::OwnerMismatch { range: key.clone(), current: range.standing() });
+        }
+        check_fence(key, range, *fence)?;
+        let to = self.candidate(key, range, to)?;
+        safe(key, range, &to, evidence.as_ref(), source)?;
+        let mut next = edited(range)?;
+        next.epoch = self.epoch_after(range.epoch)?;
+        next.replicas = range.replicas.without(&to);
+        // A move that the transfer overtakes ends: its target has not caught up.
+        if let Some(moving) = next.moving.take() {
+            next.replicas = next.replicas.without(&moving.target);
+        }
+        next.replicas = next.replicas.with(&range.owner);
+        next.owner = to;
+        written(key, next)
+    }
+
+    fn candidate(&self, key: &RangeKey, range: &Range, candidate: &MemberId) -> Result<MemberId, Refusal> {
+        let (of, current) = (key.clone(), range.standing());
+        match range.role(candidate) {
+            Some(Role::Replica) => Ok(self.eligible(candidate)?.id.clone()),
+            Some(Role::Owner) => Err(Refusal::AlreadyOwner { range: of, candidate: candidate.clone(), current }),
+            Some(Role::Archive) => Err(Refusal::NeedsRestore { range: of, candidate: candidate.clone(), current }),
+            None => Err(Refusal::NotInRole { range: of, member: candidate.clone(), role: Role::Replica, current }),
+        }
+    }
+}
+
+/// Whether `evidence` shows that `candidate` holds everything that was acknowledged.
+pub(super) fn safe(
+    key: &RangeKey,
+    range: &Range,
+    candidate: &MemberId,
+    evidence: Option<&Evidence>,
+    source: Source,
+) -> Result<(), Refusal> {
+    let missing =
+        || Refusal::MissingEvidence { range: key.clone(), candidate: candidate.clone(), current: range.standing() };
+    let evidence = evidence.ok_or_else(missing)?;
+    if evidence.closed_gate.is_none() && source == Source::Alive {
+        return Err(missing());
+    }
+    let other_gate = evidence.closed_gate.is_some_and(|gate| gate.epoch != range.epoch);
+    if evidence.candidate != *candidate || other_gate {
+        return Err(Refusal::OtherEvidence {
+            range: key.clone(),
+            candidate: candidate.clone(),
+            current: range.standing(),
+        });
+    }
+    let watermark = evidence.closed_gate.map_or(evidence.watermark, |gate| gate.last.max(evidence.watermark));
+    if !evidence.applied.covers(watermark) {
+        return Err(Refusal::NotCovered {
+            range: key.clone(),
+            candidate: candidate.clone(),
+            applied: evidence.applied,
+            watermark,
+            current: range.standing(),
+        });
+    }
+    Ok(())
+}

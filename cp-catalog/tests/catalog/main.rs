@@ -1,0 +1,4 @@
+//! What the catalog promises, seen from outside.
+
+mod common;
+mod machine;
