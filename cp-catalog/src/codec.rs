@@ -7,10 +7,12 @@
 //! bytes of a value are the same on every member: they are hashed.
 
 pub(crate) mod command;
+mod public;
 pub(crate) mod record;
 pub(crate) mod value;
 mod verdict;
 
+pub use public::{decode_collection, decode_member, decode_range, encode_collection, encode_member, encode_range};
 pub use verdict::{decode_verdict, encode_verdict};
 
 use crate::bounds::BadValue;

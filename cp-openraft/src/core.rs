@@ -4,6 +4,7 @@
 
 use crate::snapshot::Shadow;
 use crate::timing;
+use crate::translate;
 use crate::types::{Types, Vote};
 use cp_driver::{EngineView, Host};
 use cp_seam::{ControlPlaneRole, Incarnation, MemberKind, Term};
@@ -126,4 +127,9 @@ pub(crate) async fn stand_last(host: Arc<Host>, raft: Raft, ear: Arc<Ear>) {
         }
         sleep(patience / 4).await;
     }
+}
+
+/// The position in a record that openraft reports as this node's snapshot.
+pub(crate) fn snapshot_at(metrics: &RaftMetrics<Types>) -> Option<cp_seam::LogPosition> {
+    metrics.snapshot.as_ref().map(translate::position)
 }

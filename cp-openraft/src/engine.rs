@@ -1,6 +1,6 @@
 //! The engine's handle: what the driver asks of it, in openraft's words.
 
-use crate::core::{Ear, Raft, call_off, publish, stand_last};
+use crate::core::{Ear, Raft, call_off, publish, snapshot_at, stand_last};
 use crate::inbound::{self, QUEUE_MAX, Request};
 use crate::network::{Clients, Exchange};
 use crate::snapshot::{Content, Shadow, Shelf};
@@ -16,11 +16,11 @@ use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, Incarna
 use cp_store::{Configuration, Staged};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
-use openraft::{Precondition, RaftMetrics, ReadPolicy};
+use openraft::{Precondition, ReadPolicy};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 /// openraft under the driver.
@@ -95,14 +95,10 @@ impl Handle {
         }
     }
 
-    /// Waits until openraft says that it has reached `position`.
-    async fn reached(
-        &self,
-        position: LogPosition,
-        what: impl Fn(&RaftMetrics<Types>) -> Option<LogPosition> + Send,
-    ) -> Result<(), EngineError> {
+    /// Waits until openraft has taken note of a snapshot at `position` or later.
+    async fn noted(&self, position: LogPosition) -> Result<(), EngineError> {
         let mut metrics = self.raft.metrics();
-        while what(&metrics.borrow_and_update()) < Some(position) {
+        while snapshot_at(&metrics.borrow_and_update()) < Some(position) {
             metrics.changed().await.map_err(|_| ended())?;
         }
         Ok(())
@@ -244,16 +240,14 @@ impl Engine for Handle {
     async fn adopt(&self, staged: Staged, compact_to: ControlPlaneLogIndex) -> Result<(), EngineError> {
         let _one_at_a_time = self.adopting.lock().await;
         let position = staged.meta().position;
-        // The driver applies by itself and may be ahead of openraft's shadow.
-        self.reached(position, |now| now.last_applied.as_ref().map(translate::position)).await?;
-        let done = self.shelf.offer(staged);
+        let done: oneshot::Receiver<_> = self.shelf.offer(staged);
         self.raft.trigger().snapshot().await.map_err(|_| ended())?;
         let made_current = tokio::select! {
             done = done => done.map_err(|_| ended())?,
             () = self.until_ended() => return Err(ended()),
         };
         made_current.map_err(|error| EngineError::Unknown(error.to_string()))?;
-        self.reached(position, |now| now.snapshot.as_ref().map(translate::position)).await?;
+        self.noted(position).await?;
         // openraft purges as far as no follower still reads, and catches up later.
         self.raft.trigger().purge_log(compact_to.0).await.map_err(|_| ended())
     }

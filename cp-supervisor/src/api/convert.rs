@@ -1,0 +1,124 @@
+//! Between messages and the types they stand for.
+
+use super::messages::{Position, Welcome, WireConfiguration, WireMember};
+use bytes::Bytes;
+use cp_net::tls::{PeerInfo, PeerName};
+use cp_seam::{
+    ClusterId, ControlPlaneEntry, ControlPlaneEntryKind, ControlPlaneLogIndex, ControlPlanePayload, Generation,
+    Incarnation, LogPosition, MemberId, MemberKind, QuorumMember, StateDigest, Term,
+};
+use cp_store::{Configuration, Founding, Identity, SnapshotMeta, TermRun, TermRuns};
+
+/// The number of an entry's kind.
+pub(crate) fn kind_number(kind: ControlPlaneEntryKind) -> u32 {
+    match kind {
+        ControlPlaneEntryKind::MembershipChange => 1,
+        ControlPlaneEntryKind::OwnershipTransition => 2,
+    }
+}
+
+/// The entry of a kind and a body.
+pub(crate) fn entry(kind: u32, body: Bytes) -> Result<ControlPlaneEntry, String> {
+    let kind = match kind {
+        1 => ControlPlaneEntryKind::MembershipChange,
+        2 => ControlPlaneEntryKind::OwnershipTransition,
+        other => return Err(format!("entry kind {other} is unknown; use 1 or 2, or upgrade this node")),
+    };
+    Ok(kind.entry(ControlPlanePayload::new(body).map_err(|error| error.to_string())?))
+}
+
+pub(crate) fn position(position: LogPosition) -> Position {
+    Position { term: position.term.0, index: position.index.0 }
+}
+
+pub(crate) fn log_position(position: Position) -> LogPosition {
+    LogPosition::new(Term(position.term), ControlPlaneLogIndex(position.index))
+}
+
+fn members(half: &[QuorumMember]) -> Vec<WireMember> {
+    half.iter()
+        .map(|m| WireMember {
+            incarnation: m.incarnation.0,
+            id: m.id.to_string(),
+            witness: m.kind == MemberKind::Witness,
+            address: m.address.clone(),
+        })
+        .collect()
+}
+
+fn quorum_members(half: Vec<WireMember>) -> Result<Vec<QuorumMember>, String> {
+    half.into_iter()
+        .map(|m| {
+            Ok(QuorumMember {
+                incarnation: Incarnation(m.incarnation),
+                id: MemberId::new(&m.id).map_err(|bad| bad.to_string())?,
+                kind: if m.witness { MemberKind::Witness } else { MemberKind::Data },
+                address: m.address,
+            })
+        })
+        .collect()
+}
+
+/// The first message of a join: `identity` is the host's, `incarnation` the joiner's.
+pub(crate) fn welcome(identity: &Identity, incarnation: Incarnation, founding: &Founding) -> Welcome {
+    let meta = &founding.meta;
+    Welcome {
+        cluster: identity.cluster.0.to_vec(),
+        generation: identity.generation.number.into(),
+        generation_id: identity.generation.id.to_vec(),
+        incarnation: incarnation.0,
+        engine: identity.engine.clone(),
+        position: position(meta.position),
+        configuration: WireConfiguration {
+            voters: members(&meta.configuration.voters),
+            outgoing: members(&meta.configuration.outgoing),
+            learners: members(&meta.configuration.learners),
+        },
+        configuration_at: position(meta.configuration_at),
+        terms: meta.terms.0.iter().map(|run| Position { term: run.term.0, index: run.first.0 }).collect(),
+        digest: meta.digest.0.to_vec(),
+        chunks: u64::try_from(founding.chunks.len()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What the joiner `member` makes its directory from.
+pub(crate) fn founding(member: MemberId, welcome: Welcome, chunks: Vec<Bytes>) -> Result<(Identity, Founding), String> {
+    let identity = Identity {
+        cluster: ClusterId(fixed(&welcome.cluster, "cluster id")?),
+        generation: Generation {
+            number: u16::try_from(welcome.generation).map_err(|_| "the generation is out of range".to_owned())?,
+            id: fixed(&welcome.generation_id, "generation id")?,
+        },
+        member,
+        incarnation: Incarnation(welcome.incarnation),
+        engine: welcome.engine,
+    };
+    let meta = SnapshotMeta {
+        position: log_position(welcome.position),
+        configuration: Configuration {
+            voters: quorum_members(welcome.configuration.voters)?,
+            outgoing: quorum_members(welcome.configuration.outgoing)?,
+            learners: quorum_members(welcome.configuration.learners)?,
+        },
+        configuration_at: log_position(welcome.configuration_at),
+        terms: TermRuns(
+            welcome
+                .terms
+                .into_iter()
+                .map(|run| TermRun { term: Term(run.term), first: ControlPlaneLogIndex(run.index) })
+                .collect(),
+        ),
+        digest: StateDigest(fixed(&welcome.digest, "digest")?),
+    };
+    Ok((identity, Founding { meta, chunks }))
+}
+
+fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], String> {
+    <[u8; N]>::try_from(bytes).map_err(|_| format!("the {what} has {} bytes, not {N}", bytes.len()))
+}
+
+/// Whom TLS has proved to be at the other end of `request`.
+pub(crate) fn peer<T>(request: &tonic::Request<T>) -> Result<PeerName, tonic::Status> {
+    let proved = request.extensions().get::<PeerInfo>().map(|peer| peer.name.clone());
+    proved.ok_or_else(|| tonic::Status::unauthenticated("the connection proves no name; use mutual TLS"))
+}

@@ -1,0 +1,241 @@
+//! Questions about the state.
+
+use super::{Redirect, Refused};
+use bytes::Bytes;
+use prost::{Message, Oneof};
+
+/// A question about the state.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ReadRequest {
+    /// Answer from this node as it is, without asking a quorum.
+    #[prost(bool, tag = "1")]
+    pub stale: bool,
+    /// The question.
+    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6")]
+    pub query: Option<Query>,
+}
+
+/// A question about the state.
+#[derive(Clone, PartialEq, Eq, Oneof)]
+pub enum Query {
+    /// How this node is. Always this node's own view.
+    #[prost(message, tag = "2")]
+    Node(NodeQuery),
+    /// All members.
+    #[prost(message, tag = "3")]
+    Members(MembersQuery),
+    /// All collections.
+    #[prost(message, tag = "4")]
+    Collections(CollectionsQuery),
+    /// The ranges of one collection or of all, a page at a time.
+    #[prost(message, tag = "5")]
+    Ranges(RangesQuery),
+    /// The range that holds a key.
+    #[prost(message, tag = "6")]
+    Lookup(LookupQuery),
+}
+
+/// How this node is.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct NodeQuery {}
+
+/// All members.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct MembersQuery {}
+
+/// All collections.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct CollectionsQuery {}
+
+/// Ranges, a page at a time, by collection and then by key.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RangesQuery {
+    /// Of this collection only.
+    #[prost(string, optional, tag = "1")]
+    pub collection: Option<String>,
+    /// After this range (`collection/id`).
+    #[prost(message, optional, tag = "2")]
+    pub after: Option<RangeName>,
+    /// At most this many; 0 leaves it to the node.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+
+/// The full name of a range.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RangeName {
+    /// Its collection.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// Its number.
+    #[prost(uint64, tag = "2")]
+    pub id: u64,
+}
+
+/// The range that holds a key.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LookupQuery {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// The user's key.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub key: Bytes,
+}
+
+/// The answer to a question.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ReadReply {
+    /// The index that the answer reflects.
+    #[prost(uint64, tag = "1")]
+    pub applied: u64,
+    /// Whether it may be older than what was acknowledged.
+    #[prost(bool, tag = "2")]
+    pub stale: bool,
+    /// The answer.
+    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8")]
+    pub result: Option<ReadResult>,
+}
+
+/// The answer to a question.
+#[derive(Clone, PartialEq, Eq, Oneof)]
+pub enum ReadResult {
+    /// Nothing was read; ask there.
+    #[prost(message, tag = "3")]
+    Redirect(Redirect),
+    /// Nothing was read.
+    #[prost(message, tag = "4")]
+    Refused(Refused),
+    /// How the node is.
+    #[prost(message, tag = "5")]
+    Node(Box<NodeStatus>),
+    /// Members.
+    #[prost(message, tag = "6")]
+    Members(Members),
+    /// Collections.
+    #[prost(message, tag = "7")]
+    Collections(Collections),
+    /// Ranges.
+    #[prost(message, tag = "8")]
+    Ranges(Ranges),
+}
+
+/// How a node is.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct NodeStatus {
+    /// The cluster, in hexadecimal.
+    #[prost(string, tag = "1")]
+    pub cluster: String,
+    /// The number of the cluster's generation.
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+    /// The node's name.
+    #[prost(string, tag = "3")]
+    pub member: String,
+    /// Which life of it.
+    #[prost(uint64, tag = "4")]
+    pub incarnation: u64,
+    /// The engine it runs.
+    #[prost(string, tag = "5")]
+    pub engine: String,
+    /// leader, follower or candidate.
+    #[prost(string, tag = "6")]
+    pub role: String,
+    /// The term.
+    #[prost(uint64, tag = "7")]
+    pub term: u64,
+    /// Whom it follows.
+    #[prost(string, optional, tag = "8")]
+    pub leader: Option<String>,
+    /// Where clients reach that.
+    #[prost(string, optional, tag = "9")]
+    pub leader_address: Option<String>,
+    /// Whether it may accept proposals.
+    #[prost(bool, tag = "10")]
+    pub serving: bool,
+    /// Its durable committed index.
+    #[prost(uint64, tag = "11")]
+    pub committed: u64,
+    /// What it has applied.
+    #[prost(uint64, tag = "12")]
+    pub applied: u64,
+    /// The digest of its state, in hexadecimal.
+    #[prost(string, tag = "13")]
+    pub digest: String,
+    /// The index of that digest.
+    #[prost(uint64, tag = "14")]
+    pub digest_at: u64,
+    /// Whether the engine's quorum is as the state wants it.
+    #[prost(bool, tag = "15")]
+    pub settled: bool,
+    /// Why it has stopped.
+    #[prost(string, optional, tag = "16")]
+    pub stopped: Option<String>,
+    /// The leader's books; empty elsewhere.
+    #[prost(message, repeated, tag = "17")]
+    pub progress: Vec<Progress>,
+    /// Its release.
+    #[prost(string, tag = "18")]
+    pub version: String,
+    /// The 8 random bytes of the cluster's generation.
+    #[prost(bytes = "vec", tag = "19")]
+    pub generation_id: Vec<u8>,
+}
+
+/// A leader's books on one member.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Progress {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub member: String,
+    /// Which life of it.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// voter, outgoing or learner.
+    #[prost(string, tag = "3")]
+    pub standing: String,
+    /// What it has acknowledged.
+    #[prost(uint64, tag = "4")]
+    pub matched: u64,
+    /// How long ago it last acknowledged anything.
+    #[prost(uint64, optional, tag = "5")]
+    pub last_ack_ms: Option<u64>,
+}
+
+/// Members, each in the catalog's encoding.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Members {
+    /// In ascending order of names.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub members: Vec<Bytes>,
+}
+
+/// Collections, each in the catalog's encoding.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Collections {
+    /// In ascending order of names.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub collections: Vec<Bytes>,
+}
+
+/// A range.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RangeItem {
+    /// Its collection.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// The catalog's encoding of the range.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub range: Bytes,
+}
+
+/// Ranges.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Ranges {
+    /// By collection, then by key.
+    #[prost(message, repeated, tag = "1")]
+    pub ranges: Vec<RangeItem>,
+    /// Whether there are more.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}

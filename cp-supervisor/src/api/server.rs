@@ -1,0 +1,286 @@
+//! Answers clients from a node's supervisor.
+
+use super::convert;
+use super::messages::{
+    Collections, Committed, JoinChunk, JoinRequest, Members, NodeStatus, Progress, ProposeReply, ProposeRequest,
+    ProposeResult, Query, RangeItem, Ranges, RangesQuery, ReadReply, ReadRequest, ReadResult, Redirect, Refused,
+    RefusedCode, TransferReply, TransferRequest, TransferResult, Unknown, WatchEvent, WatchRequest,
+};
+use super::service::ControlPlaneApi;
+use super::{join, watch};
+use crate::supervisor::{Reading, SubmitError, Supervisor};
+use async_trait::async_trait;
+use cp_catalog::{CollectionName, Request as CatalogRequest, codec};
+use cp_seam::{ControlPlaneRole, MemberId, MemberKind, ProposeRefusal, ReadError, Standing, TransferError};
+use cp_store::{Identity, Store};
+use futures::stream::BoxStream;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Status};
+
+/// How long a node waits for a verdict, however long the client would.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The most ranges in one reply.
+const PAGE_MAX: usize = 4096;
+
+/// A node, as its clients see it.
+#[derive(Debug)]
+pub struct NodeApi {
+    pub(super) supervisor: Arc<Supervisor>,
+    pub(super) identity: Identity,
+    pub(super) store: Store,
+}
+
+impl NodeApi {
+    /// Serves `supervisor`, whose node runs on `store`.
+    pub fn new(supervisor: Arc<Supervisor>, store: Store) -> Self {
+        Self { supervisor, identity: store.identity(), store }
+    }
+
+    /// Where the leader is, for one that asked the wrong node.
+    pub(super) fn redirect(&self, leader: Option<MemberId>) -> Redirect {
+        let address = leader.as_ref().and_then(|leader| self.client_address(leader));
+        Redirect { leader: leader.map(|leader| leader.to_string()), address }
+    }
+
+    fn client_address(&self, member: &MemberId) -> Option<String> {
+        let catalog = self.supervisor.read_stale().catalog;
+        catalog.member(member).map(|m| m.addresses.client.clone()).filter(|address| !address.is_empty())
+    }
+
+    /// What to answer where a proposal was refused.
+    pub(super) fn refusal(&self, refusal: ProposeRefusal) -> Result<Redirect, Refused> {
+        let code = match &refusal {
+            ProposeRefusal::NotLeader { leader } => return Ok(self.redirect(leader.clone())),
+            ProposeRefusal::Transferring { to } => return Ok(self.redirect(Some(to.clone()))),
+            ProposeRefusal::NoQuorum => RefusedCode::NoQuorum,
+            ProposeRefusal::DiskStalled { .. } => RefusedCode::DiskStalled,
+            ProposeRefusal::Busy => RefusedCode::Busy,
+            ProposeRefusal::Stopped { .. } => RefusedCode::Stopped,
+            _ => RefusedCode::Unspecified,
+        };
+        Err(refused(code, refusal.to_string()))
+    }
+
+    async fn reading(&self, stale: bool) -> Result<Reading, ReadResult> {
+        if stale {
+            return Ok(self.supervisor.read_stale());
+        }
+        self.supervisor.read().await.map_err(|error| match error {
+            ReadError::NotLeader { leader } => ReadResult::Redirect(self.redirect(leader)),
+            ReadError::NoQuorum => ReadResult::Refused(refused(RefusedCode::NoQuorum, error.to_string())),
+            ReadError::Stopped { .. } => ReadResult::Refused(refused(RefusedCode::Stopped, error.to_string())),
+            _ => ReadResult::Refused(refused(RefusedCode::Unspecified, error.to_string())),
+        })
+    }
+
+    /// How this node is.
+    pub fn node_status(&self) -> NodeStatus {
+        let status = self.supervisor.status();
+        let (digest_at, digest) = self.supervisor.machine().read_at(|applied, catalog| (applied, catalog.digest()));
+        let role = match status.role {
+            ControlPlaneRole::Leader => "leader",
+            ControlPlaneRole::Follower => "follower",
+            ControlPlaneRole::Candidate => "candidate",
+        };
+        let progress = |p: cp_seam::MemberProgress| Progress {
+            member: p.member.to_string(),
+            incarnation: p.incarnation.0,
+            standing: match p.standing {
+                Standing::Voter => "voter",
+                Standing::Outgoing => "outgoing",
+                Standing::Learner => "learner",
+            }
+            .to_owned(),
+            matched: p.matched.0,
+            last_ack_ms: p.last_ack.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        };
+        NodeStatus {
+            cluster: self.identity.cluster.to_string(),
+            generation: self.identity.generation.number.into(),
+            generation_id: self.identity.generation.id.to_vec(),
+            member: self.identity.member.to_string(),
+            incarnation: self.identity.incarnation.0,
+            engine: self.identity.engine.clone(),
+            role: role.to_owned(),
+            term: status.term.0,
+            leader_address: status.leader.as_ref().and_then(|leader| self.client_address(leader)),
+            leader: status.leader.map(|leader| leader.to_string()),
+            serving: self.supervisor.consensus().is_leader(),
+            committed: status.committed.0,
+            applied: status.applied.0,
+            digest: digest.to_string(),
+            digest_at: digest_at.0,
+            settled: status.settled,
+            stopped: status.stopped,
+            progress: self.supervisor.consensus().progress().into_iter().map(progress).collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+pub(super) fn refused(code: RefusedCode, message: impl Into<String>) -> Refused {
+    Refused { code: code.into(), message: message.into() }
+}
+
+fn invalid(message: impl Into<String>) -> ReadResult {
+    ReadResult::Refused(refused(RefusedCode::Invalid, message))
+}
+
+#[async_trait]
+impl ControlPlaneApi for NodeApi {
+    async fn propose(&self, request: Request<ProposeRequest>) -> Result<ProposeReply, Status> {
+        let message = request.into_inner();
+        let wait = Duration::from_millis(message.wait_ms).min(WAIT_MAX);
+        let request = convert::entry(message.kind, message.request)
+            .and_then(|entry| CatalogRequest::from_entry(&entry).map_err(|error| cp_driver::chain(&error)));
+        let result = match request {
+            Err(why) => ProposeResult::Refused(refused(RefusedCode::Invalid, why)),
+            Ok(request) => match self.supervisor.submit(request, wait).await {
+                Ok(decision) => ProposeResult::Committed(Committed {
+                    position: convert::position(decision.position),
+                    verdict: codec::encode_verdict(&decision.verdict).into(),
+                    settled: decision.settled,
+                }),
+                Err(SubmitError::Refused(refusal)) => {
+                    self.refusal(refusal).map_or_else(ProposeResult::Refused, ProposeResult::Redirect)
+                }
+                Err(SubmitError::Unknown { reason }) => ProposeResult::Unknown(Unknown { reason }),
+                Err(error) => ProposeResult::Refused(refused(RefusedCode::Invalid, cp_driver::chain(&error))),
+            },
+        };
+        Ok(ProposeReply { result: Some(result) })
+    }
+
+    async fn read(&self, request: Request<ReadRequest>) -> Result<ReadReply, Status> {
+        let ReadRequest { stale, query } = request.into_inner();
+        let Some(query) = query else {
+            return Err(Status::invalid_argument("query is missing or unknown to this release; upgrade this node"));
+        };
+        if matches!(query, Query::Node(_)) {
+            let status = self.node_status();
+            return Ok(ReadReply {
+                applied: status.applied,
+                stale: true,
+                result: Some(ReadResult::Node(Box::new(status))),
+            });
+        }
+        let (applied, stale, result) = match self.reading(stale).await {
+            Ok(reading) => (reading.applied.0, reading.stale, answer(&query, &reading)),
+            Err(result) => (0, stale, result),
+        };
+        Ok(ReadReply { applied, stale, result: Some(result) })
+    }
+
+    async fn transfer(&self, request: Request<TransferRequest>) -> Result<TransferReply, Status> {
+        let result = match self.hand_over(&request.into_inner().to).await {
+            Ok(leader) => TransferResult::Leader(leader.to_string()),
+            Err(result) => result,
+        };
+        Ok(TransferReply { result: Some(result) })
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
+        Ok(watch::events(&self.supervisor, request.into_inner().from))
+    }
+
+    async fn join(
+        &self,
+        request: Request<JoinRequest>,
+    ) -> Result<BoxStream<'static, Result<JoinChunk, Status>>, Status> {
+        let peer = convert::peer(&request)?;
+        Ok(join::admit(self, &peer, request.into_inner()).await)
+    }
+}
+
+impl NodeApi {
+    async fn hand_over(&self, to: &str) -> Result<MemberId, TransferResult> {
+        let invalid = |why: String| TransferResult::Refused(refused(RefusedCode::Invalid, why));
+        let consensus = self.supervisor.consensus();
+        let to = if to.is_empty() {
+            let mut voters: Vec<_> = consensus.progress();
+            voters.retain(|p| p.standing == Standing::Voter && p.incarnation != self.identity.incarnation);
+            let catalog = self.supervisor.read_stale().catalog;
+            let data = |id: &MemberId| catalog.member(id).is_some_and(|m| m.kind == MemberKind::Data);
+            voters.sort_by_key(|p| (data(&p.member), p.matched, std::cmp::Reverse(p.incarnation)));
+            match voters.pop() {
+                Some(heir) => heir.member,
+                None if consensus.is_leader() => {
+                    return Err(invalid("there is no other voter to hand over to; promote a member first".to_owned()));
+                }
+                None => return Err(TransferResult::Redirect(self.redirect(consensus.leader()))),
+            }
+        } else {
+            MemberId::new(to).map_err(|bad| invalid(bad.to_string()))?
+        };
+        match consensus.transfer_leadership(&to).await {
+            Ok(()) => Ok(to),
+            Err(TransferError::NotLeader { leader }) => Err(TransferResult::Redirect(self.redirect(leader))),
+            Err(error @ TransferError::NotAVoter { .. }) => Err(invalid(error.to_string())),
+            Err(error @ TransferError::Stopped { .. }) => {
+                Err(TransferResult::Refused(refused(RefusedCode::Stopped, error.to_string())))
+            }
+            Err(error) => Err(TransferResult::Refused(refused(RefusedCode::NotTaken, error.to_string()))),
+        }
+    }
+}
+
+fn answer(query: &Query, reading: &Reading) -> ReadResult {
+    let catalog = &reading.catalog;
+    match query {
+        Query::Node(_) | Query::Members(_) => ReadResult::Members(Members {
+            members: catalog.members().map(|member| codec::encode_member(member).into()).collect(),
+        }),
+        Query::Collections(_) => ReadResult::Collections(Collections {
+            collections: catalog.collections().map(|spec| codec::encode_collection(spec).into()).collect(),
+        }),
+        Query::Ranges(query) => page(query, reading),
+        Query::Lookup(query) => match CollectionName::new(&query.collection) {
+            Err(bad) => invalid(bad.to_string()),
+            Ok(name) if catalog.collection(&name).is_none() => {
+                invalid(format!("collection {name} does not exist; list the collections"))
+            }
+            Ok(name) => ReadResult::Ranges(Ranges {
+                ranges: catalog.locate(&name, &query.key).map(|range| item(&name, range)).into_iter().collect(),
+                more: false,
+            }),
+        },
+    }
+}
+
+fn item(collection: &CollectionName, range: &cp_catalog::Range) -> RangeItem {
+    RangeItem { collection: collection.to_string(), range: codec::encode_range(range).into() }
+}
+
+fn page(query: &RangesQuery, reading: &Reading) -> ReadResult {
+    let catalog = &reading.catalog;
+    let only = match query.collection.as_deref().map(CollectionName::new).transpose() {
+        Ok(only) => only,
+        Err(bad) => return invalid(bad.to_string()),
+    };
+    if let Some(name) = only.as_ref().filter(|name| catalog.collection(name).is_none()) {
+        return invalid(format!("collection {name} does not exist; list the collections"));
+    }
+    let limit = usize::try_from(query.limit).ok().filter(|limit| (1..PAGE_MAX).contains(limit)).unwrap_or(PAGE_MAX);
+    let wanted = |name: &CollectionName| {
+        only.as_ref().is_none_or(|only| only == name)
+            && query.after.as_ref().is_none_or(|after| name.as_str() >= after.collection.as_str())
+    };
+    let mut left = catalog
+        .collections()
+        .filter(|spec| wanted(&spec.name))
+        .flat_map(|spec| catalog.ranges(&spec.name).map(|range| (&spec.name, range)))
+        .peekable();
+    if let Some(after) = &query.after {
+        let before = |name: &CollectionName, id| name.as_str() == after.collection && id != after.id;
+        while left.next_if(|(name, range)| before(name, range.id.0)).is_some() {}
+        if left.next_if(|(name, range)| name.as_str() == after.collection && range.id.0 == after.id).is_none() {
+            return invalid(format!("range {}/{} is gone; list the ranges anew", after.collection, after.id));
+        }
+    }
+    let ranges = left.by_ref().take(limit).map(|(name, range)| item(name, range)).collect();
+    ReadResult::Ranges(Ranges { ranges, more: left.next().is_some() })
+}

@@ -1,0 +1,205 @@
+//! Takes a request to the leader, wherever that is, within a deadline.
+
+use super::ClientError;
+use super::connect::Connections;
+use crate::api::messages::{Redirect, Refused, RefusedCode};
+use crate::api::service::ControlPlaneCaller;
+use futures::future::BoxFuture;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+
+/// The longest that one node is waited for before another is tried.
+const ATTEMPT_MAX: Duration = Duration::from_secs(3);
+/// The longest that a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// The pause after a fruitless attempt, doubled up to the most.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+/// How one attempt at one node went.
+pub(super) enum Attempt<T> {
+    /// It has answered.
+    Done(T),
+    /// It does not lead; nothing was done.
+    Elsewhere(Redirect),
+    /// Nothing was done; try again.
+    Later(String),
+    /// It may have been done; try again under the same id.
+    Perhaps(String),
+    /// Trying again is of no use.
+    Fail(ClientError),
+}
+
+impl<T> Attempt<T> {
+    /// What a refusal means for the next attempt.
+    pub(super) fn refused(refused: Refused) -> Self {
+        match refused.code() {
+            RefusedCode::NoQuorum | RefusedCode::DiskStalled | RefusedCode::Busy | RefusedCode::Stopped => {
+                Self::Later(refused.message)
+            }
+            RefusedCode::Invalid | RefusedCode::NotTaken | RefusedCode::Compacted | RefusedCode::Unspecified => {
+                Self::Fail(ClientError::Refused { reason: refused.message })
+            }
+        }
+    }
+
+    /// What a failed call means; `safe` if it can have had no effect.
+    pub(super) fn status(status: &Status, safe: bool) -> Self {
+        let reason = status.message().to_owned();
+        match status.code() {
+            tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::PermissionDenied => {
+                Self::Fail(ClientError::Server { reason })
+            }
+            _ if safe => Self::Later(reason),
+            _ => Self::Perhaps(reason),
+        }
+    }
+}
+
+/// The nodes to ask, the one that answered last first.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) connections: Connections,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    addresses: Vec<String>,
+    preferred: String,
+}
+
+impl Route {
+    pub(super) fn new(connections: Connections, endpoints: Vec<String>) -> Self {
+        let preferred = endpoints.first().cloned().unwrap_or_default();
+        Self { connections, known: Mutex::new(Known { addresses: endpoints, preferred }) }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every node known, the preferred one first.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let known = self.known();
+        let rest = known.addresses.iter().filter(|a| **a != known.preferred);
+        std::iter::once(&known.preferred).chain(rest).cloned().collect()
+    }
+
+    /// Adds nodes that the cluster has named.
+    pub(super) fn learn(&self, addresses: impl IntoIterator<Item = String>) {
+        let mut known = self.known();
+        for address in addresses {
+            if !address.is_empty() && !known.addresses.contains(&address) {
+                known.addresses.push(address);
+            }
+        }
+    }
+
+    fn prefer(&self, address: &str) {
+        let mut known = self.known();
+        if known.preferred != address {
+            known.preferred = address.to_owned();
+        }
+    }
+
+    fn after(&self, address: &str) -> String {
+        let known = self.known();
+        let at = known.addresses.iter().position(|a| a == address).map_or(0, |at| at + 1);
+        let next = known.addresses.get(at).or_else(|| known.addresses.first());
+        next.cloned().unwrap_or_else(|| address.to_owned())
+    }
+
+    /// Attempts until one node has answered, redirects followed, for at most `within`.
+    pub(super) async fn call<'a, T: Send>(
+        &'a self,
+        within: Duration,
+        attempt: impl Fn(ControlPlaneCaller, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
+    ) -> Result<T, ClientError> {
+        let deadline = Instant::now() + within;
+        let mut target = self.known().preferred.clone();
+        let mut pause = PAUSE_MIN;
+        let mut connected = false;
+        let mut perhaps = None;
+        let mut why = String::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(gave_up(perhaps, connected, why, within));
+            }
+            let caller = match timeout(left.min(CONNECT_MAX), self.connections.to(&target)).await {
+                Ok(Ok(caller)) => caller,
+                Ok(Err(error)) if error.is_final() => return Err(error),
+                Ok(Err(error)) => {
+                    why = cp_driver::chain(&error);
+                    target = self.pause(&mut pause, &target, left).await;
+                    continue;
+                }
+                Err(_) => {
+                    why = format!("{target} did not answer in time");
+                    target = self.pause(&mut pause, &target, left).await;
+                    continue;
+                }
+            };
+            connected = true;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = left.min(ATTEMPT_MAX);
+            match timeout(patience, attempt(caller, patience)).await {
+                Ok(Attempt::Done(answer)) => {
+                    self.prefer(&target);
+                    return Ok(answer);
+                }
+                Ok(Attempt::Fail(error)) => return Err(error),
+                Ok(Attempt::Elsewhere(redirect)) => {
+                    why = match &redirect.leader {
+                        Some(leader) => format!("{target} does not lead and names {leader}"),
+                        None => format!("{target} knows no leader"),
+                    };
+                    self.learn(redirect.address.clone());
+                    match redirect.address {
+                        Some(address) if address != target => {
+                            sleep(PAUSE_MIN.min(left)).await;
+                            target = address;
+                        }
+                        _ => target = self.pause(&mut pause, &target, left).await,
+                    }
+                }
+                Ok(Attempt::Later(reason)) => {
+                    why = reason;
+                    target = self.pause(&mut pause, &target, left).await;
+                }
+                Ok(Attempt::Perhaps(reason)) => {
+                    self.connections.forget(&target);
+                    why.clone_from(&reason);
+                    perhaps = Some(reason);
+                    target = self.pause(&mut pause, &target, left).await;
+                }
+                Err(_) => {
+                    self.connections.forget(&target);
+                    let reason = format!("{target} did not answer within {} ms", patience.as_millis());
+                    why.clone_from(&reason);
+                    perhaps = Some(reason);
+                    target = self.pause(&mut pause, &target, left).await;
+                }
+            }
+        }
+    }
+
+    /// Waits a little longer than the last time, and names the node to try next.
+    async fn pause(&self, pause: &mut Duration, target: &str, left: Duration) -> String {
+        sleep((*pause).min(left)).await;
+        *pause = (*pause * 2).min(PAUSE_MAX);
+        self.after(target)
+    }
+}
+
+fn gave_up(perhaps: Option<String>, connected: bool, why: String, within: Duration) -> ClientError {
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    match perhaps {
+        Some(reason) => ClientError::Unknown { reason },
+        None if connected => ClientError::NotServed { reason: why, within_ms },
+        None => ClientError::Unreachable { reason: why },
+    }
+}

@@ -1,0 +1,99 @@
+//! Committed changes, followed across nodes.
+
+use super::{Client, ClientError, newer};
+use crate::api::convert;
+use crate::api::messages::{ChangeMessage, WatchEvent, WatchItem, WatchRequest};
+use crate::changes::Compacted;
+use cp_catalog::{Change, Request, codec};
+use cp_seam::ControlPlaneLogIndex;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long to wait before the next node is tried.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A watch that goes on at another node when one is lost, without gaps or repeats.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    client: &'a Client,
+    next: u64,
+    open: Option<tonic::Streaming<WatchEvent>>,
+    tries: usize,
+}
+
+/// What a watch yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// A committed change.
+    Change(Box<Change>),
+    /// Some changes are no longer kept; the watch is over.
+    Compacted(Compacted),
+}
+
+impl Client {
+    /// The committed changes from `from` on. Any member serves them.
+    pub fn watch(&self, from: ControlPlaneLogIndex) -> Watch<'_> {
+        Watch { client: self, next: from.0.max(1), open: None, tries: 0 }
+    }
+}
+
+impl Watch<'_> {
+    /// The next change, waiting for it; an error once no node could be watched for
+    /// as long as a call may take.
+    pub async fn next(&mut self) -> Result<Watched, ClientError> {
+        let mut lost: Option<Instant> = None;
+        loop {
+            let reason = match self.step().await {
+                Ok(Some(item)) => return Ok(item),
+                Ok(None) => "the node ended the watch".to_owned(),
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => cp_driver::chain(&error),
+            };
+            self.open = None;
+            let since = *lost.get_or_insert_with(Instant::now);
+            if since.elapsed() >= self.client.within {
+                return Err(ClientError::Unreachable { reason });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Watched>, ClientError> {
+        let broken = |status: &tonic::Status| ClientError::Unreachable { reason: status.message().to_owned() };
+        if self.open.is_none() {
+            let addresses = self.client.route.addresses();
+            let at = self.tries.checked_rem(addresses.len()).unwrap_or(0);
+            self.tries += 1;
+            let address = addresses.get(at).map_or("", String::as_str);
+            let caller = self.client.route.connections.to(address).await?;
+            let asked = tonic::Request::new(WatchRequest { from: self.next });
+            self.open = Some(caller.watch(asked).await.map_err(|status| broken(&status))?);
+        }
+        let Some(stream) = &mut self.open else { return Ok(None) };
+        match stream.message().await.map_err(|status| broken(&status))?.map(|event| event.item) {
+            None => Ok(None),
+            Some(Some(WatchItem::Change(message))) => {
+                let change = decode(message)?;
+                self.next = change.position.index.next().0;
+                Ok(Some(Watched::Change(Box::new(change))))
+            }
+            Some(Some(WatchItem::Compacted(compacted))) => {
+                Ok(Some(Watched::Compacted(Compacted { resume: ControlPlaneLogIndex(compacted.resume) })))
+            }
+            Some(None) => Err(newer()),
+        }
+    }
+}
+
+fn decode(message: ChangeMessage) -> Result<Change, ClientError> {
+    let bad = |reason: String| ClientError::Server { reason };
+    let request = match message.kind {
+        0 => None,
+        kind => {
+            let entry = convert::entry(kind, message.request).map_err(bad)?;
+            Some(Request::from_entry(&entry).map_err(|error| bad(cp_driver::chain(&error)))?)
+        }
+    };
+    let verdict = codec::decode_verdict(&message.verdict).map_err(|error| bad(cp_driver::chain(&error)))?;
+    Ok(Change { position: convert::log_position(message.position), request, verdict, repeated: message.repeated })
+}

@@ -1,0 +1,158 @@
+//! What the daemon measures, as Prometheus text.
+
+use crate::supervisor::Supervisor;
+use cp_seam::{ControlPlaneRole, Incarnation};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+type PeerLabel = [(&'static str, String); 1];
+
+/// The metrics of one node. Cheap to clone; clones share the values.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    has_leader: Gauge,
+    is_leader: Gauge,
+    term: Gauge,
+    leader_changes: Counter,
+    committed: Counter,
+    applied: Counter,
+    failed: Counter,
+    pending: Gauge,
+    ranges: Gauge,
+    members: Gauge,
+    settled: Gauge,
+    store_bytes: Gauge,
+    commit_seconds: Histogram,
+    lag_entries: Family<PeerLabel, Gauge>,
+    last_ack_seconds: Family<PeerLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("cp");
+        macro_rules! metric {
+            ($name:literal, $help:literal, $metric:expr) => {{
+                let metric = $metric;
+                registry.register($name, $help, metric.clone());
+                metric
+            }};
+        }
+        let has_leader = metric!("has_leader", "Whether this node knows a leader", Gauge::default());
+        let is_leader = metric!("is_leader", "Whether this node leads and may accept proposals", Gauge::default());
+        let term = metric!("term", "The term of this node", Gauge::default());
+        let leader_changes = metric!("leader_changes_seen", "Leaders followed since the start", Counter::default());
+        let committed = metric!("proposals_committed", "The durable committed index", Counter::default());
+        let applied = metric!("proposals_applied", "The applied index", Counter::default());
+        let failed = metric!("proposals_failed", "Proposals refused, superseded or unknown here", Counter::default());
+        let pending = metric!("proposals_pending", "Proposals that wait for a verdict here", Gauge::default());
+        let ranges = metric!("ranges", "Ranges in the catalog", Gauge::default());
+        let members = metric!("members", "Members in the catalog", Gauge::default());
+        let settled = metric!("quorum_settled", "Whether no membership change is in flight", Gauge::default());
+        let store_bytes = metric!("store_bytes", "The size of the node's directory", Gauge::default());
+        let commit_seconds = metric!(
+            "store_commit_duration_seconds",
+            "How long the disk took to make a write durable",
+            Histogram::new(exponential_buckets(0.000_05, 2.0, 18))
+        );
+        let lag_entries =
+            metric!("replication_lag_entries", "Entries a peer lacks, by the leader's books", Family::default());
+        let last_ack_seconds =
+            metric!("peer_last_ack_seconds", "Time since a peer last answered the leader", Family::default());
+        Self {
+            registry: Arc::new(registry),
+            has_leader,
+            is_leader,
+            term,
+            leader_changes,
+            committed,
+            applied,
+            failed,
+            pending,
+            ranges,
+            members,
+            settled,
+            store_bytes,
+            commit_seconds,
+            lag_entries,
+            last_ack_seconds,
+        }
+    }
+}
+
+impl Metrics {
+    /// Notes a finished fsync.
+    pub fn synced(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The page that is scraped.
+    pub fn page(&self, supervisor: &Supervisor, me: Incarnation, store_bytes: u64) -> Result<String, fmt::Error> {
+        self.sample(supervisor, me, store_bytes);
+        let mut page = String::new();
+        encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+
+    /// Follows the leadership until the node stops.
+    pub async fn follow(self, consensus: Arc<dyn cp_seam::ControlPlaneConsensus>) {
+        let mut watch = consensus.watch();
+        drop(consensus);
+        let mut leader = watch.current().leader;
+        while let Ok(status) = watch.changed().await {
+            if status.leader.is_some() && status.leader != leader {
+                self.leader_changes.inc();
+                leader = status.leader;
+            }
+        }
+    }
+
+    fn sample(&self, supervisor: &Supervisor, me: Incarnation, store_bytes: u64) {
+        let status = supervisor.status();
+        let consensus = supervisor.consensus();
+        self.has_leader.set(i64::from(status.leader.is_some()));
+        self.is_leader.set(i64::from(consensus.is_leader()));
+        self.term.set(signed(status.term.0));
+        self.committed.inner().store(status.committed.0, Ordering::Relaxed);
+        self.applied.inner().store(status.applied.0, Ordering::Relaxed);
+        let counts = supervisor.counts();
+        self.failed.inner().store(counts.failed, Ordering::Relaxed);
+        self.pending.set(signed(counts.pending));
+        self.settled.set(i64::from(status.settled));
+        self.store_bytes.set(signed(store_bytes));
+        let catalog = supervisor.read_stale().catalog;
+        self.ranges.set(i64::try_from(catalog.range_count()).unwrap_or(i64::MAX));
+        self.members.set(i64::try_from(catalog.members().count()).unwrap_or(i64::MAX));
+        self.lag_entries.clear();
+        self.last_ack_seconds.clear();
+        if status.role != ControlPlaneRole::Leader {
+            return;
+        }
+        for peer in consensus.progress().into_iter().filter(|peer| peer.incarnation != me) {
+            let label = [("peer", peer.member.to_string())];
+            let lag = status.committed.0.saturating_sub(peer.matched.0);
+            self.lag_entries.get_or_create(&label).set(signed(lag));
+            if let Some(age) = peer.last_ack {
+                self.last_ack_seconds.get_or_create(&label).set(age.as_secs_f64());
+            }
+        }
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

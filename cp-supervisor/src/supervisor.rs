@@ -1,0 +1,226 @@
+//! What an embedder of the control plane uses.
+
+use crate::changes::{Changes, Compacted};
+use crate::session::{NoRandomness, Session};
+use cp_catalog::{Catalog, CatalogMachine, Command, MembershipCommand, Request, Verdict};
+use cp_seam::{
+    ControlPlaneConsensus, ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneStatus, Incarnation,
+    LogPosition, Outcome, ProposeError, ProposeRefusal, ReadError, Standing,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// A node's control plane as an embedder sees it: typed requests and verdicts,
+/// reads, and committed changes.
+///
+/// It holds no state of its own and decides nothing; every node has one, and
+/// requests and linearizable reads are served by the leader's.
+#[derive(Debug)]
+pub struct Supervisor {
+    consensus: Arc<dyn ControlPlaneConsensus>,
+    machine: CatalogMachine,
+    /// A voter that has not answered for this long counts as out of reach.
+    patience: Duration,
+    pending: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// A committed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Where it is in the log.
+    pub position: LogPosition,
+    /// What it did, or why it did nothing and what to do next.
+    pub verdict: Verdict,
+    /// For a membership change: whether the engine's quorum is as the state wants
+    /// it. Until then the change is decided and not final; see [`Supervisor::settle`].
+    pub settled: bool,
+}
+
+/// A request without a decision.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// It is in no log and never will be. Act on the reason and try again.
+    #[error("the request was refused")]
+    Refused(#[source] ProposeRefusal),
+    /// It may or may not take effect. Submit it again under the same id (CP-P5).
+    #[error("whether the request took effect is unknown: {reason}; submit it again under the same id")]
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+    /// It cannot be encoded; nothing was done.
+    #[error("the request cannot be sent")]
+    TooLong(#[source] cp_seam::PayloadTooLarge),
+}
+
+/// The state at an index.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The state.
+    pub catalog: Catalog,
+    /// The index that it reflects.
+    pub applied: ControlPlaneLogIndex,
+    /// Whether it may be older than what was acknowledged before the read began.
+    pub stale: bool,
+}
+
+/// How requests have fared at this node since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Those that wait for their verdict.
+    pub pending: u64,
+    /// Those that were refused, superseded or unknown.
+    pub failed: u64,
+}
+
+impl Supervisor {
+    /// Supervises a running node; `machine` is the one it was started with.
+    pub fn new(consensus: Arc<dyn ControlPlaneConsensus>, machine: CatalogMachine, election_timeout: Duration) -> Self {
+        Self { consensus, machine, patience: election_timeout, pending: AtomicU64::new(0), failed: AtomicU64::new(0) }
+    }
+
+    /// The node beneath.
+    pub fn consensus(&self) -> &Arc<dyn ControlPlaneConsensus> {
+        &self.consensus
+    }
+
+    /// The replicated state beneath.
+    pub fn machine(&self) -> &CatalogMachine {
+        &self.machine
+    }
+
+    /// A session for requests that begin at this node.
+    pub fn session(&self) -> Result<Session, NoRandomness> {
+        Session::begin(self.machine.applied())
+    }
+
+    /// Proposes `request` at this node, which must lead, and waits up to `wait`
+    /// for its verdict.
+    ///
+    /// Guarantees: a refused request is in no log (CP-P1); a verdict is that of
+    /// the committed request, the same on every member (CP-S2, CP-R3); a request
+    /// with an id takes effect at most once, however often it is submitted and
+    /// wherever (CP-P5). Not knowing is [`SubmitError::Unknown`], never a
+    /// failure (CP-P3). Dropping the future means unknown.
+    ///
+    /// The voters that are within reach, which removals and demotions need as
+    /// evidence, are filled in by the leader: what the request says of them is replaced.
+    pub async fn submit(&self, request: Request, wait: Duration) -> Result<Decision, SubmitError> {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let _settled = Pending(&self.pending);
+        let decided = self.decide(self.with_evidence(request), wait).await;
+        if decided.is_err() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        decided
+    }
+
+    async fn decide(&self, request: Request, wait: Duration) -> Result<Decision, SubmitError> {
+        let deadline = Instant::now() + wait;
+        let entry = request.to_entry().map_err(SubmitError::TooLong)?;
+        loop {
+            let position = match self.consensus.propose(entry.clone()).await {
+                Ok(position) => position,
+                Err(ProposeError::Refused(refusal)) => return Err(SubmitError::Refused(refusal)),
+                Err(ProposeError::Unknown { reason }) => return Err(SubmitError::Unknown { reason }),
+            };
+            match self.consensus.outcome(position, deadline.saturating_duration_since(Instant::now())).await {
+                Outcome::Committed => return self.decision(position),
+                // It is in no log: to propose it again is safe, and its id makes it doubly so.
+                Outcome::Superseded => {}
+                Outcome::Unknown => {
+                    let reason = format!("position {position} was not decided within {} ms", wait.as_millis());
+                    return Err(SubmitError::Unknown { reason });
+                }
+            }
+        }
+    }
+
+    fn decision(&self, position: LogPosition) -> Result<Decision, SubmitError> {
+        let Some(verdict) = self.machine.verdict(position.index) else {
+            let reason = format!("it is committed at {position}, and its verdict is no longer remembered");
+            return Err(SubmitError::Unknown { reason });
+        };
+        Ok(Decision { position, verdict, settled: self.status().settled })
+    }
+
+    fn with_evidence(&self, mut request: Request) -> Request {
+        if let Command::Membership(
+            MembershipCommand::Demote { reachable, .. } | MembershipCommand::Remove { reachable, .. },
+        ) = &mut request.command
+        {
+            *reachable = self.reachable();
+        }
+        request
+    }
+
+    /// The voters that this leader has heard from within an election timeout.
+    fn reachable(&self) -> BTreeSet<Incarnation> {
+        self.consensus
+            .progress()
+            .into_iter()
+            .filter(|p| p.standing != Standing::Learner && p.last_ack.is_some_and(|age| age <= self.patience))
+            .map(|p| p.incarnation)
+            .collect()
+    }
+
+    /// Waits up to `wait` until no membership change is in flight at the engine;
+    /// only then is the verdict on a membership change final. `false` if it still is.
+    pub async fn settle(&self, wait: Duration) -> bool {
+        let mut watch = self.consensus.watch();
+        let settled = async {
+            let mut status = watch.current();
+            while !status.settled {
+                match watch.changed().await {
+                    Ok(next) => status = next,
+                    Err(_) => return false,
+                }
+            }
+            true
+        };
+        timeout(wait, settled).await.unwrap_or(false)
+    }
+
+    /// The state, with everything that was acknowledged anywhere before the call
+    /// (CP-P4). Served by the leader.
+    pub async fn read(&self) -> Result<Reading, ReadError> {
+        self.consensus.read_barrier().await?;
+        Ok(Reading { stale: false, ..self.read_stale() })
+    }
+
+    /// The state as this node has it now; it may lack what was acknowledged, and says so.
+    pub fn read_stale(&self) -> Reading {
+        self.machine.read_at(|applied, catalog| Reading { catalog: catalog.clone(), applied, stale: true })
+    }
+
+    /// How the node is.
+    pub fn status(&self) -> ControlPlaneStatus {
+        self.consensus.watch().current()
+    }
+
+    /// How requests have fared here.
+    pub fn counts(&self) -> Counts {
+        Counts { pending: self.pending.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
+    }
+
+    /// The committed changes from `from` on, in order and without gaps, as they
+    /// are applied here; any member serves them. [`Compacted`] if some of them are
+    /// no longer kept.
+    pub fn watch(&self, from: ControlPlaneLogIndex) -> Result<Changes, Compacted> {
+        Changes::begin(self.machine.clone(), self.consensus.watch(), from)
+    }
+}
+
+/// Counts a request as pending until it is dropped, also when its caller gives up.
+struct Pending<'a>(&'a AtomicU64);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
