@@ -1,0 +1,334 @@
+//! Several nodes of this engine together.
+
+mod state;
+mod world;
+
+use cp_driver::Settings;
+use cp_seam::{ControlPlaneRole, MemberId, Outcome, ProposeError, ProposeRefusal, ReadError, TransferError};
+use state::{text, want};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use world::{T, World};
+
+fn small_log() -> Settings {
+    Settings { snapshot_every: 20, retained: 4, ..Settings::default() }
+}
+
+/// Runs `test` on a runtime whose order of tasks is `seed`'s.
+fn run<F: Future<Output = R>, R>(seed: u8, test: F) -> R {
+    let seed = tokio::runtime::RngSeed::from_bytes(&[seed]);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).rng_seed(seed).build().expect("a runtime");
+    runtime.block_on(test)
+}
+
+#[test]
+fn a_single_node_serves_and_remembers() {
+    run(1, async {
+        let mut world = World::found("1;", Settings::default()).await;
+        assert_eq!(world.leader().await, 1);
+        let at = world.commit(1, text("a")).await.expect("committed");
+        world.crash(1);
+        world.start(1).await;
+        world.leader().await;
+        assert_eq!(world.node(1).outcome(at, T).await, Outcome::Committed);
+        assert_eq!(world.nodes[&1].state.all(), ["a"]);
+    });
+}
+
+#[test]
+fn three_nodes_commit_and_survive_their_leader() {
+    run(2, async {
+        let mut world = World::found("1,2,3;", Settings::default()).await;
+        let first = world.leader().await;
+        let at = world.commit(first, text("a")).await.expect("committed");
+        world.crash(first);
+        let lost = Instant::now();
+        let second = world.leader().await;
+        assert!(lost.elapsed() <= T * 3 / 2, "failover took {:?}", lost.elapsed());
+        assert_ne!(first, second);
+        let next = world.commit(second, text("b")).await.expect("committed");
+        world.start(first).await;
+        world.agree().await;
+        for id in 1..=3 {
+            assert_eq!(world.nodes[&id].state.all(), ["a", "b"]);
+            assert_eq!(world.node(id).outcome(at, T).await, Outcome::Committed);
+            assert_eq!(world.node(id).outcome(next, T).await, Outcome::Committed);
+        }
+        assert!(world.leaders().values().all(|leaders| leaders.len() == 1));
+    });
+}
+
+/// CP-S2 across the loss of power everywhere at once.
+#[test]
+fn what_was_committed_survives_power_loss() {
+    run(3, async {
+        let mut world = World::found("1,2,3;", Settings::default()).await;
+        for round in 0..4 {
+            let leader = world.leader().await;
+            for n in 0..5 {
+                world.commit(leader, text(&format!("{round}.{n}"))).await.expect("committed");
+            }
+            for id in 1..=3 {
+                world.crash(id);
+            }
+            for id in 1..=3 {
+                world.start(id).await;
+            }
+        }
+        world.leader().await;
+        world.agree().await;
+        assert_eq!(world.nodes[&1].state.all().len(), 20);
+    });
+}
+
+/// CP-P1, CP-P2, CP-P3: a leader that is cut off refuses within T, and what it
+/// put in its log is superseded, not lost track of.
+#[test]
+fn a_cut_off_leader_refuses_and_its_tail_is_superseded() {
+    run(4, async {
+        let world = World::found("1,2,3;", Settings::default()).await;
+        let old = world.leader().await;
+        world.commit(old, text("a")).await.expect("committed");
+        world.isolate(old, true);
+        let stray = world.node(old).propose(text("stray")).await.expect("a position");
+        sleep(T).await;
+        assert!(!world.node(old).is_leader());
+        let refused = world.node(old).propose(text("refused")).await;
+        assert!(matches!(refused, Err(ProposeError::Refused(ProposeRefusal::NoQuorum))), "{refused:?}");
+        assert_eq!(world.node(old).read_barrier().await, Err(ReadError::NoQuorum));
+        let others: Vec<_> = (1..=3).filter(|id| *id != old).collect();
+        let new = world.leader_among(&others).await;
+        world.commit(new, text("b")).await.expect("committed");
+        assert_eq!(world.node(old).outcome(stray, T).await, Outcome::Unknown);
+        world.isolate(old, false);
+        world.agree().await;
+        for id in 1..=3 {
+            assert_eq!(world.node(id).outcome(stray, T).await, Outcome::Superseded);
+            assert_eq!(world.nodes[&id].state.all(), ["a", "b"]);
+        }
+    });
+}
+
+/// CP-P4: a read sees what was acknowledged; a follower names the leader.
+#[test]
+fn reads_reflect_what_was_acknowledged() {
+    run(5, async {
+        let world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        let at = world.commit(leader, text("a")).await.expect("committed");
+        assert!(world.node(leader).read_barrier().await.expect("served") >= at.index);
+        let follower = if leader == 1 { 2 } else { 1 };
+        let name = MemberId::new(&format!("m{leader}")).expect("legal");
+        assert_eq!(world.node(follower).read_barrier().await, Err(ReadError::NotLeader { leader: Some(name.clone()) }));
+        let refused = world.node(follower).propose(text("b")).await;
+        assert!(
+            matches!(&refused, Err(ProposeError::Refused(ProposeRefusal::NotLeader { leader })) if *leader == Some(name)),
+            "{refused:?}"
+        );
+    });
+}
+
+/// CP-R1: compaction loses nothing, and a member far behind catches up from a snapshot.
+#[test]
+fn a_lagging_member_catches_up_from_a_snapshot() {
+    run(6, async {
+        let mut world = World::found("1,2,3;", small_log()).await;
+        let leader = world.leader().await;
+        let early = world.commit(leader, text("early")).await.expect("committed");
+        let behind = if leader == 1 { 2 } else { 1 };
+        world.isolate(behind, true);
+        for n in 0..100 {
+            world.commit(leader, text(&format!("{n}"))).await.expect("committed");
+        }
+        world.until("the log is compacted", 4 * T, || (world.store(leader).purged().index.0 > 60).then_some(())).await;
+        assert!(world.store(behind).last().index.0 < 10);
+        world.isolate(behind, false);
+        world.agree().await;
+        assert!(world.store(behind).snapshot().position.index.0 > 60, "it came by snapshot");
+        assert_eq!(world.node(behind).outcome(early, T).await, Outcome::Committed);
+        world.crash(behind);
+        world.start(behind).await;
+        world.agree().await;
+        assert_eq!(world.nodes[&behind].state.all().len(), 101);
+    });
+}
+
+/// CP-M1: a learner joins, is promoted through joint consensus, and a leader that
+/// is removed hands over first.
+#[test]
+fn members_come_and_go() {
+    run(7, async {
+        let mut world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        world.commit(leader, text("a")).await.expect("committed");
+        world.commit(leader, want("1,2,3;4")).await.expect("committed");
+        world.settled("1,2,3;4").await;
+        let reply = world.join_reply(leader);
+        world.make(4, reply);
+        world.start(4).await;
+        world.agree().await;
+        world.commit(world.leader().await, want("1,2,3,4;")).await.expect("committed");
+        world.settled("1,2,3,4;").await;
+        let leaving = world.leader().await;
+        let stay: Vec<_> = (1..=4).filter(|id| *id != leaving).collect();
+        let wanted = format!("{},{},{};", stay[0], stay[1], stay[2]);
+        world.commit(leaving, want(&wanted)).await.expect("committed");
+        world.settled(&wanted).await;
+        let new = world.leader_among(&stay).await;
+        world.commit(new, text("b")).await.expect("committed");
+        world.crash(leaving);
+        world.agree().await;
+        assert_eq!(world.nodes[&4].state.all(), ["a", "b"]);
+    });
+}
+
+/// CP-M1: whoever leads next finishes a change that was interrupted.
+#[test]
+fn an_interrupted_change_is_finished() {
+    run(8, async {
+        let mut world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        let gone: u64 = (1..=3).find(|id| *id != leader).expect("a follower");
+        let stay: Vec<_> = (1..=3).filter(|id| *id != gone).collect();
+        let wanted = format!("{},{};", stay[0], stay[1]);
+        world.commit(leader, want(&wanted)).await.expect("committed");
+        world
+            .until("the change has begun", 2 * T, || {
+                world.store(leader).configurations().pop().is_some_and(|(_, newest)| newest.is_joint()).then_some(())
+            })
+            .await;
+        world.crash(leader);
+        sleep(3 * T).await;
+        world.start(leader).await;
+        world.settled(&wanted).await;
+        world.commit(world.leader_among(&stay).await, text("a")).await.expect("committed");
+    });
+}
+
+#[test]
+fn leadership_is_handed_over() {
+    run(9, async {
+        let world = World::found("1,2,3;", Settings::default()).await;
+        let old = world.leader().await;
+        world.commit(old, text("a")).await.expect("committed");
+        let to = if old == 3 { 1 } else { 3 };
+        let begun = Instant::now();
+        world
+            .node(old)
+            .transfer_leadership(&MemberId::new(&format!("m{to}")).expect("legal"))
+            .await
+            .expect("handed over");
+        assert_eq!(world.leader().await, to);
+        assert!(begun.elapsed() < T / 2, "it took {:?}", begun.elapsed());
+        world.commit(to, text("b")).await.expect("committed");
+    });
+}
+
+/// A transfer that nobody answers does not block writes for ever: not even when
+/// the target is the only other member.
+#[test]
+fn an_unanswered_transfer_is_called_off() {
+    run(10, async {
+        let world = World::found("1,2;", Settings::default()).await;
+        let old = world.leader().await;
+        let to = 3 - old;
+        world.commit(old, text("a")).await.expect("committed");
+        world.isolate(to, true);
+        let result = world.node(old).transfer_leadership(&MemberId::new(&format!("m{to}")).expect("legal")).await;
+        assert!(
+            matches!(result, Err(TransferError::TimedOut { .. } | TransferError::NotLeader { .. })) || result.is_ok()
+        );
+        world.isolate(to, false);
+        let leader = world.leader().await;
+        world.commit(leader, text("b")).await.expect("committed");
+        world.agree().await;
+    });
+}
+
+/// CP-M2: the witness keeps still while a data member can lead, and leads when none can.
+#[test]
+fn a_witness_stands_last() {
+    for seed in 11..15 {
+        run(seed, async {
+            let settings = Settings { seed: u64::from(seed) * 100, ..Settings::default() };
+            let mut world = World::found("1,2,3w;", settings).await;
+            let first = world.leader().await;
+            assert_ne!(first, 3);
+            world.commit(first, text("a")).await.expect("committed");
+            world.crash(first);
+            let second = world.leader().await;
+            assert_eq!(second, 3 - first, "the other data member leads");
+            world.start(first).await;
+            world.agree().await;
+            // The surviving data member lags: only the witness has the newest record.
+            let behind = 3 - second;
+            world.isolate(behind, true);
+            world.commit(second, text("b")).await.expect("committed");
+            world.crash(second);
+            world.isolate(behind, false);
+            let last = world.until("service returns", 8 * T, || world.serving(&world.running())).await;
+            world.commit(last, text("c")).await.expect("committed");
+            world.agree().await;
+            assert_eq!(world.nodes[&behind].state.all(), ["a", "b", "c"]);
+        });
+    }
+}
+
+/// A leader whose log was not flushed when it lost power does not resume its
+/// term: in the same term it would put another entry into the same slot (CP-S2).
+#[test]
+fn a_restarted_leader_begins_a_new_term() {
+    run(15, async {
+        let mut world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        world.commit(leader, text("a")).await.expect("committed");
+        let term = world.node(leader).term();
+        world.crash(leader);
+        world.start(leader).await;
+        assert_ne!(world.node(leader).role(), ControlPlaneRole::Leader);
+        let next = world.leader().await;
+        assert!(world.node(next).term() > term);
+    });
+}
+
+/// A shut-down leader hands over, so that service goes on at once.
+#[test]
+fn a_leader_that_is_shut_down_hands_over() {
+    run(16, async {
+        let world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        world.commit(leader, text("a")).await.expect("committed");
+        world.node(leader).shutdown().await.expect("closed");
+        let others: Vec<_> = (1..=3).filter(|id| *id != leader).collect();
+        let left = Instant::now();
+        let next = world.leader_among(&others).await;
+        assert!(left.elapsed() < T / 4, "it took {:?}", left.elapsed());
+        world.commit(next, text("b")).await.expect("committed");
+    });
+}
+
+/// Same seed, same trace; another seed, another.
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed: u8| {
+        run(seed, async {
+            let settings = Settings { seed: u64::from(seed), ..small_log() };
+            let mut world = World::found("1,2,3;", settings).await;
+            for round in 0..3 {
+                let leader = world.leader().await;
+                for n in 0..30 {
+                    world.commit(leader, text(&format!("{round}.{n}"))).await.expect("committed");
+                }
+                world.crash(leader);
+                world.leader().await;
+                world.start(leader).await;
+            }
+            world.agree().await;
+            sleep(Duration::from_secs(2)).await;
+            world.hub.fingerprint()
+        })
+    };
+    assert_eq!(trace(20), trace(20));
+    assert_ne!(trace(20), trace(21));
+}
