@@ -88,8 +88,7 @@ pub(crate) struct Base {
 impl Base {
     /// Fills the new, empty `file`.
     pub(crate) fn create(file: Arc<dyn File>, state: &wire::State) -> Result<(), Fault> {
-        let fuse = Fuse::default();
-        let base = Self::build(Arc::clone(&file), fuse.clone())?;
+        let base = Self::build(Arc::clone(&file))?;
         base.absorb(state, &Unabsorbed::default())?;
         base.close()?;
         file.sync_data()?;
@@ -97,14 +96,15 @@ impl Base {
     }
 
     /// Opens and checks an existing database; never makes one.
-    pub(crate) fn open(file: Arc<dyn File>, fuse: Fuse) -> Result<Self, Fault> {
+    pub(crate) fn open(file: Arc<dyn File>) -> Result<Self, Fault> {
         if file.is_empty()? {
             return Err(Bad::damaged("it is empty").into());
         }
-        Self::build(file, fuse)
+        Self::build(file)
     }
 
-    fn build(file: Arc<dyn File>, fuse: Fuse) -> Result<Self, Fault> {
+    fn build(file: Arc<dyn File>) -> Result<Self, Fault> {
+        let fuse = Fuse::default();
         let backend = Backend { file, fuse: fuse.clone() };
         let open = || {
             Builder::new().set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES).create_with_backend(backend)
@@ -157,9 +157,7 @@ impl Base {
     }
 
     pub(crate) fn close(self) -> Result<(), Fault> {
-        let fuse = self.fuse.clone();
-        drop(self.db);
-        Ok(fuse.check()?)
+        self.db.close().map_err(redb)
     }
 }
 

@@ -26,6 +26,8 @@ mod convert;
 mod create;
 mod drive;
 mod fault;
+#[cfg(test)]
+mod golden;
 mod open;
 mod recover;
 mod scratch;

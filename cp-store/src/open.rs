@@ -1,7 +1,8 @@
 //! The opening of a directory, and the reading of an image.
 
-use crate::backend::Directory;
-use crate::base::{self, Base, Fuse};
+use crate::backend::{Directory, File};
+use crate::base::{self, Base};
+use crate::codec::Bad;
 use crate::error::OpenError;
 use crate::fault::Fault;
 use crate::identity::{self, Expected, Identity};
@@ -28,10 +29,15 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
     let identity = present(dir.as_ref())?;
     check(&identity, expected)?;
     let segments = open_segments(dir.as_ref(), &identity)?;
+    let recovered = examine(dir.as_ref(), &identity, &segments)?.0;
+    // All is well; only now is anything changed, redb's own repair included.
     let base_file = open_file(dir.as_ref(), base::NAME, &identity)?;
-    let fuse = Fuse::default();
-    let base = Base::open(base_file, fuse.clone()).map_err(|fault| fault.opening(base::NAME))?;
-    let recovered = recover(dir.as_ref(), &identity, &base, &segments).inspect_err(|_| fuse.blow())?;
+    let fault = |fault: Fault| fault.opening(base::NAME);
+    let base = Base::open(base_file).map_err(fault)?;
+    if base.state().map_err(fault)? != recovered.base {
+        base.fuse().blow();
+        return Err(fault(Bad::damaged("it reads differently each time").into()));
+    }
     let wal = Wal::new(segments, &identity, recovered.base.segment_bytes, recovered.base.lap);
     let Recovered { base: found, seq, state, unabsorbed } = recovered;
     let record = wire::State { boot: found.boot + 1, seq, ..found };
@@ -92,11 +98,8 @@ fn check(identity: &Identity, expected: &Expected) -> Result<(), OpenError> {
 pub(crate) fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
     let identity = present(dir)?;
     let segments = open_segments(dir, &identity)?;
-    let fault = |fault: Fault| fault.opening(base::NAME);
-    let base_file = Scratch::over(open_file(dir, base::NAME, &identity)?).map_err(|e| fault(e.into()))?;
-    let base = Base::open(Arc::new(base_file), Fuse::default()).map_err(fault)?;
-    let recovered = recover(dir, &identity, &base, &segments)?;
-    let log = retained(&recovered, &base).map_err(fault)?;
+    let (recovered, base) = examine(dir, &identity, &segments)?;
+    let log = retained(&recovered, &base).map_err(|fault| fault.opening(base::NAME))?;
     Ok(Inspection {
         identity,
         boot: recovered.base.boot,
@@ -105,4 +108,18 @@ pub(crate) fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
         snapshot: recovered.state.snapshot.meta.clone(),
         log,
     })
+}
+
+/// Recovers without changing anything: the database is opened over a scratch copy.
+fn examine(
+    dir: &dyn Directory,
+    identity: &Identity,
+    segments: &[Arc<dyn File>; 2],
+) -> Result<(Recovered, Base), OpenError> {
+    let fault = |fault: Fault| fault.opening(base::NAME);
+    let file = open_file(dir, base::NAME, identity)?;
+    let scratch = Scratch::over(file).map_err(|e| fault(e.into()))?;
+    let base = Base::open(Arc::new(scratch)).map_err(fault)?;
+    let recovered = recover(dir, identity, &base, segments)?;
+    Ok((recovered, base))
 }

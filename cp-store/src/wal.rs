@@ -128,7 +128,7 @@ fn blocks(payload_len: usize) -> u64 {
 }
 
 /// One copy, padded: magic, crc32c of the rest, lap, sequence, first block, length, payload.
-fn encode(lap: u64, seq: u64, start: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(lap: u64, seq: u64, start: u64, payload: &[u8]) -> Vec<u8> {
     let mut rest = Vec::with_capacity(FRAME_HEADER_BYTES + payload.len() + BLOCK_BYTES);
     rest.extend_from_slice(&MAGIC);
     rest.extend_from_slice(&[0; 4]);

@@ -5,9 +5,12 @@ use cp_seam::{
     LogPosition, MemberId, MemberKind, QuorumMember, StateDigest, Term,
 };
 use cp_store::{
-    Configuration, Directory, Founding, Identity, Layout, LogRecord, RecordBody, SnapshotMeta, Store, TermRuns,
+    Configuration, Directory, Founding, Identity, Layout, LogRecord, Pace, RecordBody, SnapshotMeta, Store, TermRuns,
+    Writer, WriterWork,
 };
 use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
 
 pub(crate) fn identity() -> Identity {
     Identity {
@@ -66,4 +69,19 @@ pub(crate) fn record(term: u64, index: u64) -> LogRecord {
 
 pub(crate) fn records(term: u64, indexes: RangeInclusive<u64>) -> Vec<LogRecord> {
     indexes.map(|index| record(term, index)).collect()
+}
+
+/// A disk that takes no time.
+#[derive(Debug)]
+struct NoTime;
+
+impl Pace for NoTime {
+    fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A writer on the current runtime, so that everything happens in one order.
+pub(crate) fn instant() -> Writer {
+    Writer::Task(Arc::new(NoTime))
 }

@@ -1,5 +1,11 @@
 //! The store's promises, each with a test that fails when it is broken.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+mod crash;
+mod damage;
+mod faults;
+mod model;
+mod property;
+mod recorder;
 mod smoke;

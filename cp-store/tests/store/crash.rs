@@ -1,0 +1,234 @@
+//! Every crash point of a workload, enumerated: nothing acknowledged is lost, and
+//! nothing else appears (CP-S2, CP-S3, CP-D1 to CP-D3).
+
+use crate::common::*;
+use crate::model::{Model, Step};
+use crate::recorder::{Image, Loss, Op, Recorder, Replay, Rng};
+use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex as Index, ControlPlanePayload};
+use cp_store::{Expected, Inspection, Layout, LogRecord, OpenError, RecordBody, Store};
+use std::sync::Arc;
+
+/// What was said at which point of the recording.
+#[derive(Debug, Default)]
+struct Said {
+    /// (operations done, number of steps submitted)
+    submitted: Vec<(usize, usize)>,
+    /// (operations done, number of steps acknowledged)
+    acknowledged: Vec<(usize, usize)>,
+    /// (operations done, boot count returned by an opening)
+    boots: Vec<(usize, u64)>,
+}
+
+fn latest<T: Copy + Default>(said: &[(usize, T)], at: usize) -> T {
+    said.iter().take_while(|(ops, _)| *ops <= at).last().map_or_else(T::default, |(_, what)| *what)
+}
+
+pub(crate) fn layout() -> Layout {
+    // Two header blocks and room for three small frames: laps turn often.
+    Layout { segment_bytes: 32 << 10 }
+}
+
+fn large(term: u64, index: u64) -> LogRecord {
+    let payload = ControlPlanePayload::new(vec![index as u8; 20 << 10]).expect("short enough");
+    let body = RecordBody::Entry(ControlPlaneEntry::MembershipChange(payload));
+    LogRecord { position: position(term, index), body }
+}
+
+fn joint(term: u64, index: u64) -> LogRecord {
+    let outgoing = members(1..=3);
+    let joint = cp_store::Configuration { outgoing, ..configuration(2..=4) };
+    LogRecord { position: position(term, index), body: RecordBody::Configuration(joint) }
+}
+
+/// All that a batch can do, in an order that meets full segments, groups that do
+/// not fit one, a kept log, a dropped log, and truncation after absorption.
+pub(crate) fn steps() -> Vec<Step> {
+    let mut model = Model::new();
+    let mut steps = Vec::new();
+    let mut push = |make: &dyn Fn(&Model) -> Step| {
+        let step = make(&model);
+        model.apply(&step).expect("the workload is legal");
+        steps.push(step);
+    };
+    push(&|_| Step { vote: Some(vote(1, 1)), ..Step::default() });
+    push(&|_| Step { append: records(1, 1..=3), ..Step::default() });
+    push(&|_| Step { append: vec![joint(1, 4)], committed: Some(2), ..Step::default() });
+    push(&|_| Step { append: records(1, 5..=6), ..Step::default() });
+    push(&|_| Step { vote: Some(vote(2, 3)), ..Step::default() });
+    push(&|_| Step { truncate_from: Some(5), append: records(2, 5..=5), committed: Some(4), ..Step::default() });
+    push(&|_| Step { append: vec![large(2, 6)], ..Step::default() });
+    push(&|_| Step { truncate_from: Some(6), append: records(2, 6..=8), ..Step::default() });
+    push(&|m| Step { committed: Some(7), snapshot: Some(m.snapshot_at(5, 0, 2)), ..Step::default() });
+    push(&|_| Step { compact_to: Some(4), vote: Some(vote(3, 2)), ..Step::default() });
+    push(&|_| Step { append: records(3, 9..=9), ..Step::default() });
+    push(&|m| Step { snapshot: Some(m.snapshot_at(20, 3, 1)), ..Step::default() });
+    push(&|_| Step { append: records(3, 21..=22), committed: Some(21), ..Step::default() });
+    push(&|_| Step { vote: Some(vote(4, 1)), ..Step::default() });
+    steps
+}
+
+struct Recording {
+    start: Image,
+    ops: Vec<Op>,
+    said: Said,
+    states: Vec<Model>,
+}
+
+/// Runs the workload, some steps alone and some together, with a clean stop, a
+/// crash of the process and a change of engine in between.
+async fn record() -> Recording {
+    let disk = Recorder::new();
+    Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates");
+    let start = disk.image();
+    let disk = Recorder::holding(start.clone());
+    let mut said = Said::default();
+    let mut states = vec![Model::new()];
+    let open = |said: &mut Said| {
+        let store = task_store(&disk);
+        said.boots.push((disk.op_count(), store.boot()));
+        store
+    };
+    let mut store = open(&mut said);
+    let mut pending = Vec::new();
+    for (n, step) in steps().iter().enumerate() {
+        let mut model = states[n].clone();
+        model.apply(step).expect("legal");
+        states.push(model);
+        said.submitted.push((disk.op_count(), n + 1));
+        let batch = step.batch(&store).await;
+        pending.push(store.submit(batch).expect("accepted"));
+        if n % 3 == 1 {
+            continue;
+        }
+        for ticket in pending.drain(..) {
+            ticket.await.expect("durable");
+        }
+        said.acknowledged.push((disk.op_count(), n + 1));
+        match n {
+            4 => store.close().await.expect("closes"),
+            8 => store.remember_engine("other").expect("remembers"),
+            10 => store.abandon(),
+            _ => continue,
+        }
+        if n != 8 {
+            store = open(&mut said);
+        }
+    }
+    store.close().await.expect("closes");
+    Recording { start, ops: disk.ops(), said, states }
+}
+
+fn task_store(disk: &Recorder) -> Store {
+    Store::open(Arc::new(disk.clone()), &Expected::default(), instant()).expect("opens")
+}
+
+/// The state that `image` holds must be one between what was acknowledged and what was submitted.
+fn assert_allowed(recording: &Recording, at: usize, image: &Inspection) -> usize {
+    let acknowledged = latest(&recording.said.acknowledged, at);
+    let submitted = latest(&recording.said.submitted, at);
+    let found = (acknowledged..=submitted).find(|n| recording.states[*n].is(image));
+    let Some(found) = found else {
+        panic!("crash after {at} operations: neither of steps {acknowledged}..={submitted}: {image:#?}");
+    };
+    assert!(image.boot >= latest(&recording.said.boots, at), "the boot count fell");
+    found
+}
+
+#[tokio::test]
+async fn every_crash_point_of_a_workload() {
+    let recording = record().await;
+    let mut replay = Replay::from(recording.start.clone());
+    let (mut images, mut in_recovery) = (0, 0);
+    for at in 0..=recording.ops.len() {
+        let previous = at.checked_sub(1).map(|last| &recording.ops[last]);
+        previous.into_iter().for_each(|op| replay.step(op));
+        for loss in Loss::ALL.into_iter().filter(|loss| previous.is_none_or(|op| loss.sees(op))) {
+            // What is left to chance is tried more than once; where recovery is cut short always is.
+            for round in 0..if loss.is_random() { 8 } else { 2 } {
+                let mut rng = Rng::new((at as u64 * 8 + loss as u64) * 8 + round);
+                let image = replay.crash(loss, &mut rng);
+                recover(&recording, at, &image, &mut rng, &mut in_recovery);
+                images += 1;
+            }
+        }
+    }
+    eprintln!("{} operations, {images} images, {in_recovery} crashes in recovery", recording.ops.len());
+    assert!(images > 1_000 && in_recovery > 1_000, "the workload has become small");
+}
+
+/// Recovers the image, after recovery was itself cut short at some point.
+fn recover(recording: &Recording, at: usize, image: &Image, rng: &mut Rng, in_recovery: &mut usize) {
+    let disk = Recorder::holding(image.clone());
+    let seen = Store::inspect(&disk).unwrap_or_else(|e| panic!("crash after {at} operations: {e:?}"));
+    let found = assert_allowed(recording, at, &seen);
+    let store = Store::open(Arc::new(disk.clone()), &Expected::default(), instant())
+        .unwrap_or_else(|e| panic!("crash after {at} operations: {e:?}"));
+    recording.states[found].assert_is(&store);
+    assert_eq!(store.boot(), seen.boot + 1);
+    store.abandon();
+    let ops = disk.ops();
+
+    let mut replay = Replay::from(image.clone());
+    let cut = rng.below(ops.len() + 1);
+    ops.iter().take(cut).for_each(|op| replay.step(op));
+    let loss = Loss::ALL[rng.below(Loss::ALL.len())];
+    let again = Store::inspect(&Recorder::holding(replay.crash(loss, rng)))
+        .unwrap_or_else(|e| panic!("crash after {at} operations, again {cut} into recovery, {loss:?}: {e:?}"));
+    assert!(recording.states[found].is(&again), "crash after {at}, again {cut} into recovery: {again:#?}");
+    ops.iter().skip(cut).for_each(|op| replay.step(op));
+    // What an opened store has shown is durable.
+    let shown = Store::inspect(&Recorder::holding(replay.crash(Loss::SyncedOnly, rng))).expect("readable");
+    assert!(recording.states[found].is(&shown) && shown.boot == seen.boot + 1);
+    *in_recovery += 1;
+}
+
+#[test]
+fn every_crash_point_of_a_creation() {
+    let disk = Recorder::new();
+    Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates");
+    let ops = disk.ops();
+    let mut replay = Replay::from(Image::default());
+    let (mut absent, mut present) = (0, 0);
+    for at in 0..=ops.len() {
+        at.checked_sub(1).into_iter().for_each(|last| replay.step(&ops[last]));
+        for loss in Loss::ALL {
+            let mut rng = Rng::new(at as u64 * 8 + loss as u64);
+            let disk = Recorder::holding(replay.crash(loss, &mut rng));
+            match Store::inspect(&disk) {
+                Ok(image) => {
+                    assert!(Model::new().is(&image));
+                    present += 1;
+                }
+                Err(OpenError::Absent { .. }) => {
+                    Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates again");
+                    assert!(Model::new().is(&Store::inspect(&disk).expect("readable")));
+                    absent += 1;
+                }
+                Err(other) => panic!("crash after {at} of {} operations, {loss:?}: {other:?}", ops.len()),
+            }
+        }
+    }
+    assert!(absent > 100 && present > 5, "{absent} absent, {present} present");
+}
+
+#[tokio::test]
+async fn every_crash_point_of_a_change_of_engine() {
+    let disk = Recorder::new();
+    Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates");
+    let store = task_store(&disk);
+    let start = disk.image();
+    let before = disk.op_count();
+    store.remember_engine("other").expect("remembers");
+    let ops = disk.ops();
+    let mut replay = Replay::from(start);
+    for at in before..=ops.len() {
+        ops.get(at.wrapping_sub(1)).filter(|_| at > before).into_iter().for_each(|op| replay.step(op));
+        for loss in Loss::ALL {
+            let image = replay.crash(loss, &mut Rng::new(at as u64));
+            let engine = Store::inspect(&Recorder::holding(image)).expect("readable").identity.engine;
+            let expected = if at == ops.len() { &["other"][..] } else { &["none", "other"] };
+            assert!(expected.contains(&engine.as_str()), "{engine}");
+        }
+    }
+    assert_eq!(store.last().index, Index(0));
+}
