@@ -18,15 +18,19 @@ pub(super) fn rejected(error: &Error, presented: &CertificateDer<'_>, own: &Cred
     };
     let issuer = facts.as_ref().map_or("unknown", |facts| facts.issuer.as_str());
     let trusted = own.authorities();
+    let kind = match facts.as_ref().map(Certificate::peer_name) {
+        Ok(Ok(name)) if name.cluster() != own.name().cluster() => "other cluster, wrong CA",
+        _ => "wrong CA",
+    };
     let Error::InvalidCertificate(reason) = error else {
         return format!("{whose} cannot be verified: {error}");
     };
     match reason {
         CertificateError::UnknownIssuer => format!(
-            "wrong CA: {whose} was issued by {issuer:?}, this end trusts {trusted:?}; issue all certificates of a cluster from one CA"
+            "{kind}: {whose} was issued by {issuer:?}, this end trusts {trusted:?}; issue all certificates of a cluster from one CA"
         ),
         CertificateError::BadSignature => format!(
-            "wrong CA: {whose} names its issuer {issuer:?}, but was signed with another key than that of {trusted:?}; the CA was made anew: issue it again"
+            "{kind}: {whose} names its issuer {issuer:?}, but was signed with another key than that of {trusted:?}; the CA was made anew: issue it again"
         ),
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("expired: {whose} was valid until {}; issue a new one", utc(*not_after))

@@ -56,11 +56,18 @@ impl Accepts {
 #[derive(Debug, Clone)]
 pub struct Closer {
     closed: Arc<watch::Sender<bool>>,
+    /// Makes the parent's [`closed`](Self::closed) wait for this one's streams.
+    _parent: Option<watch::Receiver<bool>>,
 }
 
 impl Closer {
     pub(crate) fn new() -> Self {
-        Self { closed: Arc::new(watch::Sender::new(false)) }
+        Self { closed: Arc::new(watch::Sender::new(false)), _parent: None }
+    }
+
+    /// Closes fewer streams, which count among this one's.
+    pub(crate) fn child(&self) -> Self {
+        Self { _parent: Some(self.hold()), ..Self::new() }
     }
 
     /// Breaks them all. Idempotent; does not wait.

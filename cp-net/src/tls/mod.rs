@@ -23,6 +23,7 @@ mod verify;
 pub use certificate::{BadCertificate, Certificate, peer_identity, utc};
 pub use credentials::{Credentials, CredentialsError};
 pub use dial::{ChannelSettings, DialError, Expect, channel, dial, dial_reason};
+pub(crate) use dial::{dial_closable, explain_chain};
 pub use listen::{Accepts, BindError, Closer, Listener};
 pub use name::{BadPeerName, PeerName};
 pub use refusals::Refusals;

@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod transport;

@@ -76,7 +76,7 @@ async fn wrong_ca() {
     let (ours, theirs) = (Pki::new(CLUSTER), Pki::new(OTHER_CLUSTER));
     let (n1, stranger) = (ours.member("n1"), theirs.member("n2"));
     let said = refused(&n1, Accepts::Members, &stranger, exactly(&n1)).await;
-    assert_says(&said.dialler, &["did not accept", "wrong CA", "n1.c1c1", "CA c1c1", "CA c2c2"]);
+    assert_says(&said.dialler, &["did not accept", "other cluster, wrong CA", "n1.c1c1", "CA c1c1", "CA c2c2"]);
     assert_says(&said.listener, &["it refused this end", "wrong CA", "CA c1c1", "n1.c1c1"]);
 }
 
