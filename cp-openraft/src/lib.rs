@@ -32,8 +32,9 @@ mod translate;
 mod types;
 mod wire;
 
-use cp_driver::{Parts, StartError};
-use cp_seam::ControlPlaneConsensus;
+use bytes::Bytes;
+use cp_driver::{Observed, Parts, StartError};
+use cp_seam::{ControlPlaneConsensus, Incarnation};
 use std::sync::Arc;
 
 /// The engine's name in identities and handshakes.
@@ -48,4 +49,10 @@ pub const WIRE_VERSION: u32 = wire::VERSION;
 /// does runs there as tasks.
 pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
     cp_driver::start(parts, ENGINE, WIRE_VERSION, engine::build).await
+}
+
+/// What a message of this engine, on its way from one member to `to`, lets its
+/// receiver rely on. For observers; garbage says nothing.
+pub fn explain(_from: Incarnation, to: Incarnation, message: &Bytes) -> Vec<Observed> {
+    wire::explain(to, message.clone())
 }

@@ -6,6 +6,7 @@
 //! another without a gap, terms never fall and never exceed the sender's.
 
 use bytes::Bytes;
+use cp_driver::Observed;
 use cp_driver::wire::{BadFrame, PositionMessage, RecordMessage, required};
 use cp_seam::{Incarnation, LogPosition, Term};
 use cp_store::LogRecord;
@@ -207,4 +208,25 @@ pub(crate) fn voted(vote: VoteMessage) -> Result<VoteMessage, BadFrame> {
         return Err(BadFrame("a vote for member 0".to_owned()));
     }
     Ok(vote)
+}
+
+/// What a message on its way to `to` lets its receiver rely on.
+pub(crate) fn explain(to: Incarnation, bytes: Bytes) -> Vec<Observed> {
+    let Ok((request, body)) = Message::read(bytes) else { return Vec::new() };
+    match body {
+        Body::Append(append) => {
+            let last = append.records.last().and_then(|record| record.position).or(append.after);
+            let up_to = last.map(|last| LogPosition::from(last).index).unwrap_or_default();
+            let term = Term(append.term);
+            vec![Observed::Leads { term }, Observed::Asks { request, term, up_to }]
+        }
+        Body::Campaign(campaign) if !campaign.pre => vec![Observed::Candidacy { term: Term(campaign.term) }],
+        Body::Transfer(transfer) => vec![Observed::Leads { term: Term(transfer.term) }],
+        Body::Appended(Appended { fate: Some(Fate::Durable(_)) }) => vec![Observed::Done { request }],
+        // An answer to a pre-vote shows the vote as it is: another's, or one that was given before.
+        Body::Judged(Judged { granted: true, vote: Some(vote), .. }) if !vote.elected && vote.candidate == to.0 => {
+            vec![Observed::Grant { term: Term(vote.term), candidate: to }]
+        }
+        Body::Campaign(_) | Body::Appended(_) | Body::Judged(_) | Body::Transferred(_) => Vec::new(),
+    }
 }

@@ -6,7 +6,7 @@
 //! engine's own encoding is on no disk and no network (CP-E1).
 //!
 //! Absences: no clock but tokio's, no randomness but the seed's, no thread, and
-//! nothing that an embedder could call besides [`start`].
+//! nothing that an embedder could call besides [`start`] and [`explain`].
 
 mod books;
 mod core;
@@ -22,8 +22,9 @@ mod trace;
 mod translate;
 mod wire;
 
-use cp_driver::{Parts, StartError};
-use cp_seam::ControlPlaneConsensus;
+use bytes::Bytes;
+use cp_driver::{Observed, Parts, StartError};
+use cp_seam::{ControlPlaneConsensus, Incarnation};
 use std::sync::Arc;
 
 /// The engine's name in identities and handshakes.
@@ -35,4 +36,10 @@ pub const WIRE_VERSION: u32 = 1;
 /// Starts a node driven by this engine.
 pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
     cp_driver::start(parts, ENGINE, WIRE_VERSION, |host| async move { engine::RaftRs::start(host) }).await
+}
+
+/// What a message of this engine, on its way from `from` to `to`, lets its
+/// receiver rely on. For observers; garbage says nothing.
+pub fn explain(from: Incarnation, to: Incarnation, message: &Bytes) -> Vec<Observed> {
+    wire::explain(from, to, message.clone())
 }

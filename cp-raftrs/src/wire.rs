@@ -7,8 +7,9 @@
 
 use crate::translate;
 use bytes::Bytes;
+use cp_driver::Observed;
 use cp_driver::wire::{BadFrame, PositionMessage, RecordMessage, required};
-use cp_seam::{Incarnation, LogPosition};
+use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Term};
 use cp_store::LogRecord;
 use prost::Message as _;
 use raft::eraftpb::{Entry, Message, MessageType};
@@ -225,6 +226,23 @@ pub(crate) fn decode(from: Incarnation, to: Incarnation, frame: Bytes) -> Result
         Body::StandNow(_) => message.set_msg_type(MessageType::MsgTimeoutNow),
     }
     Ok(message)
+}
+
+/// What the message in a frame lets its receiver rely on.
+pub(crate) fn explain(from: Incarnation, to: Incarnation, frame: Bytes) -> Vec<Observed> {
+    let Ok(message) = decode(from, to, frame) else { return Vec::new() };
+    let term = Term(message.term);
+    match message.get_msg_type() {
+        MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow => {
+            vec![Observed::Leads { term }]
+        }
+        MessageType::MsgRequestVote => vec![Observed::Candidacy { term }],
+        MessageType::MsgRequestVoteResponse if !message.reject => vec![Observed::Grant { term, candidate: to }],
+        MessageType::MsgAppendResponse if !message.reject => {
+            vec![Observed::AppendAck { term, up_to: ControlPlaneLogIndex(message.index) }]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn append_from(message: &mut Message, append: Append) -> Result<(), BadFrame> {

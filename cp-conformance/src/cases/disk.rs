@@ -1,0 +1,110 @@
+//! Disks that stall, fail or are full.
+
+use crate::backend::Backend;
+use crate::checks::Broken;
+use crate::disk::Survivors;
+use crate::promise::Promise;
+use crate::report::Least;
+use crate::scenario::{Scenario, Verdict};
+use crate::world::{World, ensure};
+use cp_seam::{ProposeError, ProposeRefusal};
+use std::time::Duration;
+
+/// A leader's disk stalls: within T it refuses, at once and with a reason; within
+/// 3T another leads; when the disk is back, so is the member (CP-L2, CP-P1).
+pub fn a_stalled_leader_is_replaced(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 4, stalls: 3, ..Least::default() };
+    Scenario::new("disk::a_stalled_leader_is_replaced").least(least).run(backend, async |world| {
+        for _ in 0..3 {
+            let leader = world.settled_leader().await?;
+            let t = world.election_timeout();
+            world.disk(leader)?.stall(true);
+            let stalled = tokio::time::Instant::now();
+            // Something must be waiting for the disk: at the latest the probe of an idle leader is.
+            world.pass(t + Duration::from_millis(20)).await;
+            let up = world.up(leader)?;
+            ensure(!up.node.is_leader(), Promise::L2, || format!("n{leader} still accepts proposals after T"))?;
+            let asked = tokio::time::Instant::now();
+            let refused = world.propose(leader).await?;
+            ensure(matches!(refused, Err(ProposeError::Refused(_))), Promise::L2, || {
+                format!("it answers {refused:?}")
+            })?;
+            ensure(asked.elapsed() < Duration::from_millis(50), Promise::L2, || {
+                "it took its time to refuse".to_owned()
+            })?;
+            let left = (t * 3).saturating_sub(stalled.elapsed());
+            let next = world
+                .leader_among(&world.others(&[leader]), left)
+                .await
+                .map_err(|b| Broken { promise: Promise::L2, ..b })?;
+            world.write(next).await?;
+            world.disk(leader)?.stall(false);
+            let last = world.writes(1).await?;
+            world.applied(&[leader], last, t * 6).await?;
+        }
+        Ok(())
+    })
+}
+
+/// The node in `slot`, whose disk is about to fail, stops under load and says why.
+async fn stops(world: &mut World, slot: usize) -> Result<(), Broken> {
+    let deadline = tokio::time::Instant::now() + world.election_timeout() * 8;
+    while world.status(slot)?.stopped.is_none() {
+        ensure(tokio::time::Instant::now() < deadline, Promise::D4, || format!("n{slot} does not stop"))?;
+        let leader = world.leader().await?;
+        world.attempt(leader, Duration::from_millis(50)).await?;
+    }
+    let refused = world.propose(slot).await?;
+    let stopped = matches!(&refused, Err(ProposeError::Refused(ProposeRefusal::Stopped { .. })));
+    ensure(stopped, Promise::D4, || format!("a stopped node answers {refused:?}"))
+}
+
+/// A write or a sync fails, once: the node stops and says why, nothing is retried
+/// as if it had not happened, another leads, and after a restart the member is
+/// whole (CP-D4, CP-S2, CP-L1).
+pub fn a_failed_write_stops_the_node(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { failed_operations: 6, restarts: 6, ..Least::default() };
+    Scenario::new("disk::a_failed_write_stops_the_node").least(least).run(backend, async |world| {
+        for (of_leader, sync, drop_dirty) in [
+            (true, true, true),
+            (true, true, false),
+            (true, false, false),
+            (false, true, true),
+            (false, true, false),
+            (false, false, false),
+        ] {
+            let leader = world.settled_leader().await?;
+            let slot = if of_leader { leader } else { world.others(&[leader]).first().copied().unwrap_or_default() };
+            world.disk(slot)?.with_faults(|faults| {
+                (faults.fail_sync, faults.fail_write, faults.drop_dirty) = (sync, !sync, drop_dirty);
+            });
+            stops(world, slot).await?;
+            let next = world.leader_among(&world.others(&[slot]), world.election_timeout() * 4).await?;
+            world.write(next).await?;
+            world.kill(slot, Survivors::Nothing)?;
+            world.start(slot).await?;
+        }
+        Ok(())
+    })
+}
+
+/// A disk without room stops its node; with room again it starts and catches up (CP-D4, CP-L1).
+pub fn a_full_disk_stops_the_node(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { failed_operations: 1, restarts: 1, ..Least::default() };
+    Scenario::new("disk::a_full_disk_stops_the_node").least(least).run(backend, async |world| {
+        let leader = world.settled_leader().await?;
+        world.disk(leader)?.with_faults(|faults| faults.full = true);
+        // What is preallocated may take a while to be used up.
+        for _ in 0..40 {
+            if world.status(leader)?.stopped.is_some() {
+                break;
+            }
+            world.writes(10).await?;
+        }
+        stops(world, leader).await?;
+        world.kill(leader, Survivors::Nothing)?;
+        world.writes(2).await?;
+        world.disk(leader)?.with_faults(|faults| faults.full = false);
+        world.start(leader).await
+    })
+}

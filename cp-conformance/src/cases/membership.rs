@@ -1,0 +1,198 @@
+//! Members come, go, are wiped, and only witness.
+
+use crate::backend::Backend;
+use crate::disk::Survivors;
+use crate::options::Options;
+use crate::promise::Promise;
+use crate::report::Least;
+use crate::scenario::{Scenario, Verdict};
+use crate::world::{Attempt, ensure, scenario};
+use cp_catalog::MembershipCommand;
+use cp_seam::{MemberKind, PeerRefusal, Standing};
+
+/// A member joins from a snapshot, follows as a learner, gets its vote, and then
+/// counts: with it, a cluster of four loses one of the old and goes on (CP-M1, CP-R1, CP-L1).
+pub fn a_joiner_becomes_a_voter(backend: &'static dyn Backend) -> Verdict {
+    Scenario::new("membership::a_joiner_becomes_a_voter").run(backend, async |world| {
+        world.writes(20).await?;
+        let joiner = world.join("n3", MemberKind::Data).await?;
+        let last = world.writes(3).await?;
+        world.applied(&[joiner], last, world.election_timeout() * 6).await?;
+        let incarnation = world.incarnation(joiner)?;
+        let standing = |world: &crate::World, leader| -> Result<Option<Standing>, crate::Broken> {
+            let books = world.up(leader)?.node.progress();
+            Ok(books.into_iter().find(|p| p.incarnation == incarnation).map(|p| p.standing))
+        };
+        let leader = world.leader().await?;
+        let before = standing(world, leader)?;
+        ensure(before == Some(Standing::Learner), Promise::M1, || format!("before its vote it is {before:?}"))?;
+        world.promote(joiner).await?;
+        let leader = world.leader().await?;
+        let after = standing(world, leader)?;
+        ensure(after == Some(Standing::Voter), Promise::M1, || format!("with its vote it is {after:?}"))?;
+        world.kill(leader, Survivors::Nothing)?;
+        world.writes(3).await.map(drop)
+    })
+}
+
+/// A removed follower counts no more: the remaining four need three of them, and
+/// its own campaigns disturb nobody (CP-M1, CP-M3).
+pub fn a_follower_is_removed(backend: &'static dyn Backend) -> Verdict {
+    let options = Options::nodes(5);
+    Scenario::new("membership::a_follower_is_removed").options(options).run(backend, async |world| {
+        let leader = world.settled_leader().await?;
+        let gone = world.others(&[leader]).first().copied().unwrap_or_default();
+        world.remove(gone).await?;
+        world.writes(3).await?;
+        let term = world.status(leader)?.term;
+        // It does not know, and is not told: it runs on, and is not listened to.
+        world.pass(world.election_timeout() * 6).await;
+        let leader = world.leader().await?;
+        let now = world.status(leader)?.term;
+        ensure(now == term, Promise::M3, || format!("the removed member moved the term from {term} to {now}"))?;
+        let rest: Vec<usize> = world.others(&[leader, gone]);
+        for slot in rest.iter().take(2) {
+            world.kill(*slot, Survivors::Nothing)?;
+        }
+        // Two of four and the removed one are not three of four.
+        let lonely = world.attempt(leader, world.election_timeout() * 2).await?;
+        ensure(!matches!(lonely, Attempt::Committed(_)), Promise::M3, || "the removed member counted".to_owned())
+    })
+}
+
+/// A leader that is removed hands over first; the change is final, and it is not
+/// a member afterwards (CP-M1, CP-L1).
+pub fn the_leader_is_removed(backend: &'static dyn Backend) -> Verdict {
+    let (options, least) = (Options::nodes(4), Least { elections: 2, ..Least::default() });
+    Scenario::new("membership::the_leader_is_removed").options(options).least(least).run(backend, async |world| {
+        world.writes(5).await?;
+        let leader = world.settled_leader().await?;
+        world.remove(leader).await?;
+        let next = world.leader_among(&world.others(&[leader]), world.election_timeout() * 6).await?;
+        ensure(!world.up(leader)?.node.is_leader(), Promise::M1, || format!("n{leader} still leads"))?;
+        for _ in 0..3 {
+            world.write(next).await?;
+        }
+        let gone = world.incarnation(leader)?;
+        let known = world.up(next)?.node.progress().iter().any(|member| member.incarnation == gone);
+        ensure(!known, Promise::M1, || format!("n{leader} is still in the configuration"))
+    })
+}
+
+/// A leader is lost at different moments of a change of voters; the next one
+/// brings it to its end, and no two majorities act (CP-M1, CP-S2).
+pub fn the_next_leader_finishes_a_change(backend: &'static dyn Backend) -> Verdict {
+    let (options, least) = (Options::nodes(3), Least { elections: 4, restarts: 3, ..Least::default() });
+    Scenario::new("membership::the_next_leader_finishes_a_change").options(options).least(least).run(
+        backend,
+        async |world| {
+            let mut joint_seen = 0;
+            for (name, joint) in [("n3", true), ("n4", true), ("n5", false)] {
+                let joiner = world.join(name, MemberKind::Data).await?;
+                let last = world.writes(2).await?;
+                world.applied(&[joiner], last, world.election_timeout() * 6).await?;
+                world.settled().await?;
+                let leader = world.settled_leader().await?;
+                let member = world.life_of(joiner)?;
+                world.decide(MembershipCommand::SetVoting { member }).await?;
+                if joint {
+                    // As soon as the joint configuration is in its log, and perhaps in no other.
+                    let appended = |world: &crate::World| {
+                        let known = world.up(leader).ok()?.store.configurations();
+                        known.last().is_some_and(|(_, c)| c.is_joint()).then_some(())
+                    };
+                    let within = world.election_timeout();
+                    joint_seen += u32::from(world.until(within, Promise::M1, "joint", appended).await.is_ok());
+                }
+                world.kill(leader, Survivors::Everything)?;
+                world.settled().await?;
+                world.writes(2).await?;
+                world.start(leader).await?;
+            }
+            ensure(joint_seen > 0, Promise::M1, || "no joint configuration was seen".to_owned())
+                .map_err(|broken| scenario(broken.what))
+        },
+    )
+}
+
+/// A member whose disk was emptied comes back under its old incarnation: it is
+/// refused by whoever holds its acknowledgements, and its vote is not counted;
+/// admitted anew, it is a member again (CP-M3, CP-D4).
+pub fn a_wiped_member_is_refused_and_replaced(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { refused_connections: 1, restarts: 1, ..Least::default() };
+    Scenario::new("membership::a_wiped_member_is_refused_and_replaced").least(least).run(backend, async |world| {
+        let genesis = world.genesis()?;
+        world.writes(10).await?;
+        let leader = world.settled_leader().await?;
+        let others = world.others(&[leader]);
+        let (wiped, witness) =
+            (others.first().copied().unwrap_or_default(), others.last().copied().unwrap_or_default());
+        world.kill(wiped, Survivors::Nothing)?;
+        world.wipe(wiped)?;
+        world.resurrect(wiped, &genesis)?;
+        world.start(wiped).await?;
+        world.pass(world.election_timeout() * 2).await;
+        let name = world.member(wiped)?;
+        let amnesia = |(member, why): &(_, PeerRefusal)| *member == name && matches!(why, PeerRefusal::Amnesia { .. });
+        let refused = world.network().refusals().iter().any(amnesia);
+        ensure(refused, Promise::M3, || format!("{name} lost its disk and nobody noticed"))?;
+        world.network().cut(&[witness], &world.others(&[witness]));
+        let alone = world.attempt(leader, world.election_timeout() * 2).await?;
+        ensure(!matches!(alone, Attempt::Committed(_)), Promise::M3, || "a wiped member counted".to_owned())?;
+        world.network().heal();
+        world.settled_leader_among(&[leader, witness]).await?;
+        world.replace(wiped).await?;
+        world.promote(wiped).await?;
+        let last = world.writes(2).await?;
+        world.applied(&[wiped], last, world.election_timeout() * 6).await
+    })
+}
+
+/// Two data members and a witness survive the loss of any one (CP-M2, CP-L1).
+pub fn a_witness_makes_up_for_any_one(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { witnesses: 1, ..Options::nodes(3) };
+    let least = Least { restarts: 3, ..Least::default() };
+    Scenario::new("membership::a_witness_makes_up_for_any_one").options(options).least(least).run(
+        backend,
+        async |world| {
+            for slot in [0, 1, 2] {
+                world.settled_leader().await?;
+                world.kill(slot, Survivors::Nothing)?;
+                let next = world.leader_among(&world.others(&[slot]), world.election_timeout() * 8).await?;
+                ensure(next != 2 || slot != 2, Promise::M2, || "a dead witness leads".to_owned())?;
+                let last = world.writes(3).await?;
+                world.start(slot).await?;
+                world.applied(&[slot], last, world.election_timeout() * 6).await?;
+            }
+            Ok(())
+        },
+    )
+}
+
+/// The leader is lost after it committed with the witness alone: the witness
+/// stands, brings the lagging data member up and hands over to it (CP-M2, CP-S2).
+pub fn a_witness_brings_a_lagging_member_up(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { witnesses: 1, ..Options::nodes(3) };
+    let least = Least { elections: 2, cut: 1, ..Least::default() };
+    Scenario::new("membership::a_witness_brings_a_lagging_member_up").options(options).least(least).run(
+        backend,
+        async |world| {
+            world.settled_leader().await?;
+            let leader = world.leader_among(&[0, 1], world.election_timeout() * 20).await?;
+            let lagging = 1 - leader;
+            world.network().cut(&[lagging], &[leader, 2]);
+            let mut last = world.write(leader).await?;
+            for _ in 0..5 {
+                last = world.write(leader).await?;
+            }
+            world.kill(leader, Survivors::Nothing)?;
+            world.network().heal();
+            let next = world
+                .leader_among(&[lagging], world.election_timeout() * 20)
+                .await
+                .map_err(|broken| crate::Broken { promise: Promise::M2, ..broken })?;
+            world.applied(&[next], last, world.election_timeout()).await?;
+            world.write(next).await.map(drop)
+        },
+    )
+}

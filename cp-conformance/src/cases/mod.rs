@@ -1,0 +1,131 @@
+//! The cases: one list, the same for every engine.
+//!
+//! A case is a plain function. Its doc comment says what it shows and cites the
+//! promises by id; `tidy` fails when a promise is cited by none. To add a case,
+//! write it into a module here and its name into the list below.
+
+pub mod determinism;
+pub mod disk;
+pub mod election;
+pub mod leadership;
+pub mod membership;
+pub mod partition;
+pub mod planted;
+pub mod propose;
+pub mod restart;
+pub mod snapshot;
+pub mod storm;
+
+use crate::backend::Backend;
+use crate::scenario::Verdict;
+
+/// One case.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// `module::name`, as its test is called.
+    pub name: &'static str,
+    /// The case.
+    pub run: fn(&'static dyn Backend) -> Verdict,
+}
+
+/// Runs one case as a test; the emitted tests call it.
+#[expect(clippy::panic, reason = "a broken promise fails the test that found it, with everything known about it")]
+pub fn check(case: fn(&'static dyn Backend) -> Verdict, backend: &'static dyn Backend) {
+    match case(backend) {
+        Ok(report) => println!("{report}"),
+        Err(violation) => panic!("{violation}"),
+    }
+}
+
+macro_rules! cases {
+    (($d:tt) $($module:ident { $($case:ident),* $(,)? })*) => {
+        /// Every case.
+        pub const ALL: &[Case] = &[$($(
+            Case { name: concat!(stringify!($module), "::", stringify!($case)), run: $module::$case },
+        )*)*];
+
+        /// Emits one `#[test]` per case for a backend, given as a constant expression.
+        ///
+        /// There is no way to leave a case out.
+        #[macro_export]
+        macro_rules! suite {
+            ($d backend:expr) => {
+                static BACKEND: &'static dyn $crate::Backend = &$d backend;
+                $(mod $module {
+                    $(#[test]
+                    fn $case() {
+                        $crate::cases::check($crate::cases::$module::$case, super::BACKEND);
+                    })*
+                })*
+            };
+        }
+    };
+}
+
+cases! { ($)
+    election {
+        one_leader_is_elected,
+        a_lone_voter_leads_itself,
+        votes_survive_a_power_loss_after_they_left,
+        votes_survive_a_power_loss_before_they_leave,
+    }
+    propose {
+        outcomes_are_told_on_every_node,
+        a_follower_refuses_and_names_the_leader,
+        concurrent_proposals_get_positions_of_their_own,
+        a_request_takes_effect_once,
+        ownership_is_fenced,
+    }
+    restart {
+        each_node_restarts_in_turn,
+        all_nodes_lose_power_at_once,
+        a_leader_restarts_with_an_unflushed_tail,
+        an_acknowledged_append_survives,
+        power_is_lost_at_each_disk_operation,
+        a_node_stops_in_good_order,
+    }
+    leadership {
+        failover_is_bounded,
+        leadership_is_transferred,
+        a_transfer_to_nobody_is_called_off,
+    }
+    disk {
+        a_stalled_leader_is_replaced,
+        a_failed_write_stops_the_node,
+        a_full_disk_stops_the_node,
+    }
+    partition {
+        an_isolated_leader_refuses,
+        what_an_isolated_leader_took_is_superseded,
+        a_minority_makes_no_progress,
+        one_way_cuts_end_in_a_leader,
+        a_bridge_has_a_leader,
+        a_partial_cut_disturbs_nobody_for_long,
+        a_rough_network_is_no_excuse,
+    }
+    snapshot {
+        a_member_far_behind_catches_up,
+        an_interrupted_install_is_begun_again,
+        compaction_forgets_no_outcome,
+    }
+    membership {
+        a_joiner_becomes_a_voter,
+        a_follower_is_removed,
+        the_leader_is_removed,
+        the_next_leader_finishes_a_change,
+        a_wiped_member_is_refused_and_replaced,
+        a_witness_makes_up_for_any_one,
+        a_witness_brings_a_lagging_member_up,
+    }
+    planted {
+        a_lying_disk_is_caught_by_the_audit,
+        a_forgotten_vote_is_caught_by_the_ledger,
+    }
+    storm {
+        random_faults_break_nothing,
+        random_faults_break_nothing_among_five,
+    }
+    determinism {
+        the_same_seed_gives_the_same_trace,
+    }
+}

@@ -1,0 +1,79 @@
+//! Random faults, aimed ones among them, under load.
+
+use crate::backend::Backend;
+use crate::options::Options;
+use crate::report::Least;
+use crate::scenario::{Scenario, Verdict};
+use crate::world::scenario;
+use std::time::Duration;
+
+/// One storm: clients write and read while everything goes wrong, then all heals
+/// and every member is held to its promises.
+pub fn storm(backend: &'static dyn Backend, seed: u64, options: &Options) -> Verdict {
+    named("storm::random_faults_break_nothing", backend, seed, options)
+}
+
+pub(super) fn named(name: &'static str, backend: &'static dyn Backend, seed: u64, options: &Options) -> Verdict {
+    // What any storm reaches; the cases demand more of all their seeds together.
+    let least = Least { elections: 1, acknowledged: 3, ..Least::default() };
+    Scenario::new(name)
+        .seed(seed)
+        .options(options.clone())
+        .least(least)
+        .run(backend, async |world| Box::pin(world.storm()).await)
+}
+
+/// The seeds to run: `count` of them, or the one in `CP_SEED`.
+fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("CP_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => vec![seed],
+        None => (1..=count).collect(),
+    }
+}
+
+fn several(name: &'static str, backend: &'static dyn Backend, count: u64, options: &Options) -> Verdict {
+    let mut total: Option<crate::Report> = None;
+    for seed in seeds(count) {
+        let report = named(name, backend, seed, options)?;
+        println!("{report}");
+        total = Some(match total {
+            None => report,
+            Some(sum) => sum.and(&report),
+        });
+    }
+    let none = || scenario("no seed was run");
+    let total = total.ok_or_else(|| Box::new(crate::Violation::of(none(), name, backend.name(), options)))?;
+    if std::env::var("CP_SEED").is_ok() {
+        return Ok(total);
+    }
+    let least = Least {
+        elections: 4 * count,
+        commits: 40 * count,
+        acknowledged: 20 * count,
+        restarts: 4 * count,
+        snapshot_installs: 1,
+        cut: count,
+        aimed: count,
+        failed_operations: 1,
+        lost_changes: 1,
+        stalls: 1,
+        ..Least::default()
+    };
+    match total.reaches(&least) {
+        Ok(()) => Ok(total),
+        Err(broken) => Err(Box::new(crate::Violation::of(broken, name, backend.name(), options))),
+    }
+}
+
+/// Three nodes through several storms: crashes and power losses, aimed right after
+/// grants and acknowledgements too, cuts, loss, stalls, failing disks, transfers
+/// (CP-S1, CP-S2, CP-S3, CP-D1, CP-D2, CP-D3, CP-P1, CP-P3, CP-P4, CP-R3, CP-L1).
+pub fn random_faults_break_nothing(backend: &'static dyn Backend) -> Verdict {
+    several("storm::random_faults_break_nothing", backend, 6, &Options::default())
+}
+
+/// The same among five (CP-S1, CP-S2, CP-S3, CP-L1).
+pub fn random_faults_break_nothing_among_five(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { storm: Duration::from_secs(12), ..Options::nodes(5) };
+    several("storm::random_faults_break_nothing_among_five", backend, 3, &options)
+}

@@ -1,0 +1,64 @@
+//! One life of a node: from a start to the crash, kill or stop that ends it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
+
+/// Shared by everything that a running node was given. Once it has ended, its
+/// disk handles fail, its frames go nowhere and what its tasks still do is not
+/// observed: a zombie can harm nothing.
+#[derive(Debug)]
+pub struct Life {
+    slot: usize,
+    number: u64,
+    ended: AtomicBool,
+    may_stop: AtomicBool,
+    end: Notify,
+}
+
+impl Life {
+    /// The life `number` of the node in `slot`.
+    pub fn new(slot: usize, number: u64) -> Self {
+        Self { slot, number, ended: AtomicBool::new(false), may_stop: AtomicBool::new(false), end: Notify::new() }
+    }
+
+    /// Whose it is.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Which it is; the first is 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether it still goes on.
+    pub fn goes_on(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Ends it, here and now.
+    pub fn finish(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.end.notify_waiters();
+    }
+
+    /// The scenario expects the node to stop by itself, or has asked it to.
+    pub fn expect_stop(&self) {
+        self.may_stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was expected to stop.
+    pub fn may_stop(&self) -> bool {
+        self.may_stop.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when it has ended.
+    pub async fn finished(&self) {
+        let end = self.end.notified();
+        let mut end = std::pin::pin!(end);
+        end.as_mut().enable();
+        if self.goes_on() {
+            end.await;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The state machine of one life, watched: what it is fed, and what it becomes.
+
+use super::Monitor;
+use crate::life::Life;
+use bytes::Bytes;
+use cp_seam::{
+    ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, Halt, LogPosition, Quorum, SnapshotError,
+    SnapshotReader, SnapshotWriter, StateDigest,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) inner: Arc<dyn ControlPlaneStateMachine>,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) life: Arc<Life>,
+    pub(crate) booted: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn now(&self) {
+        self.monitor.digest(&self.life, self.inner.applied(), self.inner.digest());
+    }
+}
+
+impl ControlPlaneStateMachine for Watched {
+    fn applied(&self) -> ControlPlaneLogIndex {
+        self.inner.applied()
+    }
+
+    fn apply(&self, position: LogPosition, entry: &ControlPlaneEntry) -> Result<(), Halt> {
+        self.monitor.applies(&self.life, position, Some(entry));
+        self.inner.apply(position, entry)?;
+        self.now();
+        Ok(())
+    }
+
+    fn skip(&self, position: LogPosition) -> Result<(), Halt> {
+        self.monitor.applies(&self.life, position, None);
+        self.inner.skip(position)?;
+        self.now();
+        Ok(())
+    }
+
+    fn wanted_quorum(&self) -> Quorum {
+        self.inner.wanted_quorum()
+    }
+
+    fn digest(&self) -> StateDigest {
+        self.inner.digest()
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn SnapshotReader>, Halt> {
+        self.inner.snapshot()
+    }
+
+    fn restore(&self) -> Result<Box<dyn SnapshotWriter>, Halt> {
+        let booting = !self.booted.swap(true, Ordering::SeqCst);
+        let (monitor, life) = (Arc::clone(&self.monitor), Arc::clone(&self.life));
+        Ok(Box::new(Restoring { inner: self.inner.restore()?, monitor, life, booting }))
+    }
+}
+
+#[derive(Debug)]
+struct Restoring {
+    inner: Box<dyn SnapshotWriter>,
+    monitor: Arc<Monitor>,
+    life: Arc<Life>,
+    booting: bool,
+}
+
+impl SnapshotWriter for Restoring {
+    fn push(&mut self, chunk: Bytes) -> Result<(), SnapshotError> {
+        self.inner.push(chunk)
+    }
+
+    fn finish(self: Box<Self>, index: ControlPlaneLogIndex, digest: StateDigest) -> Result<(), SnapshotError> {
+        self.inner.finish(index, digest)?;
+        self.monitor.restored(&self.life, index, digest, self.booting);
+        Ok(())
+    }
+}

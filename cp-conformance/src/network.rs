@@ -1,0 +1,416 @@
+//! The simulated network: a seeded router between the nodes' transports.
+//!
+//! Frames are the bytes that `cp-net` would carry. A connection between two lives
+//! is set up before its first frame, by the same handshake, and is lost when
+//! either life ends or the way between them is cut.
+
+use crate::life::Life;
+use crate::rng::Rng;
+use crate::sync::locked;
+use crate::trace::Trace;
+use bytes::Bytes;
+use cp_seam::transport::FRAME_MAX_BYTES;
+use cp_seam::{Incarnation, Lane, MemberId, PeerReceiver, PeerRefusal, PeerTransport, QuorumMember, SendRefusal};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How long a refused connection is not tried again.
+const REFUSED_FOR: Duration = Duration::from_millis(100);
+
+/// What happens to frames that are not cut off. Chances are in a thousand.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions {
+    /// One way, at least, in microseconds.
+    pub low_us: u64,
+    /// One way, at most.
+    pub high_us: u64,
+    /// Lost without notice.
+    pub loss: u32,
+    /// Delivered twice.
+    pub duplication: u32,
+    /// Delivered up to ten times later, past others.
+    pub reorder: u32,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self { low_us: 100, high_us: 2_000, loss: 0, duplication: 0, reorder: 0 }
+    }
+}
+
+impl Conditions {
+    /// A bad day: everything happens, nothing for long.
+    pub const ROUGH: Self = Self { low_us: 100, high_us: 12_000, loss: 30, duplication: 20, reorder: 30 };
+}
+
+/// What the network did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames handed to a receiver.
+    pub delivered: u64,
+    /// Frames lost by chance.
+    pub lost: u64,
+    /// Frames delivered twice.
+    pub duplicated: u64,
+    /// Frames delayed past others.
+    pub reordered: u64,
+    /// Frames dropped at a cut.
+    pub cut: u64,
+    /// Connections refused by either end.
+    pub refused: u64,
+}
+
+/// Sees every frame that leaves a living node, before the network has its way.
+pub trait Wiretap: Debug + Send + Sync + 'static {
+    /// `frame` is about to leave `from` for `to`. It does not if that life has ended afterwards.
+    fn leaving(&self, from: &Life, to: Incarnation, frame: &Bytes);
+
+    /// `frame` has left; it may arrive also if the life ends now.
+    fn left(&self, from: &Life, to: Incarnation, frame: &Bytes);
+}
+
+/// The router. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Network {
+    state: Arc<Mutex<State>>,
+    wake: Arc<Notify>,
+    trace: Trace,
+}
+
+#[derive(Debug)]
+struct State {
+    rng: Rng,
+    conditions: Conditions,
+    cut: BTreeSet<(usize, usize)>,
+    endpoints: BTreeMap<Incarnation, Endpoint>,
+    links: BTreeMap<(Incarnation, Incarnation), Link>,
+    flights: BTreeMap<(Instant, u64), Flight>,
+    last_arrival: BTreeMap<(Incarnation, Incarnation), Instant>,
+    flight: u64,
+    traffic: Traffic,
+    refusals: Vec<(MemberId, PeerRefusal)>,
+    wiretap: Option<Arc<dyn Wiretap>>,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    life: Arc<Life>,
+    member: MemberId,
+    receiver: Option<Arc<dyn PeerReceiver>>,
+    served: BTreeSet<Incarnation>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up { lives: (u64, u64) },
+    RefusedUntil(Instant),
+}
+
+#[derive(Debug, Clone)]
+struct Flight {
+    from: Incarnation,
+    to: Incarnation,
+    lives: (u64, u64),
+    frame: Bytes,
+}
+
+/// Who is at the two ends of a flight that may land.
+#[derive(Debug)]
+struct Landing {
+    from: Arc<dyn PeerReceiver>,
+    to: Arc<dyn PeerReceiver>,
+    from_name: MemberId,
+    to_name: MemberId,
+    known: bool,
+}
+
+fn pair(a: Incarnation, b: Incarnation) -> (Incarnation, Incarnation) {
+    (a.min(b), a.max(b))
+}
+
+impl Network {
+    /// A quiet network, drawing its chance from `seed`.
+    pub fn new(seed: u64, trace: Trace) -> Self {
+        let state = State {
+            rng: Rng::new(seed, "network"),
+            conditions: Conditions::default(),
+            cut: BTreeSet::new(),
+            endpoints: BTreeMap::new(),
+            links: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            last_arrival: BTreeMap::new(),
+            flight: 0,
+            traffic: Traffic::default(),
+            refusals: Vec::new(),
+            wiretap: None,
+        };
+        Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()), trace }
+    }
+
+    /// Shows every frame that leaves a node to `wiretap`.
+    pub fn tap(&self, wiretap: Arc<dyn Wiretap>) {
+        locked(&self.state).wiretap = Some(wiretap);
+    }
+
+    /// The transport of one life of a member, replacing that of its last.
+    pub fn endpoint(&self, member: MemberId, incarnation: Incarnation, life: Arc<Life>) -> Arc<dyn PeerTransport> {
+        let endpoint = Endpoint { life: Arc::clone(&life), member, receiver: None, served: BTreeSet::new() };
+        let replaced = locked(&self.state).endpoints.insert(incarnation, endpoint);
+        drop(replaced);
+        Arc::new(Port { network: self.clone(), me: incarnation, life })
+    }
+
+    /// Changes what happens to frames from now on.
+    pub fn conditions(&self, conditions: Conditions) {
+        locked(&self.state).conditions = conditions;
+    }
+
+    /// Cuts the way from the slots of `from` to those of `to`, not back.
+    pub fn cut_one_way(&self, from: &[usize], to: &[usize]) {
+        let mut state = locked(&self.state);
+        for a in from {
+            for b in to {
+                if a != b {
+                    state.cut.insert((*a, *b));
+                }
+            }
+        }
+        let State { links, cut, endpoints, .. } = &mut *state;
+        // A connection needs both directions.
+        links.retain(|(a, b), _| {
+            let slot = |i: &Incarnation| endpoints.get(i).map(|e| e.life.slot());
+            let (Some(a), Some(b)) = (slot(a), slot(b)) else { return false };
+            !cut.contains(&(a, b)) && !cut.contains(&(b, a))
+        });
+        drop(state);
+        self.trace.note(&"net", &format_args!("cuts {from:?} -> {to:?}"));
+    }
+
+    /// Cuts all ways between the slots of `a` and those of `b`. Bridges and
+    /// partial partitions are made of several calls.
+    pub fn cut(&self, a: &[usize], b: &[usize]) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    /// Opens all ways again.
+    pub fn heal(&self) {
+        locked(&self.state).cut.clear();
+        self.trace.note(&"net", &"heals");
+    }
+
+    /// What happened so far.
+    pub fn traffic(&self) -> Traffic {
+        locked(&self.state).traffic
+    }
+
+    /// Every connection that was refused: who was, and why.
+    pub fn refusals(&self) -> Vec<(MemberId, PeerRefusal)> {
+        locked(&self.state).refusals.clone()
+    }
+
+    /// Delivers frames for ever. To be spawned once.
+    pub async fn run(self) {
+        loop {
+            let woken = self.wake.notified();
+            let next = locked(&self.state).flights.first_key_value().map(|((at, _), _)| *at);
+            match next {
+                Some(at) if at <= Instant::now() => {
+                    let flight = locked(&self.state).flights.pop_first();
+                    if let Some((_, flight)) = flight {
+                        self.deliver(&flight);
+                    }
+                }
+                Some(at) => {
+                    tokio::select! {
+                        biased;
+                        () = tokio::time::sleep_until(at) => {}
+                        () = woken => {}
+                    }
+                }
+                None => woken.await,
+            }
+        }
+    }
+
+    fn deliver(&self, flight: &Flight) {
+        let Some(landing) = locked(&self.state).landing(flight) else { return };
+        if !landing.known && !self.handshake(flight, &landing) {
+            return;
+        }
+        locked(&self.state).traffic.delivered += 1;
+        landing.to.receive(flight.from, flight.frame.clone());
+    }
+
+    /// Both ends hear the other's hello, and either may refuse. As behind TLS, a
+    /// name other than the proven one is never believed.
+    fn handshake(&self, flight: &Flight, landing: &Landing) -> bool {
+        let (ours, theirs) = (landing.from.hello(), landing.to.hello());
+        let refusal = if ours.member != landing.from_name || theirs.member != landing.to_name {
+            Some((ours.member.clone(), PeerRefusal::NotAMember { member: ours.member, incarnation: ours.incarnation }))
+        } else if let Err(refusal) = landing.to.admit(&ours) {
+            Some((ours.member, refusal))
+        } else if let Err(refusal) = landing.from.admit(&theirs) {
+            Some((theirs.member, refusal))
+        } else {
+            None
+        };
+        let mut state = locked(&self.state);
+        let key = pair(flight.from, flight.to);
+        let link = match &refusal {
+            None => Link::Up { lives: state.lives(key) },
+            Some(_) => Link::RefusedUntil(Instant::now() + REFUSED_FOR),
+        };
+        state.links.insert(key, link);
+        let Some((who, why)) = refusal else { return true };
+        state.traffic.refused += 1;
+        self.trace.note(&"net", &format_args!("refuses {who}: {why}"));
+        state.refusals.push((who, why));
+        false
+    }
+}
+
+impl State {
+    fn lives(&self, (a, b): (Incarnation, Incarnation)) -> (u64, u64) {
+        let number = |i| self.endpoints.get(&i).map_or(0, |e| e.life.number());
+        (number(a), number(b))
+    }
+
+    fn is_cut(&self, from: Incarnation, to: Incarnation) -> bool {
+        let slot = |i: Incarnation| self.endpoints.get(&i).map(|e| e.life.slot());
+        match (slot(from), slot(to)) {
+            (Some(from), Some(to)) => self.cut.contains(&(from, to)),
+            _ => true,
+        }
+    }
+
+    fn landing(&mut self, flight: &Flight) -> Option<Landing> {
+        if self.is_cut(flight.from, flight.to) {
+            self.traffic.cut += 1;
+            return None;
+        }
+        let (from, to) = (self.endpoints.get(&flight.from)?, self.endpoints.get(&flight.to)?);
+        let same = (from.life.number(), to.life.number()) == flight.lives;
+        if !to.life.goes_on() || !same || !from.served.contains(&flight.to) || !to.served.contains(&flight.from) {
+            return None;
+        }
+        let key = pair(flight.from, flight.to);
+        let known = match self.links.get(&key) {
+            Some(Link::Up { lives }) => *lives == self.lives(key),
+            Some(Link::RefusedUntil(until)) if Instant::now() < *until => return None,
+            Some(Link::RefusedUntil(_)) | None => false,
+        };
+        // What was on its way when its sender died may arrive; no connection is made for it.
+        if !known && !from.life.goes_on() {
+            return None;
+        }
+        Some(Landing {
+            from: from.receiver.clone()?,
+            to: to.receiver.clone()?,
+            from_name: from.member.clone(),
+            to_name: to.member.clone(),
+            known,
+        })
+    }
+
+    /// Draws what becomes of a frame that was sent now.
+    fn launch(&mut self, flight: Flight) {
+        if self.is_cut(flight.from, flight.to) {
+            self.traffic.cut += 1;
+            return;
+        }
+        let Conditions { low_us, high_us, loss, duplication, reorder } = self.conditions;
+        if self.rng.per_mille(loss) {
+            self.traffic.lost += 1;
+            return;
+        }
+        let way = (flight.from, flight.to);
+        let mut arrival = Instant::now() + Duration::from_micros(self.rng.between(low_us, high_us));
+        if self.rng.per_mille(reorder) {
+            self.traffic.reordered += 1;
+            arrival += Duration::from_micros(self.rng.between(high_us, high_us.saturating_mul(10)));
+        } else {
+            arrival = self.last_arrival.get(&way).map_or(arrival, |last| arrival.max(*last));
+            self.last_arrival.insert(way, arrival);
+        }
+        if self.rng.per_mille(duplication) {
+            self.traffic.duplicated += 1;
+            let again = arrival + Duration::from_micros(self.rng.between(low_us, high_us.saturating_mul(10)));
+            self.flight += 1;
+            self.flights.insert((again, self.flight), flight.clone());
+        }
+        self.flight += 1;
+        self.flights.insert((arrival, self.flight), flight);
+    }
+}
+
+#[derive(Debug)]
+struct Port {
+    network: Network,
+    me: Incarnation,
+    life: Arc<Life>,
+}
+
+impl Port {
+    /// This life's endpoint; a later life's is not ours to touch.
+    fn endpoint<T>(&self, change: impl FnOnce(&mut Endpoint) -> T) -> Option<T> {
+        let mut state = locked(&self.network.state);
+        state.endpoints.get_mut(&self.me).filter(|e| e.life.number() == self.life.number()).map(change)
+    }
+}
+
+impl PeerTransport for Port {
+    fn attach(&self, receiver: Arc<dyn PeerReceiver>) {
+        drop(self.endpoint(|e| e.receiver.replace(receiver)));
+    }
+
+    fn detach(&self) {
+        if !self.life.goes_on() {
+            return;
+        }
+        drop(self.endpoint(|e| e.receiver.take()));
+        locked(&self.network.state).links.retain(|(a, b), _| *a != self.me && *b != self.me);
+    }
+
+    fn serve(&self, peers: Vec<QuorumMember>) {
+        self.endpoint(|e| e.served = peers.iter().map(|p| p.incarnation).collect()).unwrap_or_default();
+    }
+
+    fn send(&self, to: Incarnation, _lane: Lane, frame: Bytes) -> Result<(), SendRefusal> {
+        if frame.len() > FRAME_MAX_BYTES {
+            return Err(SendRefusal::TooLong(frame.len()));
+        }
+        let served = self.endpoint(|e| e.receiver.is_some().then(|| e.served.contains(&to)));
+        if !self.life.goes_on() {
+            return Err(SendRefusal::Closed);
+        }
+        match served.flatten() {
+            None => return Err(SendRefusal::Closed),
+            Some(false) => return Err(SendRefusal::UnknownPeer(to)),
+            Some(true) => {}
+        }
+        let wiretap = locked(&self.network.state).wiretap.clone();
+        if let Some(wiretap) = &wiretap {
+            wiretap.leaving(&self.life, to, &frame);
+            if !self.life.goes_on() {
+                return Err(SendRefusal::Closed);
+            }
+        }
+        let mut state = locked(&self.network.state);
+        let number = state.endpoints.get(&to).map_or(0, |e| e.life.number());
+        state.launch(Flight { from: self.me, to, lives: (self.life.number(), number), frame: frame.clone() });
+        drop(state);
+        self.network.wake.notify_one();
+        if let Some(wiretap) = wiretap {
+            wiretap.left(&self.life, to, &frame);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

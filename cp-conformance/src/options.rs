@@ -1,0 +1,52 @@
+//! How a run is set up. Everything that a seed does not say is here, so a
+//! violation prints both.
+
+use crate::disk::Latency;
+use crate::network::Conditions;
+use cp_driver::Settings;
+use std::time::Duration;
+
+/// The setting of a run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many founding members, 1 to 7.
+    pub nodes: usize,
+    /// How many of them, the last ones, are witnesses.
+    pub witnesses: usize,
+    /// The tuning of each node; its seed is drawn.
+    pub settings: Settings,
+    /// The network at the start.
+    pub network: Conditions,
+    /// How long disks take.
+    pub disk: Latency,
+    /// How long a storm of faults lasts, in runs that have one.
+    pub storm: Duration,
+    /// How many clients write during a storm.
+    pub clients: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            witnesses: 0,
+            settings: Settings { snapshot_every: 64, retained: 16, proposals_max: 64, ..Settings::default() },
+            network: Conditions::default(),
+            disk: Latency::default(),
+            storm: Duration::from_secs(20),
+            clients: 3,
+        }
+    }
+}
+
+impl Options {
+    /// The default with so many nodes.
+    pub fn nodes(nodes: usize) -> Self {
+        Self { nodes, ..Self::default() }
+    }
+
+    /// T.
+    pub fn election_timeout(&self) -> Duration {
+        self.settings.election_timeout
+    }
+}

@@ -1,0 +1,223 @@
+//! What a run amounted to, and what a broken promise looks like to a reader.
+
+use crate::checks::Broken;
+use crate::disk::Effects;
+use crate::monitor::Tally;
+use crate::network::Traffic;
+use crate::options::Options;
+use crate::promise::Promise;
+use std::fmt;
+use std::time::Duration;
+
+/// What happened in a run that kept every promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The scenario.
+    pub scenario: String,
+    /// The engine.
+    pub backend: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// How much time passed in it.
+    pub simulated: Duration,
+    /// What the monitor counted.
+    pub tally: Tally,
+    /// How often a node was started again.
+    pub restarts: u64,
+    /// What the network did.
+    pub traffic: Traffic,
+    /// What all disks together did.
+    pub disks: Effects,
+    /// The hash of the trace, and its number of lines.
+    pub trace: ([u8; 32], u64),
+}
+
+/// The least that must have happened, or the run proves nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Least {
+    /// Terms with a leader.
+    pub elections: u64,
+    /// Committed slots.
+    pub commits: u64,
+    /// Acknowledged proposals.
+    pub acknowledged: u64,
+    /// Restarts.
+    pub restarts: u64,
+    /// Snapshots installed by running nodes.
+    pub snapshot_installs: u64,
+    /// Frames dropped at cuts.
+    pub cut: u64,
+    /// Connections refused.
+    pub refused_connections: u64,
+    /// Lives ended by an aim.
+    pub aimed: u64,
+    /// Operations that a disk failed.
+    pub failed_operations: u64,
+    /// Unsynced changes lost in crashes.
+    pub lost_changes: u64,
+    /// Times that I/O waited for a stall to end.
+    pub stalls: u64,
+}
+
+impl Report {
+    /// Objects if less happened than `least`, or if nothing was audited at all.
+    pub fn reaches(&self, least: &Least) -> Result<(), Broken> {
+        let (t, d) = (&self.tally, &self.disks);
+        let counts = [
+            ("elections", t.elections, least.elections.max(1)),
+            ("grants", t.grants, 1),
+            ("audited claims", t.claims, 1),
+            ("recovered disks", t.inspections, 1),
+            ("commits", t.commits, least.commits.max(1)),
+            ("acknowledged proposals", t.acknowledged, least.acknowledged),
+            ("restarts", self.restarts, least.restarts),
+            ("snapshot installs", t.snapshot_installs, least.snapshot_installs),
+            ("frames cut", self.traffic.cut, least.cut),
+            ("connections refused", self.traffic.refused, least.refused_connections),
+            ("aimed crashes", t.aimed, least.aimed),
+            ("failed disk operations", d.failed_operations, least.failed_operations),
+            ("lost disk changes", d.lost_changes, least.lost_changes),
+            ("disk stalls", d.stalls, least.stalls),
+        ];
+        match counts.iter().find(|(_, seen, least)| seen < least) {
+            None => Ok(()),
+            Some((what, seen, least)) => Err(Broken::new(
+                "not vacuous",
+                Promise::E1,
+                format!("{seen} {what} in the whole run, at least {least} are needed for it to prove anything"),
+            )),
+        }
+    }
+}
+
+impl Report {
+    /// Both runs taken together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let (a, b) = (&self.tally, &other.tally);
+        let tally = Tally {
+            elections: a.elections + b.elections,
+            grants: a.grants + b.grants,
+            commits: a.commits + b.commits,
+            acknowledged: a.acknowledged + b.acknowledged,
+            refused: a.refused + b.refused,
+            unknown: a.unknown + b.unknown,
+            reads: a.reads + b.reads,
+            append_acks: a.append_acks + b.append_acks,
+            snapshot_installs: a.snapshot_installs + b.snapshot_installs,
+            aimed: a.aimed + b.aimed,
+            claims: a.claims + b.claims,
+            inspections: a.inspections + b.inspections,
+        };
+        let (a, b) = (&self.traffic, &other.traffic);
+        let traffic = Traffic {
+            delivered: a.delivered + b.delivered,
+            lost: a.lost + b.lost,
+            duplicated: a.duplicated + b.duplicated,
+            reordered: a.reordered + b.reordered,
+            cut: a.cut + b.cut,
+            refused: a.refused + b.refused,
+        };
+        Self {
+            scenario: self.scenario.clone(),
+            backend: self.backend,
+            seed: self.seed,
+            simulated: self.simulated + other.simulated,
+            tally,
+            restarts: self.restarts + other.restarts,
+            traffic,
+            disks: self.disks.and(&other.disks),
+            trace: other.trace,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenario, backend, seed, simulated, tally: t, restarts, traffic, disks, .. } = self;
+        write!(
+            f,
+            "{scenario} on {backend}, seed {seed}: {:.1} s simulated, {} elections, {} commits, {} acknowledged, \
+             {} refused, {} unknown, {restarts} restarts, {} snapshots installed, {} claims audited on {} recovered \
+             disks, {} frames ({} lost, {} cut), {} aimed crashes, {} failed disk operations, {} changes lost",
+            simulated.as_secs_f64(),
+            t.elections,
+            t.commits,
+            t.acknowledged,
+            t.refused,
+            t.unknown,
+            t.snapshot_installs,
+            t.claims,
+            t.inspections,
+            traffic.delivered,
+            traffic.lost,
+            traffic.cut,
+            t.aimed,
+            disks.failed_operations,
+            disks.lost_changes
+        )
+    }
+}
+
+/// A broken promise, with all that is needed to see it again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct Violation {
+    /// What was broken, and which checker says so.
+    pub broken: Broken,
+    /// The scenario.
+    pub scenario: String,
+    /// The engine.
+    pub backend: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// Everything else that the run was set up with.
+    pub options: String,
+    /// What each node did last.
+    pub trace: Vec<String>,
+    /// The command that shows it again.
+    pub reproduce: String,
+}
+
+impl Violation {
+    /// One that is not of a single run: there is no trace to show.
+    pub fn of(broken: Broken, scenario: &str, backend: &'static str, options: &Options) -> Self {
+        Self {
+            broken,
+            scenario: scenario.to_owned(),
+            backend,
+            seed: 0,
+            options: format!("{options:?}"),
+            trace: Vec::new(),
+            reproduce: format!("cargo test -p cp-{backend} --test conformance -- --exact {scenario}"),
+        }
+    }
+
+    /// For planted bugs: being found is what the run was for.
+    pub(crate) fn wanted(&self) -> Report {
+        Report {
+            scenario: format!("{} (found by `{}`)", self.scenario, self.broken.checker),
+            backend: self.backend,
+            seed: self.seed,
+            simulated: Duration::ZERO,
+            tally: Tally::default(),
+            restarts: 0,
+            traffic: Traffic::default(),
+            disks: Effects::default(),
+            trace: ([0; 32], 0),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { broken, scenario, backend, seed, options, trace, reproduce } = self;
+        writeln!(f, "{} is broken, says the checker `{}`", broken.promise, broken.checker)?;
+        writeln!(f, "  promise    {}", broken.promise.what())?;
+        writeln!(f, "  what       {}", broken.what)?;
+        writeln!(f, "  where      {scenario} on {backend}, seed {seed}")?;
+        writeln!(f, "  options    {options}")?;
+        writeln!(f, "  reproduce  {reproduce}")?;
+        writeln!(f, "  the last {} events:", trace.len())?;
+        trace.iter().try_for_each(|line| writeln!(f, "    {line}"))
+    }
+}
