@@ -89,6 +89,11 @@ impl Supervisor {
         &self.consensus
     }
 
+    /// How long a voter may be silent before it counts as out of reach.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// The replicated state beneath.
     pub fn machine(&self) -> &CatalogMachine {
         &self.machine

@@ -3,8 +3,6 @@
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
-mod logs;
-#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod refusals;

@@ -60,14 +60,14 @@ fn quorum_members(half: Vec<WireMember>) -> Result<Vec<QuorumMember>, String> {
 }
 
 /// The first message of a join: `identity` is the host's, `incarnation` the joiner's.
-pub(crate) fn welcome(identity: &Identity, incarnation: Incarnation, founding: &Founding) -> Welcome {
+pub(crate) fn welcome(identity: &Identity, engine: &str, incarnation: Incarnation, founding: &Founding) -> Welcome {
     let meta = &founding.meta;
     Welcome {
         cluster: identity.cluster.0.to_vec(),
         generation: identity.generation.number.into(),
         generation_id: identity.generation.id.to_vec(),
         incarnation: incarnation.0,
-        engine: identity.engine.clone(),
+        engine: engine.to_owned(),
         position: position(meta.position),
         configuration: WireConfiguration {
             voters: members(&meta.configuration.voters),

@@ -81,7 +81,7 @@ fn kind(api: &NodeApi, member: &MemberId) -> Result<cp_seam::MemberKind, JoinIte
 fn state(api: &NodeApi, incarnation: Incarnation) -> Vec<JoinItem> {
     match cp_driver::founding(&api.store, api.supervisor.machine()) {
         Ok(founding) => {
-            let welcome = convert::welcome(&api.identity, incarnation, &founding);
+            let welcome = convert::welcome(&api.identity, api.engine, incarnation, &founding);
             let body = founding.chunks.into_iter().map(|chunk: Bytes| JoinItem::Body(chunk));
             std::iter::once(JoinItem::Welcome(Box::new(welcome))).chain(body).collect()
         }

@@ -29,12 +29,13 @@ pub struct NodeApi {
     pub(super) supervisor: Arc<Supervisor>,
     pub(super) identity: Identity,
     pub(super) store: Store,
+    pub(super) engine: &'static str,
 }
 
 impl NodeApi {
-    /// Serves `supervisor`, whose node runs on `store`.
-    pub fn new(supervisor: Arc<Supervisor>, store: Store) -> Self {
-        Self { supervisor, identity: store.identity(), store }
+    /// Serves `supervisor`, whose node runs on `store`, driven by `engine`.
+    pub fn new(supervisor: Arc<Supervisor>, store: Store, engine: &'static str) -> Self {
+        Self { supervisor, identity: store.identity(), store, engine }
     }
 
     /// Where the leader is, for one that asked the wrong node.
@@ -101,7 +102,7 @@ impl NodeApi {
             generation_id: self.identity.generation.id.to_vec(),
             member: self.identity.member.to_string(),
             incarnation: self.identity.incarnation.0,
-            engine: self.identity.engine.clone(),
+            engine: self.engine.to_owned(),
             role: role.to_owned(),
             term: status.term.0,
             leader_address: status.leader.as_ref().and_then(|leader| self.client_address(leader)),

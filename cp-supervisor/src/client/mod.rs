@@ -295,6 +295,44 @@ impl Client {
         }
     }
 
+    /// How the node is that leads and serves, wherever it is.
+    pub async fn leader(&self) -> Result<NodeStatus, ClientError> {
+        let started = tokio::time::Instant::now();
+        let mut why = String::new();
+        loop {
+            for address in self.addresses() {
+                match self.node(&address, self.within).await {
+                    Ok(status) if status.serving => return Ok(status),
+                    Ok(status) => {
+                        why = format!("{} does not lead", status.member);
+                        self.route.learn(status.leader_address);
+                    }
+                    Err(error) if error.is_final() => return Err(error),
+                    Err(error) => why = cp_driver::chain(&error),
+                }
+            }
+            if started.elapsed() >= self.within {
+                let within_ms = u64::try_from(self.within.as_millis()).unwrap_or(u64::MAX);
+                return Err(ClientError::NotServed { reason: why, within_ms });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the quorum follows a membership change decided at `index`, for
+    /// as long as a call may take; `false` if it does not by then.
+    pub async fn settled(&self, index: ControlPlaneLogIndex) -> Result<bool, ClientError> {
+        let started = tokio::time::Instant::now();
+        while started.elapsed() < self.within {
+            let leader = self.leader().await?;
+            if leader.settled && leader.applied >= index.0 {
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(false)
+    }
+
     /// The client addresses known so far, the one that answered last first.
     pub fn addresses(&self) -> Vec<String> {
         self.route.addresses()

@@ -1,6 +1,7 @@
 //! What the daemon measures, as Prometheus text.
 
 use crate::supervisor::Supervisor;
+use cp_net::PeerStatus;
 use cp_seam::{ControlPlaneRole, Incarnation};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 type PeerLabel = [(&'static str, String); 1];
@@ -32,8 +33,10 @@ pub struct Metrics {
     settled: Gauge,
     store_bytes: Gauge,
     commit_seconds: Histogram,
+    peer_rtt: Family<PeerLabel, Gauge<f64, AtomicU64>>,
+    peer_connected: Family<PeerLabel, Gauge>,
     lag_entries: Family<PeerLabel, Gauge>,
-    last_ack_seconds: Family<PeerLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    last_ack_seconds: Family<PeerLabel, Gauge<f64, AtomicU64>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -69,6 +72,8 @@ impl Default for Metrics {
             "How long the disk took to make a write durable",
             Histogram::new(exponential_buckets(0.000_05, 2.0, 18))
         );
+        let peer_rtt = metric!("peer_rtt_seconds", "A smoothed round trip to a peer", Family::default());
+        let peer_connected = metric!("peer_connected", "Whether frames can be sent to a peer", Family::default());
         let lag_entries =
             metric!("replication_lag_entries", "Entries a peer lacks, by the leader's books", Family::default());
         let last_ack_seconds =
@@ -88,6 +93,8 @@ impl Default for Metrics {
             settled,
             store_bytes,
             commit_seconds,
+            peer_rtt,
+            peer_connected,
             lag_entries,
             last_ack_seconds,
         }
@@ -98,6 +105,19 @@ impl Metrics {
     /// Notes a finished fsync.
     pub fn synced(&self, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how the connections to the peers are.
+    pub fn sample_peers(&self, peers: &[PeerStatus]) {
+        self.peer_rtt.clear();
+        self.peer_connected.clear();
+        for status in peers {
+            let label = [("peer", status.peer.id.to_string())];
+            self.peer_connected.get_or_create(&label).set(i64::from(status.consensus.connected));
+            if let Some(round_trip) = status.round_trip {
+                self.peer_rtt.get_or_create(&label).set(round_trip.as_secs_f64());
+            }
+        }
     }
 
     /// The page that is scraped.

@@ -260,7 +260,7 @@ impl Settings {
             snapshot_every: or!(snapshot_every, engine_defaults.snapshot_every),
             retained: or!(retained, engine_defaults.retained),
             auto_promote: or!(auto_promote, true),
-            log: or!(log, "info".to_owned()),
+            log: or!(log, "info,openraft=warn".to_owned()),
             effective: Vec::new(),
         };
         settings.check()?;

@@ -1,11 +1,4 @@
-//! A cluster in one process for the tests of this crate: real stores on memory
-//! directories, the real driver, a network that can be cut, paused time.
-
-mod cluster;
-mod net;
-mod state;
-
-pub(crate) use cluster::{Cluster, entry};
+//! Short names for the tests of this crate.
 
 use cp_seam::{Incarnation, MemberId, MemberKind, QuorumMember};
 use cp_store::Configuration;

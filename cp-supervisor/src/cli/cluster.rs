@@ -1,0 +1,150 @@
+//! Commands about the cluster as a whole.
+
+use super::connection::{Connection, named};
+use super::exit::invalid;
+use super::node::{AddressArgs, Founded};
+use super::output::{self, Format, Report};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use cp_catalog::{FailureDomain, Locality};
+use cp_net::tls::Credentials;
+use cp_seam::{ClusterId, MemberId};
+use cp_supervisor::daemon::found::{self, First};
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Make the directory of a new cluster's first member; once
+    Init(Box<Init>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The node's directory, to be made
+    #[arg(long, env = "CP_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The first member; the certificate says it if left out
+    #[arg(long, env = "CP_MEMBER", value_name = "ID")]
+    member: Option<String>,
+    /// The cluster, 32 hexadecimal digits; the certificate says it, else it is random
+    #[arg(long, env = "CP_CLUSTER_ID", value_name = "ID")]
+    cluster_id: Option<String>,
+    /// The cluster's certificate authority
+    #[arg(long, env = "CP_CA", value_name = "FILE", requires = "cert", requires = "key")]
+    ca: Option<PathBuf>,
+    /// The member's certificate
+    #[arg(long, env = "CP_CERT", value_name = "FILE", requires = "ca")]
+    cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, env = "CP_KEY", value_name = "FILE", requires = "ca")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    addresses: AddressArgs,
+    #[command(flatten)]
+    locality: LocalityArgs,
+    /// The consensus engine: openraft or raftrs
+    #[arg(long, env = "CP_ENGINE", value_name = "NAME")]
+    engine: Option<String>,
+}
+
+/// Where a member stands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LocalityArgs {
+    /// What it may fail together with: a rack, a zone, a site
+    #[arg(long, value_name = "NAME")]
+    failure_domain: Option<String>,
+    /// Its share of the load, in relation to the others'
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    weight: u32,
+}
+
+impl LocalityArgs {
+    pub(crate) fn check(&self) -> Result<Locality> {
+        let domain = self.failure_domain.as_deref().map(|name| named::<FailureDomain>("--failure-domain", name));
+        Ok(Locality { domain: domain.transpose()?, weight: self.weight })
+    }
+}
+
+impl Init {
+    fn first(&self) -> Result<First> {
+        let credentials = match (&self.ca, &self.cert, &self.key) {
+            (Some(ca), Some(cert), Some(key)) => Some(Credentials::load(ca, cert, key)?),
+            _ => None,
+        };
+        let proved = credentials.as_ref().map(Credentials::name);
+        let asked = self.member.as_deref().map(|name| named::<MemberId>("--member", name)).transpose()?;
+        let member = match (asked, proved) {
+            (Some(asked), Some(proved)) if proved.as_member() != Some(&asked) => {
+                return Err(invalid("--member", format!("the certificate is for {proved}, not {asked}")));
+            }
+            (Some(asked), _) => asked,
+            (None, Some(proved)) => match proved.as_member() {
+                Some(member) => member.clone(),
+                None => return Err(invalid("--cert", format!("{proved} is a client; give the member's certificate"))),
+            },
+            (None, None) => return Err(invalid("--member", "not given; give it, or --ca, --cert and --key")),
+        };
+        let asked = self.cluster_id.as_deref().map(|id| named::<ClusterId>("--cluster-id", id)).transpose()?;
+        let cluster = match (asked, proved.map(cp_net::tls::PeerName::cluster)) {
+            (Some(asked), Some(proved)) if asked != proved => {
+                return Err(invalid("--cluster-id", format!("the certificate is for cluster {proved}, not {asked}")));
+            }
+            (asked, proved) => asked.or(proved),
+        };
+        Ok(First {
+            member,
+            cluster,
+            addresses: self.addresses.clone().check()?,
+            locality: self.locality.check()?,
+            engine: self.engine.clone(),
+        })
+    }
+}
+
+impl Cluster {
+    pub(crate) async fn run(self, format: Format) -> Result<()> {
+        let Self::Init(init) = self;
+        let identity = found::init(&init.data_dir, init.first()?)?;
+        output::print(&Founded::new(&identity, &init.data_dir, "founded"), format)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Leader {
+    /// Hand leadership to another voter
+    Transfer(Transfer),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Transfer {
+    /// To this member; to the voter that is furthest if left out
+    #[arg(long, value_name = "ID")]
+    to: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Serialize)]
+struct Transferred {
+    leader: String,
+}
+
+impl Report for Transferred {
+    const KIND: &'static str = "leader";
+
+    fn render(&self) -> String {
+        format!("{} leads now", self.leader)
+    }
+}
+
+impl Leader {
+    pub(crate) async fn run(self, format: Format) -> Result<()> {
+        let Self::Transfer(transfer) = self;
+        if let Some(to) = &transfer.to {
+            let _checked: MemberId = named("--to", to)?;
+        }
+        let leader = transfer.connection.client()?.transfer(transfer.to.as_deref()).await?;
+        output::print(&Transferred { leader }, format)
+    }
+}

@@ -1,0 +1,92 @@
+//! The command line: `serve` runs a node, everything else is its client.
+
+mod cert;
+mod cluster;
+mod connection;
+mod exit;
+mod member;
+mod node;
+mod output;
+mod status;
+
+use clap::{Args, Parser, Subcommand};
+use output::{Color, Format};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cp-supervisor",
+    version,
+    about = "A control plane: who is a member, who leads, who may write which range",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct Global {
+    /// How data is printed
+    #[arg(long, short = 'o', global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    output: Format,
+    /// When colour is used
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node; its directory must have been made by `cluster init` or `join`
+    Serve(Box<node::Serve>),
+    /// Make this node's directory from what the cluster gives to a member that it has admitted
+    Join(Box<node::Join>),
+    /// Make or change a cluster as a whole
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    /// Make and check certificates
+    #[command(subcommand)]
+    Cert(cert::Cert),
+    /// Check a node's settings
+    #[command(subcommand)]
+    Config(node::Config),
+    /// Say how the cluster is
+    Status(status::Status),
+    /// Admit, promote, drain, remove and list members
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Move leadership
+    #[command(subcommand)]
+    Leader(cluster::Leader),
+}
+
+/// Parses, runs, and says how it went.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    cli.global.color.choose();
+    let done = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Config(config) => config.run(cli.global.output),
+        Command::Cert(cert) => cert.run(cli.global.output),
+        client => on_runtime(run_client(client, cli.global.output)),
+    };
+    exit::code(done)
+}
+
+async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
+    match command {
+        Command::Join(join) => join.run(format).await,
+        Command::Cluster(cluster) => cluster.run(format).await,
+        Command::Status(status) => status.run(format).await,
+        Command::Member(member) => member.run(format).await,
+        Command::Leader(leader) => leader.run(format).await,
+        Command::Serve(_) | Command::Config(_) | Command::Cert(_) => Ok(()),
+    }
+}
+
+/// Runs a client command on one thread.
+fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(Box::pin(work))
+}

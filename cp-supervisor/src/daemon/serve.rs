@@ -1,0 +1,216 @@
+//! A running node: store, engine, and the three ports.
+
+use super::disk::TimedDirectory;
+use super::engine::{BadEngine, Engine};
+use super::http::{self, Pages};
+use super::metrics::Metrics;
+use super::promote;
+use super::settings::Settings;
+use crate::api::{ControlPlaneServer, NodeApi};
+use crate::session::{NoRandomness, random};
+use crate::supervisor::Supervisor;
+use cp_catalog::CatalogMachine;
+use cp_driver::{Parts, StartError};
+use cp_net::Transport;
+use cp_net::tls::{Accepts, BindError, Closer, Credentials, CredentialsError, Listener};
+use cp_seam::{BadMemberId, MemberId, ShutdownError};
+use cp_store::{DiskDirectory, Expected, Failure, Identity, OpenError, Store, Writer};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// A node that serves. Dropping it stops it without handing leadership over.
+#[derive(Debug)]
+pub struct Daemon {
+    supervisor: Arc<Supervisor>,
+    identity: Identity,
+    engine: Engine,
+    peer_address: SocketAddr,
+    client_address: SocketAddr,
+    http_address: SocketAddr,
+    clients: Closer,
+    tasks: JoinSet<()>,
+}
+
+impl Daemon {
+    /// Starts the node in the directory of `settings`, which must hold one: none is
+    /// ever created here. Returns once all ports are open.
+    pub async fn start(settings: &Settings) -> Result<Self, ServeError> {
+        let metrics = Metrics::default();
+        let store = open(settings, &metrics).await?;
+        let identity = store.identity();
+        let credentials = Credentials::load(&settings.ca, &settings.cert, &settings.key)?;
+        credentials.require_member(&identity.member, identity.cluster)?;
+        let engine = Engine::pick(settings.engine.as_deref(), &identity.engine, settings.swap_engine)?;
+        if engine.name() != identity.engine {
+            let store = store.clone();
+            blocking(move || store.remember_engine(engine.name())).await?;
+        }
+        // Every port is taken before the node begins to vote.
+        let transport = Transport::bind(settings.peer_listen, credentials.clone(), cp_net::Settings::default()).await?;
+        let clients = Listener::bind(settings.client_listen, credentials.clone(), Accepts::MembersAndClients).await?;
+        let pages_socket = TcpListener::bind(settings.http_listen)
+            .await
+            .map_err(|source| BindError::Address { address: settings.http_listen, source })?;
+        let http_address = pages_socket.local_addr().map_err(ServeError::Io)?;
+        let (peer_address, client_address, closer) = (transport.local_addr(), clients.local_addr(), clients.closer());
+
+        let machine = CatalogMachine::vacant();
+        let transport = Arc::new(transport);
+        let tuning = cp_driver::Settings {
+            election_timeout: settings.election_timeout,
+            heartbeat: settings.heartbeat,
+            snapshot_every: settings.snapshot_every,
+            retained: settings.retained,
+            seed: u64::from_le_bytes(random()?),
+            ..cp_driver::Settings::default()
+        };
+        let parts = Parts {
+            store: store.clone(),
+            state: Arc::new(machine.clone()),
+            transport: Arc::clone(&transport) as Arc<dyn cp_seam::PeerTransport>,
+            settings: tuning,
+        };
+        let consensus = engine.start(parts).await?;
+        let supervisor = Arc::new(Supervisor::new(Arc::clone(&consensus), machine, settings.election_timeout));
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(metrics.clone().follow(consensus));
+        if settings.auto_promote {
+            tasks.spawn(promote::run(Arc::clone(&supervisor)));
+        }
+        let api = Arc::new(NodeApi::new(Arc::clone(&supervisor), store.clone(), engine.name()));
+        tasks.spawn(serve_clients(api, clients));
+        let pages = Pages {
+            supervisor: Arc::clone(&supervisor),
+            store,
+            identity: identity.clone(),
+            credentials,
+            metrics,
+            transport,
+            data_dir: settings.data_dir.clone(),
+        };
+        tasks.spawn(serve_pages(pages_socket, pages));
+        Ok(Self { supervisor, identity, engine, peer_address, client_address, http_address, clients: closer, tasks })
+    }
+
+    /// The node's supervisor.
+    pub fn supervisor(&self) -> &Arc<Supervisor> {
+        &self.supervisor
+    }
+
+    /// Whose node it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What drives it.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Where peers connect.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer_address
+    }
+
+    /// Where clients connect.
+    pub fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// Where health and metrics are served.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Waits until the node stops by itself, and says why. Health is still served then.
+    pub async fn stopped(&self) -> String {
+        let mut watch = self.supervisor.consensus().watch();
+        loop {
+            if let Some(reason) = watch.current().stopped {
+                return reason;
+            }
+            if watch.changed().await.is_err() {
+                return "the node was shut down".to_owned();
+            }
+        }
+    }
+
+    /// Stops it: leadership is handed over first, what the store has begun is finished.
+    pub async fn shutdown(mut self) -> Result<(), ShutdownError> {
+        let done = self.supervisor.consensus().shutdown().await;
+        self.clients.close();
+        self.tasks.shutdown().await;
+        done
+    }
+}
+
+async fn open(settings: &Settings, metrics: &Metrics) -> Result<Store, ServeError> {
+    let member = settings.member.as_deref().map(MemberId::new).transpose()?;
+    let expected = Expected { cluster: None, member };
+    let dir = Arc::new(TimedDirectory::new(DiskDirectory::new(&settings.data_dir), metrics.clone()));
+    blocking(move || Store::open(dir, &expected, Writer::Thread)).await
+}
+
+/// Runs what blocks on the disk away from the runtime's own threads.
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ServeError>
+where
+    T: Send + 'static,
+    E: Into<ServeError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(error) => Err(ServeError::Io(std::io::Error::other(error))),
+    }
+}
+
+async fn serve_clients(api: Arc<NodeApi>, listener: Listener) {
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
+        .add_service(ControlPlaneServer::new(api))
+        .serve_with_incoming(listener.incoming());
+    if let Err(error) = Box::pin(server).await {
+        tracing::error!(error = cp_driver::chain(&error), "the client port stopped");
+    }
+}
+
+async fn serve_pages(socket: TcpListener, pages: Pages) {
+    if let Err(error) = axum::serve(socket, http::router(pages)).await {
+        tracing::error!(%error, "the HTTP port stopped");
+    }
+}
+
+/// The node was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The certificate.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The engine's name.
+    #[error(transparent)]
+    Engine(#[from] BadEngine),
+    /// A port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The engine.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] Failure),
+    /// The member's name.
+    #[error("member: {0}")]
+    Member(#[from] BadMemberId),
+    /// No seed.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// The operating system.
+    #[error("the operating system refused")]
+    Io(#[source] std::io::Error),
+}
