@@ -6,7 +6,9 @@
 //! could misread raises [`VERSION`], so that the older release refuses it. The
 //! bytes of a value are the same on every member: they are hashed.
 
-pub(crate) mod command;
+mod fencing;
+mod membership;
+mod ownership;
 mod public;
 pub(crate) mod record;
 pub(crate) mod value;
@@ -77,9 +79,9 @@ struct Envelope {
     #[prost(message, optional, tag = "2")]
     id: Option<RequestIdMessage>,
     #[prost(message, optional, tag = "3")]
-    membership: Option<command::Membership>,
+    membership: Option<membership::Membership>,
     #[prost(message, optional, tag = "4")]
-    ownership: Option<command::Ownership>,
+    ownership: Option<ownership::Ownership>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -137,7 +137,7 @@ impl Catalog {
         }
     }
 
-    fn derive_quorum(&self) -> Quorum {
+    pub(crate) fn derive_quorum(&self) -> Quorum {
         let of = |voting| {
             let wanted = self.members().filter(move |m| m.voting == voting && m.join == Join::Joined);
             let mut members: Vec<_> = wanted

@@ -37,6 +37,7 @@ mod edit;
 mod genesis;
 mod history;
 pub mod id;
+mod invariant;
 mod machine;
 pub mod member;
 mod membership;
@@ -62,6 +63,7 @@ pub use id::{
     BadName, Capability, CollectionName, DataPosition, Epoch, FailureDomain, Fence, GroupName, RangeId, RangeKey,
     TokenHash, Version,
 };
+pub use invariant::Violation;
 pub use machine::{CatalogMachine, HISTORY_LEN_MAX};
 pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, MemberLife, Service, Voting};
 pub use range::{Authority, CollectionSpec, Copies, Move, MovePhase, Placement, Range, RangeStanding, Role};

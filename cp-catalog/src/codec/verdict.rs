@@ -1,10 +1,8 @@
 //! Messages of verdicts: one flat message, and a table that says which field of
 //! a verdict lies in which slot of it. Codes and slots never change.
 
-use super::value::{
-    FenceMessage, PositionMessage, RangeKeyMessage, StandingMessage, collection_name, group_name, kind, kind_number,
-    member_id, need, phase, phase_number,
-};
+use super::fencing::{FenceMessage, PositionMessage, RangeKeyMessage, StandingMessage};
+use super::value::{collection_name, group_name, kind, kind_number, member_id, need, phase, phase_number};
 use super::{DecodeError, VERSION, malformed};
 use crate::refusal::Refusal;
 use crate::verdict::{Effect, Verdict};

@@ -1,4 +1,19 @@
 //! What the catalog promises, seen from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+mod codec;
 mod common;
+mod defects;
+mod draws;
 mod machine;
+mod membership;
+mod model;
+mod ranges;
+mod retries;
+mod steps;

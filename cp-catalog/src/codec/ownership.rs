@@ -1,172 +1,14 @@
-//! Messages of the commands. An empty oneof is a command of a newer release.
+//! Messages of the commands on collections, authorities and ranges.
 
+use super::fencing::{EvidenceMessage, FenceMessage, RangeKeyMessage};
 use super::value::{
-    AddressesMessage, BoundsMessage, EvidenceMessage, FeaturesMessage, FenceMessage, LifeMessage, LocalityMessage,
-    PlacementMessage, RangeKeyMessage, collection_name, copies, copy_names, fixed, group_name, incarnation_numbers,
-    incarnations, key, kind, kind_number, member_id, mode, mode_number, need, phase, phase_number,
+    BoundsMessage, PlacementMessage, collection_name, copies, copy_names, group_name, key, member_id, mode,
+    mode_number, need, phase, phase_number,
 };
 use super::{DecodeError, VERSION};
-use crate::command::{Admission, CopyEdit, Joining, MembershipCommand, NewRange, OwnershipCommand, Transfer};
-use crate::id::{Fence, RangeId, RangeKey, TokenHash};
-use cp_seam::ClusterId;
+use crate::command::{CopyEdit, NewRange, OwnershipCommand, Transfer};
+use crate::id::{Fence, RangeId, RangeKey};
 use prost::{Message, Oneof};
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Membership {
-    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
-    body: Option<MembershipBody>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-enum MembershipBody {
-    #[prost(message, tag = "1")]
-    Admit(AdmitMessage),
-    #[prost(message, tag = "2")]
-    Joined(JoinedMessage),
-    #[prost(message, tag = "3")]
-    SetVoting(OfMember),
-    #[prost(message, tag = "4")]
-    Demote(OfMember),
-    #[prost(message, tag = "5")]
-    Drain(OfMember),
-    #[prost(message, tag = "6")]
-    Undrain(OfMember),
-    #[prost(message, tag = "7")]
-    Remove(OfMember),
-    #[prost(message, tag = "8")]
-    SetAddresses(OfMember),
-    #[prost(message, tag = "9")]
-    SetLocality(OfMember),
-    #[prost(message, tag = "10")]
-    SetFeatures(OfMember),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AdmitMessage {
-    #[prost(string, tag = "1")]
-    member: String,
-    #[prost(uint32, tag = "2")]
-    kind: u32,
-    #[prost(bytes = "vec", tag = "3")]
-    token_hash: Vec<u8>,
-    #[prost(message, optional, tag = "4")]
-    locality: Option<LocalityMessage>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct JoinedMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    cluster: Vec<u8>,
-    #[prost(message, optional, tag = "2")]
-    member: Option<LifeMessage>,
-    #[prost(bytes = "vec", tag = "3")]
-    token_hash: Vec<u8>,
-    #[prost(uint32, tag = "4")]
-    kind: u32,
-    #[prost(message, optional, tag = "5")]
-    addresses: Option<AddressesMessage>,
-    #[prost(message, optional, tag = "6")]
-    features: Option<FeaturesMessage>,
-}
-
-/// One message for all that change a member; each uses its own fields.
-#[derive(Clone, PartialEq, Message)]
-struct OfMember {
-    #[prost(message, optional, tag = "1")]
-    member: Option<LifeMessage>,
-    #[prost(uint64, repeated, tag = "2")]
-    reachable: Vec<u64>,
-    #[prost(message, optional, tag = "3")]
-    addresses: Option<AddressesMessage>,
-    #[prost(message, optional, tag = "4")]
-    locality: Option<LocalityMessage>,
-    #[prost(message, optional, tag = "5")]
-    features: Option<FeaturesMessage>,
-}
-
-impl From<&MembershipCommand> for Membership {
-    fn from(command: &MembershipCommand) -> Self {
-        use MembershipBody as Body;
-        use MembershipCommand as Command;
-        let of = |member| OfMember { member: Some(LifeMessage::from(member)), ..OfMember::default() };
-        let body = match command {
-            Command::Admit(Admission { member, kind, token_hash, locality }) => Body::Admit(AdmitMessage {
-                member: member.as_str().to_owned(),
-                kind: kind_number(*kind),
-                token_hash: token_hash.0.to_vec(),
-                locality: Some(locality.into()),
-            }),
-            Command::Joined(Joining { cluster, member, token_hash, kind, addresses, features }) => {
-                Body::Joined(JoinedMessage {
-                    cluster: cluster.0.to_vec(),
-                    member: Some(member.into()),
-                    token_hash: token_hash.0.to_vec(),
-                    kind: kind_number(*kind),
-                    addresses: Some(addresses.into()),
-                    features: Some(features.into()),
-                })
-            }
-            Command::SetVoting { member } => Body::SetVoting(of(member)),
-            Command::Demote { member, reachable } => {
-                Body::Demote(OfMember { reachable: incarnation_numbers(reachable), ..of(member) })
-            }
-            Command::Drain { member } => Body::Drain(of(member)),
-            Command::Undrain { member } => Body::Undrain(of(member)),
-            Command::Remove { member, reachable } => {
-                Body::Remove(OfMember { reachable: incarnation_numbers(reachable), ..of(member) })
-            }
-            Command::SetAddresses { member, addresses } => {
-                Body::SetAddresses(OfMember { addresses: Some(addresses.into()), ..of(member) })
-            }
-            Command::SetLocality { member, locality } => {
-                Body::SetLocality(OfMember { locality: Some(locality.into()), ..of(member) })
-            }
-            Command::SetFeatures { member, features } => {
-                Body::SetFeatures(OfMember { features: Some(features.into()), ..of(member) })
-            }
-        };
-        Self { body: Some(body) }
-    }
-}
-
-impl TryFrom<Membership> for MembershipCommand {
-    type Error = DecodeError;
-
-    fn try_from(message: Membership) -> Result<Self, DecodeError> {
-        use MembershipBody as Body;
-        let life = |message: Option<LifeMessage>| need(message, "member")?.try_into();
-        Ok(match message.body.ok_or(DecodeError::Newer { found: VERSION })? {
-            Body::Admit(admit) => Self::Admit(Admission {
-                member: member_id(&admit.member, "member")?,
-                kind: kind(admit.kind)?,
-                token_hash: TokenHash(fixed(&admit.token_hash, "token hash")?),
-                locality: need(admit.locality, "locality")?.try_into()?,
-            }),
-            Body::Joined(joined) => Self::Joined(Joining {
-                cluster: ClusterId(fixed(&joined.cluster, "cluster id")?),
-                member: life(joined.member)?,
-                token_hash: TokenHash(fixed(&joined.token_hash, "token hash")?),
-                kind: kind(joined.kind)?,
-                addresses: need(joined.addresses, "addresses")?.try_into()?,
-                features: need(joined.features, "features")?.try_into()?,
-            }),
-            Body::SetVoting(of) => Self::SetVoting { member: life(of.member)? },
-            Body::Demote(of) => Self::Demote { member: life(of.member)?, reachable: incarnations(&of.reachable)? },
-            Body::Drain(of) => Self::Drain { member: life(of.member)? },
-            Body::Undrain(of) => Self::Undrain { member: life(of.member)? },
-            Body::Remove(of) => Self::Remove { member: life(of.member)?, reachable: incarnations(&of.reachable)? },
-            Body::SetAddresses(of) => {
-                Self::SetAddresses { member: life(of.member)?, addresses: need(of.addresses, "addresses")?.try_into()? }
-            }
-            Body::SetLocality(of) => {
-                Self::SetLocality { member: life(of.member)?, locality: need(of.locality, "locality")?.try_into()? }
-            }
-            Body::SetFeatures(of) => {
-                Self::SetFeatures { member: life(of.member)?, features: need(of.features, "features")?.try_into()? }
-            }
-        })
-    }
-}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Ownership {
@@ -497,12 +339,13 @@ impl TryFrom<Ownership> for OwnershipCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::malformed;
+    use crate::codec::membership::Membership;
+    use crate::command::MembershipCommand;
 
     #[test]
     fn an_empty_oneof_is_a_newer_command() {
-        assert_eq!(MembershipCommand::try_from(Membership { body: None }), Err(DecodeError::Newer { found: VERSION }));
-        assert_eq!(OwnershipCommand::try_from(Ownership { body: None }), Err(DecodeError::Newer { found: VERSION }));
-        assert_eq!(kind(0), Err(malformed("member kind")));
+        let newer = DecodeError::Newer { found: VERSION };
+        assert_eq!(MembershipCommand::try_from(Membership::default()), Err(newer.clone()));
+        assert_eq!(OwnershipCommand::try_from(Ownership::default()), Err(newer));
     }
 }

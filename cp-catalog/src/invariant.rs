@@ -1,0 +1,206 @@
+//! What must hold of every state and of every step, checked from the records.
+//!
+//! For tests, the simulator and offline inspection: each check reads the whole
+//! state. A violation is a bug here or damage elsewhere, never a refusal.
+
+use crate::bounds::Bounds;
+use crate::catalog::{Catalog, Holdings};
+use crate::codec::record;
+use crate::digest::DigestSum;
+use crate::id::{CollectionName, RangeKey};
+use crate::member::Join;
+use crate::range::Range;
+use cp_seam::{MemberId, MemberKind};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something that must never be, in plain words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation(String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Gathers what is wrong.
+#[derive(Default)]
+struct Findings(Vec<Violation>);
+
+impl Findings {
+    fn expect(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Violation(what()));
+        }
+    }
+}
+
+impl Catalog {
+    /// What is wrong with this state: overlapping ranges, members in two roles,
+    /// owners and holders that may not be, epochs of another generation, and
+    /// counts, quorum or digest that do not follow from the records.
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut findings = Findings::default();
+        let mut holdings: BTreeMap<MemberId, Holdings> = BTreeMap::new();
+        for spec in self.collections() {
+            let mut before: Option<&Range> = None;
+            for range in self.ranges(&spec.name) {
+                let key = RangeKey::new(spec.name.clone(), range.id);
+                self.check_range(&mut findings, &key, range);
+                findings.expect(range.bounds.check(spec.mode).is_ok(), || format!("{key} has {}", range.bounds));
+                findings.expect(before.is_none_or(|b| b.bounds.upper() <= range.bounds.lower()), || {
+                    format!("{key} overlaps the range before it")
+                });
+                before = Some(range);
+                holdings.entry(range.owner.clone()).or_default().owned += 1;
+                range.replicas.iter().for_each(|m| holdings.entry(m.clone()).or_default().replicas += 1);
+                range.archives.iter().for_each(|m| holdings.entry(m.clone()).or_default().archives += 1);
+            }
+        }
+        for authority in self.authorities() {
+            self.check_holder(&mut findings, &authority.holder, || format!("group {}", authority.group));
+        }
+        for member in self.members() {
+            let counted = holdings.remove(&member.id).unwrap_or_default();
+            findings.expect(self.holdings(&member.id) == counted, || format!("{} holds {counted:?}", member.id));
+            findings.expect((1..self.meta.next_incarnation).contains(&member.incarnation.0), || {
+                format!("{} has an incarnation that was never allotted", member.life())
+            });
+        }
+        findings.expect(self.derive_quorum() == *self.quorum, || "the quorum is not the members'".to_owned());
+        findings.expect(self.recomputed_sum() == self.sum, || "the digest is not the records'".to_owned());
+        findings.0
+    }
+
+    /// What must not have happened between `before` and this later state:
+    /// coverage lost, an epoch or a version that fell, an owner changed under
+    /// one epoch, an edit without a version, a role given to a member that may
+    /// not have it, a retired id or an incarnation used again.
+    pub fn violations_since(&self, before: &Self) -> Vec<Violation> {
+        let mut findings = Findings::default();
+        for spec in before.collections() {
+            let name = &spec.name;
+            findings.expect(self.collection(name) == Some(spec), || format!("collection {name} has changed"));
+            let (was, is) = (covered(before, name), covered(self, name));
+            findings.expect(was.iter().all(|part| is.iter().any(|whole| holds(whole, part))), || {
+                format!("collection {name} covered {was:?} and covers {is:?}")
+            });
+        }
+        for (key, was) in keyed(before) {
+            match self.range(&key) {
+                Some(is) => check_step(&mut findings, &key, was, is),
+                None => findings.expect(self.is_retired(&key), || format!("{key} is gone without being retired")),
+            }
+        }
+        for (key, is) in keyed(self) {
+            findings.expect(!before.is_retired(&key), || format!("{key} was retired and is back"));
+            let was = before.range(&key);
+            for member in [&is.owner].into_iter().chain(&is.replicas).chain(&is.archives) {
+                let newly = was.is_none_or(|was| was.role(member).is_none());
+                let inherited =
+                    was.is_none() && before.located_like(&key, is).is_some_and(|p| p.role(member).is_some());
+                let may = self.member(member).is_some_and(|member| member.eligibility().is_ok());
+                findings.expect(!newly || inherited || may, || format!("{key} was given to {member}, which may not"));
+            }
+        }
+        for member in self.members() {
+            let was = before.member_of(member.incarnation);
+            let fresh = was.is_none() && member.incarnation.0 >= before.meta.next_incarnation;
+            findings.expect(fresh || was.is_some_and(|was| was.id == member.id), || {
+                format!("{} has an incarnation that was used before", member.life())
+            });
+        }
+        findings.0
+    }
+
+    fn check_range(&self, findings: &mut Findings, key: &RangeKey, range: &Range) {
+        for member in [&range.owner].into_iter().chain(&range.replicas).chain(&range.archives) {
+            self.check_holder(findings, member, || key.to_string());
+            let roles = [range.owner == *member, range.replicas.contains(member), range.archives.contains(member)];
+            findings.expect(roles.into_iter().filter(|has| *has).count() == 1, || {
+                format!("{member} has two roles in {key}")
+            });
+        }
+        if let Some(moving) = &range.moving {
+            findings.expect(range.replicas.contains(&moving.target), || {
+                format!("{key} moves to {}, which is no replica", moving.target)
+            });
+        }
+        findings.expect(range.epoch.generation() <= self.meta.generation.number && range.epoch.0 > 0, || {
+            format!("{key} has epoch {} of no generation so far", range.epoch)
+        });
+        findings.expect(range.version.0 > 0, || format!("{key} has version 0"));
+        findings.expect(!self.is_retired(key), || format!("{key} is there and retired"));
+    }
+
+    fn check_holder(&self, findings: &mut Findings, member: &MemberId, what: impl Fn() -> String) {
+        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && m.join == Join::Joined);
+        findings.expect(may, || format!("{} is with {member}, which is no data member", what()));
+    }
+
+    fn is_retired(&self, key: &RangeKey) -> bool {
+        self.collections.get(&key.collection).is_some_and(|collection| collection.is_retired(key.id))
+    }
+
+    /// The range that holds all keys of `range` here.
+    fn located_like(&self, key: &RangeKey, range: &Range) -> Option<&Range> {
+        self.ranges(&key.collection).find(|other| holds(&other.bounds, &range.bounds))
+    }
+
+    /// The digest's sum from the records alone.
+    fn recomputed_sum(&self) -> DigestSum {
+        let mut sum = DigestSum::default();
+        if !self.is_vacant() {
+            sum.add(&record::hash_meta(&self.meta));
+        }
+        self.members().for_each(|member| sum.add(&record::hash_member(member)));
+        self.authorities().for_each(|authority| sum.add(&record::hash_authority(authority)));
+        for (name, collection) in self.collections.iter() {
+            sum.add(&record::hash_collection(&collection.spec));
+            collection.by_id_above(None).for_each(|range| sum.add(&record::hash_range(name, range)));
+            collection.retired_above(None).for_each(|id| sum.add(&record::hash_retired(name, id)));
+        }
+        for session in self.sessions.iter_above(None) {
+            sum.add(&record::hash_client(&session.header));
+            for (sequence, verdict) in &session.replies {
+                sum.add(&record::hash_reply(&session.header.client, *sequence, verdict));
+            }
+        }
+        sum
+    }
+}
+
+fn check_step(findings: &mut Findings, key: &RangeKey, was: &Range, is: &Range) {
+    findings.expect(is.epoch >= was.epoch, || format!("{key} fell from epoch {} to {}", was.epoch, is.epoch));
+    findings.expect(is.version >= was.version, || format!("{key} fell from version {} to {}", was.version, is.version));
+    findings.expect(is == was || is.version > was.version, || format!("{key} was edited under version {}", is.version));
+    findings.expect(is.owner == was.owner || is.epoch > was.epoch, || {
+        format!("{key} went from {} to {} under epoch {}", was.owner, is.owner, is.epoch)
+    });
+}
+
+fn keyed(catalog: &Catalog) -> impl Iterator<Item = (RangeKey, &Range)> {
+    catalog
+        .collections()
+        .flat_map(|spec| catalog.ranges(&spec.name).map(|range| (RangeKey::new(spec.name.clone(), range.id), range)))
+}
+
+/// The keys that some range of the collection covers, as few bounds as possible.
+fn covered(catalog: &Catalog, name: &CollectionName) -> Vec<Bounds> {
+    let mut parts: Vec<Bounds> = Vec::new();
+    for range in catalog.ranges(name) {
+        match parts.last_mut() {
+            Some(last) if last.upper() == range.bounds.lower() => {
+                *last =
+                    Bounds::new(last.lower().clone(), range.bounds.upper().clone()).unwrap_or_else(|_| last.clone());
+            }
+            _ => parts.push(range.bounds.clone()),
+        }
+    }
+    parts
+}
+
+fn holds(whole: &Bounds, part: &Bounds) -> bool {
+    whole.lower() <= part.lower() && part.upper() <= whole.upper()
+}

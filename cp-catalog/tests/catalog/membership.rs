@@ -1,0 +1,196 @@
+//! Members: every change, and each of its refusals.
+
+use crate::common::*;
+use cp_catalog::*;
+use cp_seam::{ClusterId, ControlPlaneStateMachine, Incarnation, MemberKind};
+
+fn admission(name: &str) -> Admission {
+    Admission {
+        member: id(name),
+        kind: MemberKind::Data,
+        token_hash: TokenHash([9; 32]),
+        locality: Locality::default(),
+    }
+}
+
+fn joining(node: &Node, name: &str) -> Joining {
+    Joining {
+        cluster: CLUSTER,
+        member: node.life(name),
+        token_hash: TokenHash([9; 32]),
+        kind: MemberKind::Data,
+        addresses: addresses(name),
+        features: Features { level: 1, ..Features::default() },
+    }
+}
+
+fn quorum(node: &Node) -> (Vec<u64>, Vec<u64>) {
+    let quorum = node.machine.wanted_quorum();
+    let of = |members: Vec<cp_seam::QuorumMember>| members.iter().map(|m| m.incarnation.0).collect();
+    (of(quorum.voters), of(quorum.learners))
+}
+
+#[test]
+fn a_member_lives_from_admission_to_removal() {
+    let mut node = Node::new(founded());
+    let effect = node.done(MembershipCommand::Admit(admission("e")));
+    assert_eq!(effect, Effect::Admitted { member: id("e"), incarnation: Incarnation(6) });
+    assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![]), "a member that has not joined is no learner yet");
+    let again = node.done(MembershipCommand::Admit(admission("e")));
+    assert_eq!(again, Effect::AlreadyMember { member: id("e"), incarnation: Incarnation(6) });
+    assert!(matches!(node.refused(MembershipCommand::SetVoting { member: node.life("e") }), Refusal::NotJoined { .. }));
+    node.done(MembershipCommand::Joined(joining(&node, "e")));
+    assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![6]));
+    assert_eq!(node.machine.wanted_quorum().learners[0].address, "e:7001");
+    node.done(MembershipCommand::SetVoting { member: node.life("e") });
+    assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5, 6], vec![]));
+    node.done(MembershipCommand::Demote { member: node.life("e"), reachable: node.everyone() });
+    assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![6]));
+    let remove = MembershipCommand::Remove { member: node.life("e"), reachable: node.everyone() };
+    assert_eq!(node.refused(remove.clone()), Refusal::NotDraining { member: id("e") });
+    node.done(MembershipCommand::Drain { member: node.life("e") });
+    assert!(matches!(node.refused(MembershipCommand::SetVoting { member: node.life("e") }), Refusal::Draining { .. }));
+    node.done(remove.clone());
+    assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![]));
+    assert_eq!(node.refused(remove), Refusal::NotAMember { member: id("e") });
+}
+
+/// CP-M3: what is meant for one life never reaches the next, and no number is allotted twice.
+#[test]
+fn an_incarnation_is_never_used_again() {
+    let mut node = Node::new(founded());
+    node.done(MembershipCommand::Admit(admission("e")));
+    let old = node.life("e");
+    node.done(MembershipCommand::Drain { member: old.clone() });
+    node.done(MembershipCommand::Remove { member: old.clone(), reachable: node.everyone() });
+    let effect = node.done(MembershipCommand::Admit(admission("e")));
+    assert_eq!(effect, Effect::Admitted { member: id("e"), incarnation: Incarnation(7) });
+    let current = Incarnation(7);
+    let refused = Refusal::OtherIncarnation { member: id("e"), current };
+    assert_eq!(node.refused(MembershipCommand::Drain { member: old.clone() }), refused);
+    let ghost = Joining { member: old, ..joining(&node, "e") };
+    assert_eq!(node.refused(MembershipCommand::Joined(ghost)), refused);
+}
+
+#[test]
+fn joining_is_checked_in_its_order_and_once() {
+    let mut node = Node::new(founded());
+    node.done(MembershipCommand::Admit(admission("e")));
+    let mut wrong = Joining {
+        cluster: ClusterId([1; 16]),
+        member: MemberLife { id: id("f"), incarnation: Incarnation(6) },
+        token_hash: TokenHash([8; 32]),
+        kind: MemberKind::Witness,
+        ..joining(&node, "e")
+    };
+    let join = |node: &mut Node, joining: &Joining| node.refused(MembershipCommand::Joined(joining.clone()));
+    assert_eq!(join(&mut node, &wrong), Refusal::WrongCluster { cluster: CLUSTER });
+    wrong.cluster = CLUSTER;
+    assert_eq!(join(&mut node, &wrong), Refusal::NotAMember { member: id("f") });
+    wrong.member = MemberLife { id: id("e"), incarnation: Incarnation(5) };
+    assert!(matches!(join(&mut node, &wrong), Refusal::OtherIncarnation { .. }));
+    wrong.member = node.life("e");
+    assert_eq!(join(&mut node, &wrong), Refusal::WrongToken { member: id("e") });
+    wrong.token_hash = TokenHash([9; 32]);
+    assert_eq!(join(&mut node, &wrong), Refusal::KindMismatch { member: id("e"), admitted: MemberKind::Data });
+    let right = joining(&node, "e");
+    node.done(MembershipCommand::Joined(right.clone()));
+    assert_eq!(join(&mut node, &right), Refusal::TokenSpent { member: id("e") });
+    let other_kind = Admission { kind: MemberKind::Witness, ..admission("e") };
+    assert!(matches!(node.refused(MembershipCommand::Admit(other_kind)), Refusal::KindMismatch { .. }));
+}
+
+#[test]
+fn removal_is_refused_in_its_order() {
+    let (mut node, key) = library();
+    node.done(OwnershipCommand::AssignAuthority { group: group("shelf"), holder: id("a") });
+    let nobody = std::collections::BTreeSet::new();
+    let remove = |node: &mut Node, name: &str| {
+        let command = MembershipCommand::Remove { member: node.life(name), reachable: nobody.clone() };
+        node.refused(command)
+    };
+    for name in ["a", "b", "d"] {
+        assert_eq!(remove(&mut node, name), Refusal::NotDraining { member: id(name) });
+    }
+    // All drain at once, so that each has every later reason too.
+    for name in ["a", "b", "c", "d"] {
+        node.done(MembershipCommand::Drain { member: node.life(name) });
+    }
+    assert_eq!(remove(&mut node, "a"), Refusal::StillOwns { member: id("a"), count: 1, first: key.clone() });
+    let (count, first) = (1, key.clone());
+    let role = Role::Replica;
+    assert_eq!(remove(&mut node, "b"), Refusal::StillHolds { member: id("b"), role, count, first: first.clone() });
+    let role = Role::Archive;
+    assert_eq!(remove(&mut node, "d"), Refusal::StillHolds { member: id("d"), role, count, first });
+    assert_eq!(remove(&mut node, "c"), Refusal::WouldLoseQuorum { member: id("c"), voters: 4, reachable: 0 });
+    node.done(MembershipCommand::Undrain { member: node.life("c") });
+    node.done(OwnershipCommand::AddReplica(CopyEdit { range: key.clone(), fence: node.fence(&key), member: id("c") }));
+    let fence = node.fence(&key);
+    let evidence = Some(evidence("c", fence.epoch));
+    node.done(OwnershipCommand::Promote(Transfer { range: key.clone(), from: id("a"), fence, to: id("c"), evidence }));
+    assert!(matches!(remove(&mut node, "a"), Refusal::StillHolds { role: Role::Replica, .. }));
+    node.done(OwnershipCommand::RemoveReplica(CopyEdit {
+        range: key.clone(),
+        fence: node.fence(&key),
+        member: id("a"),
+    }));
+    assert_eq!(remove(&mut node, "a"), Refusal::HoldsAuthority { member: id("a"), group: group("shelf") });
+}
+
+#[test]
+fn the_last_voting_data_member_stays() {
+    let founding =
+        vec![founder("a", MemberKind::Data), founder("b", MemberKind::Data), founder("w", MemberKind::Witness)];
+    let mut node = Node::new(Catalog::genesis(CLUSTER, cp_seam::Generation::default(), founding).unwrap());
+    node.done(MembershipCommand::Demote { member: node.life("b"), reachable: node.everyone() });
+    let demote = MembershipCommand::Demote { member: node.life("a"), reachable: node.everyone() };
+    assert_eq!(node.refused(demote), Refusal::LastVoter { member: id("a") });
+    node.done(MembershipCommand::Drain { member: node.life("a") });
+    let remove = MembershipCommand::Remove { member: node.life("a"), reachable: node.everyone() };
+    assert_eq!(node.refused(remove), Refusal::LastVoter { member: id("a") });
+    let witness = MembershipCommand::Demote { member: node.life("w"), reachable: node.everyone() };
+    node.done(witness);
+}
+
+#[test]
+fn the_rest_must_reach_a_quorum() {
+    let mut node = Node::new(founded());
+    let demote = |node: &Node, reachable: &[u64]| MembershipCommand::Demote {
+        member: node.life("a"),
+        reachable: reachable.iter().map(|n| Incarnation(*n)).collect(),
+    };
+    // Of b, c, d and w three must be reachable; a itself does not count.
+    let refusal = node.refused(demote(&node, &[1, 2, 3]));
+    assert_eq!(refusal, Refusal::WouldLoseQuorum { member: id("a"), voters: 4, reachable: 2 });
+    node.done(demote(&node, &[2, 3, 5]));
+}
+
+#[test]
+fn draining_is_idempotent_and_changes_are_kept() {
+    let mut node = Node::new(founded());
+    node.done(MembershipCommand::Drain { member: node.life("a") });
+    let once = node.machine.digest();
+    node.done(MembershipCommand::Drain { member: node.life("a") });
+    assert_eq!(node.machine.digest(), once);
+    let moved = Addresses { peer: "elsewhere:1".to_owned(), ..Addresses::default() };
+    node.done(MembershipCommand::SetAddresses { member: node.life("a"), addresses: moved });
+    assert_eq!(node.machine.wanted_quorum().voters[0].address, "elsewhere:1");
+    let locality = Locality { domain: Some(FailureDomain::new("rack-1").unwrap()), weight: 5 };
+    node.done(MembershipCommand::SetLocality { member: node.life("a"), locality: locality.clone() });
+    let capabilities = [Capability::new("tls").unwrap()].into();
+    let features = Features { level: 4, capabilities };
+    node.done(MembershipCommand::SetFeatures { member: node.life("a"), features: features.clone() });
+    let member = node.catalog().member(&id("a")).unwrap().clone();
+    assert_eq!((member.locality, member.features), (locality, features));
+}
+
+#[test]
+fn genesis_refuses_what_cannot_serve() {
+    let genesis = |founding| Catalog::genesis(CLUSTER, cp_seam::Generation::default(), founding);
+    assert_eq!(genesis(vec![]).unwrap_err(), BadGenesis::NoDataMember);
+    assert_eq!(genesis(vec![founder("w", MemberKind::Witness)]).unwrap_err(), BadGenesis::NoDataMember);
+    let twice = vec![founder("a", MemberKind::Data), founder("a", MemberKind::Data)];
+    assert_eq!(genesis(twice).unwrap_err(), BadGenesis::Twice { member: id("a") });
+    let nowhere = FoundingMember { addresses: Addresses::default(), ..founder("a", MemberKind::Data) };
+    assert!(matches!(genesis(vec![nowhere]).unwrap_err(), BadGenesis::Member { .. }));
+}
