@@ -1,7 +1,8 @@
 //! The tasks around openraft: what it is now goes to the driver; what it does
-//! not do by itself (give up a transfer, make room for others when this node has
-//! no vote any more, let a witness stand last) is done here.
+//! not do by itself, or not well (hand over, make room for others when this node
+//! has no vote any more, let a witness stand last) is done here.
 
+use crate::network::Exchange;
 use crate::snapshot::Shadow;
 use crate::timing;
 use crate::translate;
@@ -80,14 +81,25 @@ async fn step_down(raft: &Raft, term: Term, heir: Incarnation) {
     }
 }
 
-/// Calls a transfer to `to` off if this node still leads in `term` when its time
-/// is up. openraft itself would refuse writes until another is elected.
-pub(crate) async fn call_off(host: Arc<Host>, raft: Raft, term: Term, to: Incarnation) {
-    sleep(timing::transfer_deadline(host.settings())).await;
-    let view = view(&raft.metrics().borrow_watched());
-    if view.role == ControlPlaneRole::Leader && view.term == term {
-        tracing::info!(%to, "the transfer of leadership was not answered; calling it off");
-        step_down(&raft, term, to).await;
+/// Asks `to` to take over, until it has agreed, this node no longer leads in
+/// `term`, or the time for it is up.
+///
+/// openraft's own transfer is not used: it ends the leader's writes and
+/// heartbeats for good, so a target that does not answer costs the leadership.
+/// Here the leader leads on; the target stands with the leader's word for it,
+/// which voters grant in spite of the lease they gave. What is appended
+/// meanwhile makes the target's log too short, and nothing worse.
+pub(crate) async fn hand_over(host: Arc<Host>, raft: Raft, exchange: Arc<Exchange>, term: Term, to: Incarnation) {
+    let until = Instant::now() + timing::transfer_deadline(host.settings());
+    let pause = host.settings().heartbeat;
+    while host.view().term == term && Instant::now() < until {
+        let last = raft.data_metrics().borrow_watched().last_log;
+        match exchange.transfer(to, term, last.as_ref().map(translate::position)).await {
+            Some(refusal) if refusal.is_empty() => return,
+            Some(refusal) => tracing::debug!(%to, refusal, "leadership was not taken over yet"),
+            None => tracing::debug!(%to, "an offer of leadership was not answered"),
+        }
+        sleep(pause).await;
     }
 }
 
@@ -127,9 +139,4 @@ pub(crate) async fn stand_last(host: Arc<Host>, raft: Raft, ear: Arc<Ear>) {
         }
         sleep(patience / 4).await;
     }
-}
-
-/// The position in a record that openraft reports as this node's snapshot.
-pub(crate) fn snapshot_at(metrics: &RaftMetrics<Types>) -> Option<cp_seam::LogPosition> {
-    metrics.snapshot.as_ref().map(translate::position)
 }

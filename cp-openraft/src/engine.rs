@@ -1,6 +1,6 @@
 //! The engine's handle: what the driver asks of it, in openraft's words.
 
-use crate::core::{Ear, Raft, call_off, publish, snapshot_at, stand_last};
+use crate::core::{Ear, Raft, hand_over, publish, stand_last};
 use crate::inbound::{self, QUEUE_MAX, Request};
 use crate::network::{Clients, Exchange};
 use crate::snapshot::{Content, Shadow, Shelf};
@@ -15,12 +15,12 @@ use cp_driver::{Engine, EngineError, Host, StartError};
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LogPosition};
 use cp_store::{Configuration, Staged};
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
-use openraft::{Precondition, ReadPolicy};
+use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::{Precondition, RaftMetrics, ReadPolicy};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 /// openraft under the driver.
@@ -95,10 +95,14 @@ impl Handle {
         }
     }
 
-    /// Waits until openraft has taken note of a snapshot at `position` or later.
-    async fn noted(&self, position: LogPosition) -> Result<(), EngineError> {
+    /// Waits until openraft says that it has reached `position`.
+    async fn reached(
+        &self,
+        position: LogPosition,
+        what: impl Fn(&RaftMetrics<Types>) -> Option<LogPosition> + Send,
+    ) -> Result<(), EngineError> {
         let mut metrics = self.raft.metrics();
-        while snapshot_at(&metrics.borrow_and_update()) < Some(position) {
+        while what(&metrics.borrow_and_update()) < Some(position) {
             metrics.changed().await.map_err(|_| ended())?;
         }
         Ok(())
@@ -183,8 +187,8 @@ impl Engine for Handle {
         if to == self.host.me() || !newest.is_some_and(|newest| newest.is_voter(to)) {
             return Err(EngineError::Refused(format!("member {to} is not another voter")));
         }
-        self.raft.trigger().transfer_leader(to.0).await.map_err(|_: Fatal<Types>| ended())?;
-        self.spawn(call_off(Arc::clone(&self.host), self.raft.clone(), view.term, to));
+        let (host, exchange) = (Arc::clone(&self.host), Arc::clone(&self.exchange));
+        self.spawn(hand_over(host, self.raft.clone(), exchange, view.term, to));
         Ok(())
     }
 
@@ -200,6 +204,9 @@ impl Engine for Handle {
     }
 
     fn receive(&self, from: Incarnation, message: Bytes) {
+        if from == self.host.me() {
+            return tracing::warn!("a message that claims to be this node's own was dropped");
+        }
         let (id, body) = match Message::read(message) {
             Ok(message) => message,
             Err(error) => return tracing::warn!(%from, %error, "a message was dropped"),
@@ -221,6 +228,9 @@ impl Engine for Handle {
             Err(error) => return refused(error.to_string()),
         };
         let meta = staged.meta();
+        if from == self.host.me() {
+            return refused("it claims to be this node's own".to_owned());
+        }
         if meta.position.term.0 > term {
             return refused(format!("the leader of term {term} cannot have a snapshot at {}", meta.position));
         }
@@ -240,14 +250,16 @@ impl Engine for Handle {
     async fn adopt(&self, staged: Staged, compact_to: ControlPlaneLogIndex) -> Result<(), EngineError> {
         let _one_at_a_time = self.adopting.lock().await;
         let position = staged.meta().position;
-        let done: oneshot::Receiver<_> = self.shelf.offer(staged);
+        // The driver applies by itself and may be ahead of openraft's shadow.
+        self.reached(position, |now| now.last_applied.as_ref().map(translate::position)).await?;
+        let done = self.shelf.offer(staged);
         self.raft.trigger().snapshot().await.map_err(|_| ended())?;
         let made_current = tokio::select! {
             done = done => done.map_err(|_| ended())?,
             () = self.until_ended() => return Err(ended()),
         };
         made_current.map_err(|error| EngineError::Unknown(error.to_string()))?;
-        self.noted(position).await?;
+        self.reached(position, |now| now.snapshot.as_ref().map(translate::position)).await?;
         // openraft purges as far as no follower still reads, and catches up later.
         self.raft.trigger().purge_log(compact_to.0).await.map_err(|_| ended())
     }

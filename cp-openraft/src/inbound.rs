@@ -130,6 +130,6 @@ async fn transferred(raft: &Raft, from: Incarnation, transfer: Transfer) -> Resu
     let term = led(transfer.term)?;
     let vote = Vote::new_committed(term.0, from.0);
     let last = transfer.last.map(|last| translate::log_id(last.into()));
-    let response = raft.handle_transfer_leader(TransferLeaderRequest::new(vote, transfer.to, last)).await;
+    let response = raft.handle_transfer_leader(TransferLeaderRequest::new(vote, *raft.node_id(), last)).await;
     Ok(response.ok().map(|response| Transferred { refusal: response.err().map(|e| e.to_string()).unwrap_or_default() }))
 }

@@ -27,6 +27,8 @@ mod inbound;
 mod network;
 mod snapshot;
 mod storage;
+#[cfg(test)]
+mod suite;
 mod timing;
 mod translate;
 mod types;

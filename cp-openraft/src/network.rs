@@ -13,14 +13,11 @@ use crate::wire::{
 };
 use bytes::Bytes;
 use cp_driver::Host;
-use cp_driver::wire::{PositionMessage, RecordMessage};
+use cp_driver::wire::RecordMessage;
 use cp_seam::{Incarnation, LogPosition, Term};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
-use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
-};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -100,6 +97,17 @@ impl Exchange {
         timeout(patience, answered).await.ok()?.ok()
     }
 
+    /// Asks `to` to take over from the leader of `term`: why it does not, empty if it
+    /// does; `None` if it does not answer.
+    pub(crate) async fn transfer(&self, to: Incarnation, term: Term, last: Option<LogPosition>) -> Option<String> {
+        let transfer = Transfer { term: term.0, last: last.map(Into::into) };
+        let patience = timing::append_deadline(self.host.settings()) * 2;
+        match self.ask(to, Body::Transfer(transfer), None, patience).await? {
+            Body::Transferred(Transferred { refusal }) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// Takes an answer. An append that was acknowledged in time tells the driver
     /// that the peer is in touch, even if openraft has stopped waiting for it.
     pub(crate) fn answered(&self, from: Incarnation, id: u64, body: Body) {
@@ -154,6 +162,13 @@ impl Client {
         RPCError::Network(NetworkError::from_string(format!("member {} answered something else", self.target)))
     }
 
+    /// The vote that a peer says it has given. No peer can tell this node that it
+    /// was elected: it knows that best, and openraft would take it as elected.
+    fn voted(&self, vote: VoteMessage) -> Result<VoteMessage, RpcError> {
+        let about_me = vote.elected && Incarnation(vote.candidate) == self.exchange.host.me();
+        voted(vote).ok().filter(|_| !about_me).ok_or_else(|| self.odd())
+    }
+
     async fn campaign(
         &self,
         request: VoteRequest<Types>,
@@ -169,7 +184,7 @@ impl Client {
         let patience = option.hard_ttl();
         match self.exchange.ask(self.target, Body::Campaign(campaign), None, patience).await {
             Some(Body::Judged(Judged { vote: Some(vote), granted, last })) => {
-                let vote = voted(vote).map_err(|_| self.odd())?;
+                let vote = self.voted(vote)?;
                 let last = last.map(|last| translate::log_id(last.into()));
                 Ok(VoteResponse::new(vote_of(vote), last, granted))
             }
@@ -203,9 +218,7 @@ impl RaftNetworkV2<Types> for Client {
                 Fate::Durable(_) => Ok(AppendEntriesResponse::Success),
                 Fate::Conflict(_) if after.is_some() => Ok(AppendEntriesResponse::Conflict),
                 Fate::Conflict(_) => Err(self.odd()),
-                Fate::Outvoted(vote) => {
-                    Ok(AppendEntriesResponse::HigherVote(vote_of(voted(vote).map_err(|_| self.odd())?)))
-                }
+                Fate::Outvoted(vote) => Ok(AppendEntriesResponse::HigherVote(vote_of(self.voted(vote)?))),
             },
             Some(_) => Err(self.odd()),
             None => Err(self.late(RPCTypes::AppendEntries, patience)),
@@ -238,27 +251,6 @@ impl RaftNetworkV2<Types> for Client {
                 Ok(()) => Ok(SnapshotResponse::new(vote)),
                 Err(error) => Err(StreamingError::Unreachable(Unreachable::new(&error))),
             },
-        }
-    }
-
-    async fn transfer_leader(
-        &mut self,
-        request: TransferLeaderRequest<Types>,
-        option: RPCOption,
-    ) -> Result<TransferLeaderResponse<Types>, RpcError> {
-        let transfer = Transfer {
-            term: request.from_leader().leader_id.term,
-            to: *request.to_node_id(),
-            last: request.last_log_id().map(|last| PositionMessage::from(translate::position(last))),
-        };
-        let patience = option.hard_ttl();
-        match self.exchange.ask(self.target, Body::Transfer(transfer), None, patience).await {
-            Some(Body::Transferred(Transferred { refusal })) if refusal.is_empty() => Ok(Ok(())),
-            Some(Body::Transferred(Transferred { refusal })) => {
-                Err(RPCError::Network(NetworkError::from_string(refusal)))
-            }
-            Some(_) => Err(self.odd()),
-            None => Err(self.late(RPCTypes::TransferLeader, patience)),
         }
     }
 }

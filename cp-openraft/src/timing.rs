@@ -54,7 +54,7 @@ pub(crate) fn answer_deadline(settings: &Settings) -> Duration {
     settings.election_timeout / 2
 }
 
-/// When an unanswered transfer of leadership is called off.
+/// How long a member is asked to take over.
 pub(crate) fn transfer_deadline(settings: &Settings) -> Duration {
     settings.election_timeout * 3 / 4
 }

@@ -71,15 +71,13 @@ pub(crate) struct Campaign {
     pub(crate) transfer: bool,
 }
 
-/// The leader of `term`: let `to` lead.
+/// The leader of `term`: take over.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(crate) struct Transfer {
     #[prost(uint64, tag = "1")]
     pub(crate) term: u64,
-    #[prost(uint64, tag = "2")]
-    pub(crate) to: u64,
-    /// What `to` must hold first.
-    #[prost(message, optional, tag = "3")]
+    /// What the receiver must hold first.
+    #[prost(message, optional, tag = "2")]
     pub(crate) last: Option<PositionMessage>,
 }
 
@@ -228,5 +226,106 @@ pub(crate) fn explain(to: Incarnation, bytes: Bytes) -> Vec<Observed> {
             vec![Observed::Grant { term: Term(vote.term), candidate: to }]
         }
         Body::Campaign(_) | Body::Appended(_) | Body::Judged(_) | Body::Transferred(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cp_seam::{ControlPlaneEntryKind, ControlPlaneLogIndex, ControlPlanePayload};
+    use cp_store::RecordBody;
+    use proptest::prelude::*;
+
+    fn body() -> impl Strategy<Value = RecordBody> {
+        let kind = prop_oneof![
+            Just(ControlPlaneEntryKind::MembershipChange),
+            Just(ControlPlaneEntryKind::OwnershipTransition)
+        ];
+        let entry = (kind, proptest::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(kind, bytes)| RecordBody::Entry(kind.entry(ControlPlanePayload::new(bytes).expect("short"))));
+        prop_oneof![Just(RecordBody::Blank), entry]
+    }
+
+    prop_compose! {
+        /// Records as a leader sends them: one after the other, terms rising now and then.
+        fn records()(
+            start in (1_u64..50, 0_u64..1000),
+            bodies in proptest::collection::vec((0_u64..3, body()), 0..8),
+            lead in 0_u64..3,
+            committed in proptest::option::of(0_u64..1000),
+        ) -> Records {
+            let after = LogPosition::new(Term(start.0), ControlPlaneLogIndex(start.1));
+            let mut end = after;
+            let mut records = Vec::new();
+            for (rise, body) in bodies {
+                end = LogPosition::new(Term(end.term.0 + rise), end.index.next());
+                records.push(LogRecord { position: end, body });
+            }
+            let committed = committed.map(|index| LogPosition::new(after.term, ControlPlaneLogIndex(index)));
+            Records { term: Term(end.term.0 + lead), after: Some(after), records, committed }
+        }
+    }
+
+    fn message(records: &Records) -> Append {
+        Append {
+            term: records.term.0,
+            after: records.after.map(Into::into),
+            records: records.records.iter().map(RecordMessage::from).collect(),
+            committed: records.committed.map(Into::into),
+        }
+    }
+
+    fn read(append: Append) -> Result<Records, BadFrame> {
+        match Message::read(Message::bytes(7, Body::Append(append)))? {
+            (7, Body::Append(append)) => append.try_into(),
+            other => Err(BadFrame(format!("{other:?}"))),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_arrive_as_they_were_sent(sent in records()) {
+            prop_assert_eq!(read(message(&sent)), Ok(sent));
+        }
+
+        /// A gap, a falling term or a record from the future would trip openraft.
+        #[test]
+        fn records_out_of_line_are_refused(
+            sent in records().prop_filter("some", |r| !r.records.is_empty()),
+            which: prop::sample::Index,
+            fault in 0..4,
+        ) {
+            let mut message = message(&sent);
+            let which = which.index(message.records.len());
+            let position = message.records[which].position.as_mut().expect("set");
+            match fault {
+                0 => position.index += 1,
+                1 => position.term = sent.term.0 + 1,
+                2 => position.term = sent.after.expect("set").term.0 - 1,
+                _ => message.after = None,
+            }
+            prop_assert!(read(message).is_err());
+        }
+
+        #[test]
+        fn whatever_arrives_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok((_, Body::Append(append))) = Message::read(bytes.clone().into()) {
+                let checked = Records::try_from(append);
+                prop_assert!(checked.is_err() || checked.is_ok_and(|records| records.term > Term(0)));
+            }
+            let header = Header::read(bytes.into());
+            prop_assert!(header.is_err() || header.is_ok_and(|header| header.term > 0));
+        }
+    }
+
+    #[test]
+    fn nobody_leads_genesis() {
+        let append = Append { term: 0, after: None, records: Vec::new(), committed: None };
+        assert!(read(append).is_err());
+    }
+
+    #[test]
+    fn a_vote_names_somebody() {
+        assert!(voted(VoteMessage { term: 3, candidate: 0, elected: true }).is_err());
     }
 }

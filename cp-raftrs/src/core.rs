@@ -6,56 +6,24 @@
 //! stand with records in memory that are not in the store.
 
 use crate::books::Books;
+use crate::commands::{Command, Proposals};
 use crate::reads::Reads;
 use crate::snapshot::Sent;
 use crate::storage::{Fault, Storage, opening_configuration};
 use crate::timing::{self, Timeouts};
-use crate::{trace, translate, wire};
-use bytes::Bytes;
-use cp_driver::{EngineError, EngineView, Host};
-use cp_seam::{
-    ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LastVote, LogPosition, MemberKind, Term,
-};
+use crate::{trace, translate};
+use cp_driver::{EngineView, Host};
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LastVote, MemberKind, Term};
 use cp_store::{Configuration, Failure, Rejected, Staged, Store, Ticket};
-use raft::eraftpb::{EntryType, Message, MessageType};
+use raft::eraftpb::Message;
 use raft::{RawNode, StateRole};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// How many messages and how many commands one round takes in before it writes.
-const ROUND_MAX: usize = 1024;
-/// How many bytes of proposals one round takes in.
-const ROUND_BYTES_MAX: usize = 4 << 20;
-
-/// What a caller asks of the loop.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Append(ControlPlaneEntry, Reply<LogPosition>),
-    Reconfigure(Configuration, Reply<LogPosition>),
-    ReadIndex(Reply<ControlPlaneLogIndex>),
-    Transfer(Incarnation, Reply<()>),
-    Install(Incarnation, Bytes, Staged, Reply<()>),
-    Adopt(Staged, ControlPlaneLogIndex, Reply<Ticket>),
-}
-
-/// Where an answer goes. The caller may have gone away; then it goes nowhere.
-#[derive(Debug)]
-pub(crate) struct Reply<T>(pub(crate) oneshot::Sender<Result<T, EngineError>>);
-
-impl<T> Reply<T> {
-    pub(crate) fn give(self, answer: Result<T, EngineError>) {
-        if self.0.send(answer).is_err() {
-            tracing::trace!("nobody waits for this answer any more");
-        }
-    }
-
-    pub(crate) fn given(self, answer: Result<T, EngineError>) -> Result<(), Stop> {
-        self.give(answer);
-        Ok(())
-    }
-}
+/// How many messages, and how many proposals, one round takes in before it writes.
+pub(crate) const ROUND_MAX: usize = 1024;
 
 /// Why the loop ended; the node stops with it (CP-D4).
 #[derive(Debug, thiserror::Error)]
@@ -105,9 +73,9 @@ pub(crate) struct Core {
     timeouts: Timeouts,
     /// The role and term for which the election timeout was drawn.
     drawn_for: (StateRole, u64),
-    ticks: u64,
+    pub(crate) ticks: u64,
     /// The tick at which each peer last answered in this reign.
-    heard: BTreeMap<u64, u64>,
+    pub(crate) heard: BTreeMap<u64, u64>,
 }
 
 impl std::fmt::Debug for Core {
@@ -233,152 +201,6 @@ impl Core {
         self.node.raft.state == StateRole::Leader
     }
 
-    fn not_leader(&self) -> EngineError {
-        let leader = translate::member(self.node.raft.leader_id).filter(|leader| *leader != self.host.me());
-        EngineError::NotLeader { leader }
-    }
-
-    async fn command(&mut self, command: Command) -> Result<(), Stop> {
-        match command {
-            Command::Append(entry, reply) => {
-                let mut one = Proposals::default();
-                one.push(entry, reply);
-                self.propose(one).await
-            }
-            Command::Reconfigure(next, reply) => {
-                let answer = self.reconfigure(&next).await?;
-                reply.given(answer)
-            }
-            Command::ReadIndex(reply) if self.leads() => {
-                self.reads.take(reply, self.ticks + timing::ELECTION_TICKS);
-                Ok(())
-            }
-            Command::ReadIndex(reply) => reply.given(Err(self.not_leader())),
-            Command::Transfer(to, reply) => {
-                let answer = self.transfer(to);
-                reply.given(answer)
-            }
-            Command::Install(from, header, staged, reply) => self.install(from, header, staged, reply).await,
-            Command::Adopt(staged, compact_to, reply) => self.adopt(staged, compact_to, reply).await,
-        }
-    }
-
-    /// Places a round's proposals next to each other in the log.
-    async fn propose(&mut self, proposals: Proposals) -> Result<(), Stop> {
-        if proposals.replies.is_empty() {
-            return Ok(());
-        }
-        self.settle_term().await?;
-        if !self.leads() {
-            proposals.refuse(|| self.not_leader());
-            return Ok(());
-        }
-        let Proposals { entries, replies, .. } = proposals;
-        let raft = &mut self.node.raft;
-        let (term, mut at) = (Term(raft.term), translate::index(raft.raft_log.last_index()));
-        let mut message = Message::default();
-        message.set_msg_type(MessageType::MsgPropose);
-        message.from = raft.id;
-        message.set_entries(entries.into());
-        match raft.step(message) {
-            Ok(()) => {
-                for reply in replies {
-                    at = at.next();
-                    reply.give(Ok(LogPosition::new(term, at)));
-                }
-            }
-            Err(_) => {
-                let why = if raft.lead_transferee.is_some() {
-                    "leadership is being handed over"
-                } else {
-                    "too much is appended and not yet committed"
-                };
-                replies.into_iter().for_each(|reply| reply.give(Err(EngineError::Refused(why.to_owned()))));
-            }
-        }
-        Ok(())
-    }
-
-    async fn reconfigure(&mut self, next: &Configuration) -> Result<Result<LogPosition, EngineError>, Stop> {
-        self.settle().await?;
-        if !self.leads() {
-            return Ok(Err(self.not_leader()));
-        }
-        let refused = |why: &str| Ok(Err(EngineError::Refused(why.to_owned())));
-        let raft = &self.node.raft;
-        if raft.lead_transferee.is_some() {
-            return refused("leadership is being handed over");
-        }
-        if raft.has_pending_conf() {
-            return refused("an earlier configuration may not be committed yet");
-        }
-        let change = match translate::steps(&raft.prs().conf().to_conf_state(), next) {
-            // The engine looks no further than whether anything changes.
-            Ok(steps) => steps.into_iter().next(),
-            Err(error) => return refused(&error.to_string()),
-        };
-        let Some(change) = change else { return refused("it changes nothing") };
-        let at = translate::index(raft.raft_log.last_index()).next();
-        let position = LogPosition::new(Term(raft.term), at);
-        if let Err(error) = self.node.propose_conf_change(translate::configuration_context(next).into(), change) {
-            return refused(&error.to_string());
-        }
-        // The engine puts an empty entry in the place of a change that it declines.
-        let last = self.node.raft.raft_log.unstable_entries().last();
-        match last.is_some_and(|e| e.index == at.0 && e.get_entry_type() == EntryType::EntryConfChangeV2) {
-            true => Ok(Ok(position)),
-            false => refused("the engine declined it"),
-        }
-    }
-
-    fn transfer(&mut self, to: Incarnation) -> Result<(), EngineError> {
-        if !self.leads() {
-            return Err(self.not_leader());
-        }
-        self.node.transfer_leader(to.0);
-        match self.node.raft.lead_transferee == Some(to.0) {
-            true => Ok(()),
-            false => Err(EngineError::Refused(format!("member {to} has no vote, or leads already"))),
-        }
-    }
-
-    /// Takes in a peer's message.
-    async fn receive(&mut self, message: Message) -> Result<(), Stop> {
-        let follows = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
-        if !follows {
-            self.settle_log().await?;
-        }
-        let raft = &self.node.raft;
-        if let Err(error) = wire::plausible(&message, raft.term, raft.raft_log.last_index()) {
-            tracing::warn!(from = message.from, %error, "a message was dropped");
-            return Ok(());
-        }
-        let (from, term, kind) = (message.from, message.term, message.get_msg_type());
-        let (accepted, index) = (!message.reject, message.index);
-        self.step(message);
-        if self.leads() && self.node.raft.term == term {
-            match kind {
-                MessageType::MsgAppendResponse if accepted => self.acknowledged(from, index),
-                MessageType::MsgHeartbeatResponse => {
-                    let matched = self.node.raft.prs().get(from).map_or(0, |progress| progress.matched);
-                    self.acknowledged(from, matched);
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn acknowledged(&mut self, from: u64, index: u64) {
-        self.heard.insert(from, self.ticks);
-        let raft = &self.node.raft;
-        // Without a term the index is out of reach of the log and says nothing.
-        if let (true, Ok(term)) = (raft.prs().get(from).is_some(), raft.raft_log.term(index)) {
-            let matched = LogPosition::new(Term(term), translate::index(index));
-            self.host.acknowledged(Incarnation(from), Term(raft.term), matched);
-        }
-    }
-
     /// Steps a message, and draws the election timeout that may have been reset by it.
     pub(crate) fn step(&mut self, message: Message) {
         let from = message.from;
@@ -398,12 +220,7 @@ impl Core {
         self.redraw();
         self.reads.expire(self.ticks);
         if self.leads() && self.ticks.is_multiple_of(timing::ELECTION_TICKS / 2) {
-            let silent_since = self.ticks.saturating_sub(timing::ELECTION_TICKS);
-            let silent: Vec<_> = self.heard.iter().filter(|(_, at)| **at < silent_since).map(|(id, _)| *id).collect();
-            for id in silent {
-                // So that it is probed, and not sent all that is appended, until it answers.
-                self.node.report_unreachable(id);
-            }
+            self.probe_the_silent();
         }
         Ok(())
     }
@@ -421,7 +238,7 @@ impl Core {
     }
 
     /// A node must not stand, nor win, on records that are not in the store.
-    async fn settle_log(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn settle_log(&mut self) -> Result<(), Stop> {
         let log = &self.node.raft.raft_log;
         if !self.leads() && (!log.unstable_entries().is_empty() || log.unstable_snapshot().is_some()) {
             self.settle().await?;
@@ -430,7 +247,7 @@ impl Core {
     }
 
     /// A position must not be handed out twice, so its term must be durable first (CP-P3).
-    async fn settle_term(&mut self) -> Result<(), Stop> {
+    pub(crate) async fn settle_term(&mut self) -> Result<(), Stop> {
         if self.vote.term.0 != self.node.raft.term {
             self.settle().await?;
         }
@@ -474,34 +291,5 @@ async fn on_disk(ticket: &mut Option<Ticket>) -> Result<(), Failure> {
     match ticket {
         Some(ticket) => ticket.await,
         None => std::future::pending().await,
-    }
-}
-
-/// The proposals of one round.
-#[derive(Debug, Default)]
-struct Proposals {
-    entries: Vec<raft::eraftpb::Entry>,
-    replies: Vec<Reply<LogPosition>>,
-    bytes: usize,
-}
-
-impl Proposals {
-    fn has_room(&self) -> bool {
-        self.bytes < ROUND_BYTES_MAX && self.replies.len() < ROUND_MAX
-    }
-
-    fn push(&mut self, entry: ControlPlaneEntry, reply: Reply<LogPosition>) {
-        let entry = translate::proposal(&entry);
-        self.bytes += entry.data.len();
-        self.entries.push(entry);
-        self.replies.push(reply);
-    }
-
-    fn take(&mut self) -> Self {
-        std::mem::take(self)
-    }
-
-    fn refuse(self, why: impl Fn() -> EngineError) {
-        self.replies.into_iter().for_each(|reply| reply.give(Err(why())));
     }
 }

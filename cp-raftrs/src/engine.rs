@@ -3,7 +3,8 @@
 //! deadline bounds how long it waits for the loop.
 
 use crate::books::Books;
-use crate::core::{Command, Core, Reply};
+use crate::commands::{Command, Reply};
+use crate::core::Core;
 use crate::wire;
 use async_trait::async_trait;
 use bytes::Bytes;

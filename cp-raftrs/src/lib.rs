@@ -9,8 +9,12 @@
 //! nothing that an embedder could call besides [`start`] and [`explain`].
 
 mod books;
+#[cfg(test)]
+mod cluster_tests;
+mod commands;
 mod core;
 mod engine;
+mod peers;
 mod reads;
 mod ready;
 mod snapshot;

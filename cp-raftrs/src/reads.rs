@@ -1,6 +1,6 @@
 //! Linearizable reads that wait for their quorum (CP-P4).
 
-use crate::core::Reply;
+use crate::commands::Reply;
 use crate::storage::Storage;
 use cp_driver::EngineError;
 use cp_seam::{ControlPlaneLogIndex, Incarnation};

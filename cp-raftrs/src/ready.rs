@@ -1,7 +1,7 @@
 //! One round of the engine's output, in the only safe order:
 //!
-//! 1. a leader's messages leave at once, unless this round changes term or vote;
-//! 2. snapshot, truncation, records, vote and committed index in one batch;
+//! 1. snapshot, truncation, records, vote and committed index are queued in one batch;
+//! 2. a leader's messages leave at once, unless this round changes term or vote;
 //! 3. the disk;
 //! 4. what was held back leaves, and what promises something (CP-D1, CP-D2);
 //! 5. committed configurations take effect in the engine;
@@ -14,7 +14,7 @@
 use crate::core::{Core, Stop, priority};
 use crate::{translate, wire};
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LastVote, Term};
-use cp_store::{Batch, RecordBody};
+use cp_store::{Batch, RecordBody, Ticket};
 use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use raft::{INVALID_ID, Ready, StateRole};
 
@@ -25,16 +25,21 @@ impl Core {
         let mut held = ready.take_messages();
         held.extend(ready.take_persisted_messages());
         let vote = self.next_vote(&held);
-        let may_lead_the_disk = self.leads() && vote.term == self.vote.term && vote.granted_to == self.vote.granted_to;
-        if may_lead_the_disk {
-            self.send_all(std::mem::take(&mut held))?;
-        }
-        self.reads.confirmed(ready.take_read_states());
-
         let batch = self.batch(&mut ready, vote)?;
         let undone = batch.truncate_from.is_some_and(|from| from <= self.configured_at);
         let snapshot = batch.snapshot.as_ref().map(|staged| staged.meta().clone());
-        self.write(batch).await?;
+        let promise = self.submit(batch)?;
+        let may_outrun_the_disk =
+            self.leads() && vote.term == self.vote.term && vote.granted_to == self.vote.granted_to;
+        if may_outrun_the_disk {
+            self.send_all(std::mem::take(&mut held))?;
+        }
+        self.reads.confirmed(ready.take_read_states());
+        if let Some(promise) = promise {
+            promise.await?;
+            // Tickets resolve in order: an earlier commit is on disk too.
+            self.committing = None;
+        }
         self.vote = vote;
         self.send_all(held)?;
         if undone {
@@ -50,7 +55,7 @@ impl Core {
         self.fault.check()?;
         self.send_all(light.take_messages())?;
         if let Some(committed) = light.commit_index() {
-            self.write(Batch { committed: Some(ControlPlaneLogIndex(committed)), ..Batch::default() }).await?;
+            self.submit(Batch { committed: Some(ControlPlaneLogIndex(committed)), ..Batch::default() })?;
         }
         self.obey(&light.take_committed_entries())?;
         self.node.advance_apply();
@@ -79,21 +84,18 @@ impl Core {
         Ok(batch)
     }
 
-    /// Writes a batch, and waits for the disk unless it is a committed index alone.
-    async fn write(&mut self, batch: Batch) -> Result<(), Stop> {
+    /// Queues a batch; gives the ticket to wait for, unless the batch is a committed index alone.
+    fn submit(&mut self, batch: Batch) -> Result<Option<Ticket>, Stop> {
         let promises = batch.vote.is_some() || !batch.append.is_empty() || batch.snapshot.is_some();
         if !promises && batch.committed.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let ticket = self.store.submit(batch)?;
         if promises {
-            ticket.await?;
-            // Tickets resolve in order: an earlier commit is on disk too.
-            self.committing = None;
-        } else {
-            self.committing = Some(ticket);
+            return Ok(Some(ticket));
         }
-        Ok(())
+        self.committing = Some(ticket);
+        Ok(None)
     }
 
     fn send_all(&mut self, messages: Vec<Message>) -> Result<(), Stop> {

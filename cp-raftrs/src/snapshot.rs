@@ -1,7 +1,8 @@
 //! Snapshots: the engine says when, the driver carries the bytes, and the loop puts
 //! them in at the point where the engine can take them.
 
-use crate::core::{Core, Reply, Stop};
+use crate::commands::Reply;
+use crate::core::{Core, Stop};
 use crate::translate;
 use bytes::Bytes;
 use cp_driver::EngineError;
@@ -92,6 +93,10 @@ impl Core {
         }
         if position.index.0 < header.index || position.index.0 > crate::wire::NUMBER_MAX || from == self.host.me() {
             return reply.given(refuse(format!("it ends at {position}, not at {}", header.index)));
+        }
+        let held = self.store.term_at(position.index);
+        if position.index <= self.store.committed() && held != Some(position.term) {
+            return reply.given(refuse(format!("it contradicts the committed record at {}", position.index)));
         }
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgSnapshot);

@@ -9,6 +9,7 @@ use cp_seam::{
     PeerRefusal, PeerTransport, QuorumMember, Term,
 };
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,10 +21,13 @@ pub(crate) struct Receiver {
     pub(crate) refusal: Mutex<Option<PeerRefusal>>,
     pub(crate) admitted: Mutex<Vec<PeerHello>>,
     pub(crate) frames: Mutex<Vec<(Incarnation, Bytes)>>,
+    /// How often it was asked who it is: once per handshake.
+    pub(crate) handshakes: AtomicU64,
 }
 
 impl PeerReceiver for Receiver {
     fn hello(&self) -> PeerHello {
+        self.handshakes.fetch_add(1, Relaxed);
         self.hello.clone()
     }
 
@@ -78,6 +82,7 @@ impl Node {
             refusal: Mutex::default(),
             admitted: Mutex::default(),
             frames: Mutex::default(),
+            handshakes: AtomicU64::new(0),
         });
         transport.attach(receiver.clone());
         Self { transport, receiver }
@@ -88,7 +93,7 @@ impl Node {
     }
 
     pub(crate) fn member_at(&self, address: SocketAddr) -> QuorumMember {
-        let PeerHello { incarnation, member, .. } = self.receiver.hello();
+        let PeerHello { incarnation, member, .. } = self.receiver.hello.clone();
         QuorumMember { incarnation, id: member, kind: MemberKind::Data, address: address.to_string() }
     }
 

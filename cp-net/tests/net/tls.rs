@@ -1,7 +1,9 @@
 //! Handshakes on real sockets: who is let in, who is not, and what each end says.
 
 use crate::support::{CLUSTER, DAY, NOW, OTHER_CLUSTER, Pki, eventually, member};
-use cp_net::tls::{Accepts, Credentials, DialError, Expect, Listener, PeerName, Refusals, dial};
+use cp_net::tls::{
+    Accepts, ChannelSettings, Credentials, DialError, Expect, Listener, PeerName, Refusals, channel, dial, dial_reason,
+};
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -245,4 +247,75 @@ async fn closing_ends_the_listener_and_its_streams() {
     closer.closed().await;
     assert!(incoming.next().await.is_none());
     assert!(TcpStream::connect(&address).await.is_err());
+}
+
+/// A channel that broke says in the failed request's error why it cannot come back.
+#[tokio::test]
+async fn a_channel_that_cannot_reconnect_says_why() {
+    let (ours, theirs) = (Pki::new(CLUSTER), Pki::new(CLUSTER));
+    let listener = Listener::bind(LOCAL, ours.member("n1"), Accepts::MembersAndClients).await.unwrap();
+    let (address, closer) = (listener.local_addr(), listener.closer());
+    let serve = |listener: Listener| {
+        let service = Unimplemented;
+        tokio::spawn(tonic::transport::Server::builder().serve_with_incoming(service, listener.incoming()))
+    };
+    serve(listener);
+    let alice = ours.issue(&PeerName::client("alice", CLUSTER).unwrap());
+    let channel = channel(&alice, &address.to_string(), Expect::AnyMember, &ChannelSettings::default()).await.unwrap();
+    assert_eq!(call(&channel).await.code(), tonic::Code::Unimplemented);
+
+    closer.close();
+    closer.closed().await;
+    let listener = Listener::bind(address, theirs.member("n1"), Accepts::MembersAndClients).await.unwrap();
+    let impostor = listener.closer();
+    serve(listener);
+    let reason = failed_call(&channel).await;
+    assert!(matches!(reason, DialError::Rejected { .. }), "{reason}");
+    assert_says(&reason.to_string(), &["wrong CA", "n1.c1c1"]);
+
+    impostor.close();
+    impostor.closed().await;
+    let reason = failed_call(&channel).await;
+    assert!(matches!(reason, DialError::Unreachable { .. }), "{reason}");
+    let error =
+        cp_net::tls::channel(&alice, &address.to_string(), Expect::AnyMember, &ChannelSettings::default()).await;
+    assert!(matches!(error, Err(DialError::Unreachable { .. })));
+}
+
+/// The first call after a break may only find that the connection is gone.
+async fn failed_call(channel: &tonic::transport::Channel) -> DialError {
+    for _ in 0..3 {
+        if let Some(reason) = dial_reason(&call(channel).await) {
+            return reason.clone();
+        }
+    }
+    panic!("no reason in {:?}", call(channel).await)
+}
+
+async fn call(channel: &tonic::transport::Channel) -> tonic::Status {
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    if let Err(error) = client.ready().await {
+        return tonic::Status::from_error(Box::new(error));
+    }
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static("/a/b");
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    client.unary(tonic::Request::new(()), path, codec).await.unwrap_err()
+}
+
+#[derive(Clone)]
+struct Unimplemented;
+
+impl tower::Service<tonic::codegen::http::Request<tonic::body::Body>> for Unimplemented {
+    type Response = tonic::codegen::http::Response<tonic::body::Body>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: tonic::codegen::http::Request<tonic::body::Body>) -> Self::Future {
+        assert!(request.extensions().get::<cp_net::tls::PeerInfo>().is_some());
+        std::future::ready(Ok(tonic::Status::unimplemented("").into_http()))
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::state::{Texts, quorum};
 use bytes::Bytes;
+use cp_driver::wire::{Body, Envelope};
 use cp_driver::{Parts, Settings, founding};
 use cp_seam::{
     ClusterId, ControlPlaneConsensus, ControlPlaneConsensusExt, ControlPlaneEntry, ControlPlaneRole, Generation,
@@ -12,6 +13,7 @@ use cp_seam::{
 use cp_store::{
     Expected, Founding, Identity, MemoryDirectory, Pace, SnapshotMeta, Store, TermRuns, Writer, WriterWork,
 };
+use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +22,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) const T: Duration = Duration::from_millis(500);
+
+/// Runs `test` on a runtime whose order of tasks is `seed`'s.
+pub(crate) fn run<F: Future<Output = R>, R>(seed: u8, test: F) -> R {
+    let seed = tokio::runtime::RngSeed::from_bytes(&[seed]);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).rng_seed(seed).build().expect("a runtime");
+    runtime.block_on(test)
+}
 
 /// Who can be reached, and which links are cut.
 #[derive(Debug, Default)]
@@ -274,7 +284,54 @@ impl World {
     }
 }
 
+/// As much of the engine's message as tells a question from an answer.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Question {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    append: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    campaign: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    transfer: Option<Bytes>,
+}
+
 impl Hub {
+    /// Delivers everything that was ever delivered once more, in order, without the handshake's leave.
+    pub(crate) async fn replay(&self) {
+        let frames = self.trace.lock().expect("unpoisoned").clone();
+        for (_, from, to, frame) in frames {
+            let receiver = self.nodes.lock().expect("unpoisoned").get(&to).cloned();
+            if let Some(receiver) = receiver {
+                receiver.receive(Incarnation(from), frame);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Who asked under which id, in all requests that were delivered.
+    pub(crate) fn questions(&self) -> Vec<(u64, u64)> {
+        let asked = |(_, from, _, frame): &(u128, u64, u64, Bytes)| {
+            let question = Question::decode(Envelope::engine_message(frame.clone())?).expect("a message");
+            let asks = question.append.or(question.campaign).or(question.transfer).is_some();
+            asks.then_some((*from, question.id))
+        };
+        self.trace.lock().expect("unpoisoned").iter().filter_map(asked).collect()
+    }
+
+    /// Delivers `message` as if an engine had sent it.
+    pub(crate) fn forge(&self, from: u64, to: u64, message: Vec<u8>) {
+        let envelope = Envelope {
+            version: Envelope::VERSION,
+            applied: 0,
+            digest: Bytes::new(),
+            body: Some(Body::Engine(message.into())),
+        };
+        let receiver = self.nodes.lock().expect("unpoisoned").get(&to).cloned().expect("attached");
+        receiver.receive(Incarnation(from), envelope.encode_to_vec().into());
+    }
+
     /// A fingerprint of everything that was delivered, in order.
     pub(crate) fn fingerprint(&self) -> (usize, u64) {
         let trace = self.trace.lock().expect("unpoisoned");
