@@ -14,10 +14,20 @@ mod cluster_tests;
 mod commands;
 mod core;
 mod engine;
+#[cfg(test)]
+mod intake_tests;
+#[cfg(test)]
+mod member_tests;
+#[cfg(test)]
+mod opening_tests;
 mod peers;
+#[cfg(test)]
+mod promise_tests;
 mod reads;
 mod ready;
 mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod storage;
 #[cfg(test)]
 mod testing;

@@ -13,7 +13,9 @@ impl Core {
             self.settle_log().await?;
         }
         let raft = &self.node.raft;
-        if let Err(error) = wire::plausible(&message, raft.term, raft.raft_log.last_index()) {
+        let leader =
+            translate::member(raft.leader_id).or(self.vote.following.filter(|_| self.vote.term.0 == raft.term));
+        if let Err(error) = wire::plausible(&message, raft.term, leader, raft.raft_log.last_index()) {
             tracing::warn!(from = message.from, %error, "a message was dropped");
             return Ok(());
         }

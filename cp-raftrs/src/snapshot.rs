@@ -98,10 +98,15 @@ impl Core {
         if position.index <= self.store.committed() && held != Some(position.term) {
             return reply.given(refuse(format!("it contradicts the committed record at {}", position.index)));
         }
-        let mut message = Message::default();
+        let me = self.host.me().0;
+        let mut message = Message { from: from.0, to: me, term: header.term, ..Message::default() };
         message.set_msg_type(MessageType::MsgSnapshot);
-        (message.from, message.to, message.term) = (from.0, self.host.me().0, header.term);
         message.set_snapshot(announcement(staged.meta()));
+        if staged.meta().configuration.member(Incarnation(me)).is_none() {
+            // The engine refuses a snapshot from before its own admission. As a learner, in
+            // its own books alone, it takes it, and the record that admits it follows.
+            message.mut_snapshot().mut_metadata().mut_conf_state().mut_learners().push(me);
+        }
         self.installing = Some(staged);
         self.step(message);
         self.settle().await?;

@@ -134,10 +134,10 @@ fn change(transition: ConfChangeTransition, changes: Vec<ConfChangeSingle>) -> C
     out
 }
 
-/// The engine's changes that lead from `from` to `to`, never empty. Voters change
-/// only by entering and leaving a joint configuration; a change of learners is
-/// one engine change for each, since the engine takes several at once for a
-/// reason to enter a joint configuration of its own.
+/// The engine's changes that lead from `from` to `to`; empty if a joint
+/// configuration repeats itself. Voters change only by entering and leaving a
+/// joint configuration. A change of learners is one engine change for each: the
+/// engine takes several at once for a reason to enter a joint configuration of its own.
 pub(crate) fn steps(from: &ConfState, to: &Configuration) -> Result<Vec<ConfChangeV2>, NotAStep> {
     let set = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<_>>();
     let (voters, outgoing) = (set(from.get_voters()), set(from.get_voters_outgoing()));
@@ -155,21 +155,24 @@ pub(crate) fn steps(from: &ConfState, to: &Configuration) -> Result<Vec<ConfChan
         changes.push(single(ConfChangeType::AddNode, *id));
     }
 
-    let entering = outgoing.is_empty() && to_outgoing == voters && !to_outgoing.is_empty();
-    let leaving = !outgoing.is_empty() && to_outgoing.is_empty() && changes.is_empty();
-    let beside = outgoing.is_empty() && to_outgoing.is_empty() && voters == to_voters;
-    if leaving {
-        Ok(vec![change(ConfChangeTransition::Auto, Vec::new())])
-    } else if entering && !changes.is_empty() {
-        Ok(vec![change(ConfChangeTransition::Explicit, changes)])
-    } else if beside {
-        if changes.is_empty() {
-            // Addresses alone: the engine must see a change, and skips the one of member zero.
-            changes.push(single(ConfChangeType::RemoveNode, raft::INVALID_ID));
+    let (was_joint, is_joint) = (!outgoing.is_empty(), !to_outgoing.is_empty());
+    let same_voters = voters == to_voters;
+    let one_by_one = |changes: Vec<_>| changes.into_iter().map(|one| change(ConfChangeTransition::Auto, vec![one]));
+    match (was_joint, is_joint) {
+        (false, true) if to_outgoing == voters && !changes.is_empty() => {
+            Ok(vec![change(ConfChangeTransition::Explicit, changes)])
         }
-        Ok(changes.into_iter().map(|one| change(ConfChangeTransition::Auto, vec![one])).collect())
-    } else {
-        Err(NotAStep { from: format!("{from:?}"), to: format!("{:?}", conf_state(to)) })
+        (true, false) if same_voters => {
+            let leave = change(ConfChangeTransition::Auto, Vec::new());
+            Ok(std::iter::once(leave).chain(one_by_one(changes)).collect())
+        }
+        (false, false) if same_voters && changes.is_empty() => {
+            // Addresses alone: the engine must see a change, and skips the one of member zero.
+            Ok(one_by_one(vec![single(ConfChangeType::RemoveNode, raft::INVALID_ID)]).collect())
+        }
+        (false, false) if same_voters => Ok(one_by_one(changes).collect()),
+        (true, true) if outgoing == to_outgoing && changes.is_empty() => Ok(Vec::new()),
+        _ => Err(NotAStep { from: format!("{from:?}"), to: format!("{:?}", conf_state(to)) }),
     }
 }
 

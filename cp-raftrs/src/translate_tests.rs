@@ -106,6 +106,7 @@ proptest! {
             prop_assert!(steps(&conf_state(&beside), &uniform).is_err(), "voters change through a joint configuration");
             apply(&mut tracker, &steps(&conf_state(&beside), &joint).expect("a step"));
             prop_assert_eq!(normal(&tracker.conf().to_conf_state()), normal(&conf_state(&joint)));
+            prop_assert_eq!(steps(&conf_state(&joint), &joint).expect("a repetition").len(), 0);
             prop_assert!(!tracker.conf().to_conf_state().auto_leave);
             prop_assert!(steps(&conf_state(&joint), &beside).is_err(), "a joint configuration leads to its own result only");
             apply(&mut tracker, &steps(&conf_state(&joint), &uniform).expect("a step"));

@@ -250,7 +250,9 @@ fn append_from(message: &mut Message, append: Append) -> Result<(), BadFrame> {
     (message.log_term, message.index) = pair("after", append.after)?;
     message.commit = number("committed", append.committed)?;
     let mut previous = LogPosition::from(PositionMessage { term: message.log_term, index: message.index });
-    if previous.term.0 > message.term {
+    // The engine takes term 0 for the term of whatever lies beyond its log.
+    let genesis_alone = (previous.term.0 == 0) == (previous.index.0 == 0);
+    if previous.term.0 > message.term || !genesis_alone {
         return Err(BadFrame(format!("it follows {previous} in term {}", message.term)));
     }
     let mut entries: Vec<Entry> = Vec::with_capacity(append.records.len());
@@ -280,18 +282,23 @@ fn context(bytes: Bytes) -> Result<Bytes, BadFrame> {
     if bytes.len() <= CONTEXT_MAX_BYTES { Ok(bytes) } else { Err(BadFrame("the context is too long".to_owned())) }
 }
 
-/// Whether an honest peer can have sent `message` to a node in `term` whose log ends at `last`.
-pub(crate) fn plausible(message: &Message, term: u64, last: u64) -> Result<(), BadFrame> {
-    match message.get_msg_type() {
-        // A leader says no more than this node has acknowledged to it in its term.
-        MessageType::MsgHeartbeat if message.term >= term && message.commit > last => {
-            Err(BadFrame(format!("it says that {} is committed here, and the log ends at {last}", message.commit)))
-        }
-        MessageType::MsgAppendResponse if !message.reject && message.term == term && message.index > last => {
-            Err(BadFrame(format!("it acknowledges {}, and the log ends at {last}", message.index)))
-        }
-        _ => Ok(()),
+/// Whether an honest peer can have sent `message` to a node in `term` that follows
+/// `leader` there, if any, and whose log ends at `last`.
+pub(crate) fn plausible(message: &Message, term: u64, leader: Option<Incarnation>, last: u64) -> Result<(), BadFrame> {
+    let bad = |why: String| Err(BadFrame(why));
+    let (now, kind) = (message.term == term, message.get_msg_type());
+    let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+    if leads && now && leader.is_some_and(|leader| leader.0 != message.from) {
+        return bad(format!("it leads term {term}, and so does {leader:?}"));
     }
+    // A leader says no more than this node has acknowledged to it in its term.
+    if kind == MessageType::MsgHeartbeat && message.term >= term && message.commit > last {
+        return bad(format!("it says that {} is committed here, and the log ends at {last}", message.commit));
+    }
+    if kind == MessageType::MsgAppendResponse && !message.reject && now && message.index > last {
+        return bad(format!("it acknowledges {}, and the log ends at {last}", message.index));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -127,6 +127,8 @@ fn illegal_frames_are_refused() {
     assert!(refused(Frame { term: 5, body: append(at(4, 9), vec![record(3, 10)]) }).contains("3.10"), "a falling term");
     assert!(refused(Frame { term: 5, body: append(at(4, 9), vec![record(6, 10)]) }).contains("6.10"), "a later term");
     assert!(refused(Frame { term: 5, body: append(at(6, 9), vec![]) }).contains("6.9"), "after a later term");
+    assert!(refused(Frame { term: 5, body: append(at(0, 9), vec![]) }).contains("0.9"), "only genesis has term 0");
+    assert!(refused(Frame { term: 5, body: append(at(4, 0), vec![]) }).contains("4.0"), "genesis has no other");
     let long = Body::Alive(Bytes::from(vec![0; CONTEXT_MAX_BYTES + 1]));
     assert!(refused(Frame { term: 5, body: Some(long) }).contains("context"));
     let own = Frame { term: 5, body: Some(Body::StandNow(true)) }.encode_to_vec();
@@ -137,15 +139,20 @@ fn illegal_frames_are_refused() {
 fn implausible_messages_are_refused() {
     let mut heartbeat = message(MessageType::MsgHeartbeat);
     heartbeat.commit = 10;
-    assert!(plausible(&heartbeat, 5, 10).is_ok());
-    assert!(plausible(&heartbeat, 5, 9).is_err());
-    assert!(plausible(&heartbeat, 6, 9).is_ok(), "of an earlier term: the engine answers it, and does not commit");
+    assert!(plausible(&heartbeat, 5, Some(PEER), 10).is_ok());
+    assert!(plausible(&heartbeat, 5, Some(PEER), 9).is_err());
+    assert!(
+        plausible(&heartbeat, 6, None, 9).is_ok(),
+        "of an earlier term: the engine answers it, and does not commit"
+    );
+    assert!(plausible(&heartbeat, 5, Some(Incarnation(3)), 10).is_err(), "two leaders in one term");
+    assert!(plausible(&heartbeat, 4, Some(Incarnation(3)), 10).is_ok(), "a new leader");
     let mut answer = message(MessageType::MsgAppendResponse);
     answer.index = 10;
-    assert!(plausible(&answer, 5, 10).is_ok());
-    assert!(plausible(&answer, 5, 9).is_err());
+    assert!(plausible(&answer, 5, Some(ME), 10).is_ok());
+    assert!(plausible(&answer, 5, Some(ME), 9).is_err());
     answer.reject = true;
-    assert!(plausible(&answer, 5, 9).is_ok());
+    assert!(plausible(&answer, 5, Some(ME), 9).is_ok());
 }
 
 proptest! {
@@ -163,7 +170,7 @@ proptest! {
 
     /// Whatever decodes holds records that the store and the engine can take.
     #[test]
-    fn what_decodes_is_sound(after in (0_u64..4, 0_u64..9), term in 1_u64..9, records in 0_u64..9) {
+    fn what_decodes_is_sound(after in (1_u64..4, 1_u64..9), term in 1_u64..9, records in 0_u64..9) {
         let mut sent = append(after, records);
         sent.term = term;
         let frame = encode(sent, 1 << 20).expect("encodes").expect("is sent").remove(0);

@@ -10,7 +10,7 @@ use cp_seam::{
     Incarnation, LogPosition, SettleError,
 };
 use cp_store::{
-    Configuration, Expected, Founding, Identity, MemoryDirectory, Pace, SnapshotMeta, Store, TermRuns, Writer,
+    Configuration, Expected, Founding, Identity, Layout, MemoryDirectory, Pace, SnapshotMeta, Store, TermRuns, Writer,
     WriterWork,
 };
 use std::collections::BTreeMap;
@@ -103,7 +103,8 @@ impl Cluster {
             incarnation: Incarnation(id),
             engine: crate::ENGINE.to_owned(),
         };
-        Store::create(&dir, &identity, founding).expect("an empty directory");
+        let layout = Layout { segment_bytes: 256 << 10 };
+        Store::create_with(&dir, &identity, founding, layout).expect("an empty directory");
         self.directories.insert(id, dir);
     }
 
@@ -120,7 +121,7 @@ impl Cluster {
         let parts = Parts {
             store: store.clone(),
             state: Arc::new(state.clone()),
-            transport: Arc::new(End { net: Arc::clone(&self.net), me: id }),
+            transport: Arc::new(End { net: Arc::clone(&self.net), me: id, directory: self.directories[&id].clone() }),
             settings: Settings { seed: id, ..self.settings.clone() },
         };
         let mut kept = None;

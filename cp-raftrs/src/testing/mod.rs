@@ -1,11 +1,12 @@
 //! A cluster in one process for the tests of this crate: real stores on memory
 //! directories, the real driver, a network that can be cut, paused time.
 
+mod audit;
 mod cluster;
 mod net;
 mod state;
 
-pub(crate) use cluster::{Cluster, entry};
+pub(crate) use cluster::{Cluster, entry, genesis};
 
 use cp_seam::{Incarnation, MemberId, MemberKind, QuorumMember};
 use cp_store::Configuration;

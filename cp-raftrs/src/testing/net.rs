@@ -1,7 +1,10 @@
 //! Frames between the nodes of a test, a millisecond late.
 
+use super::audit::audit;
 use bytes::Bytes;
 use cp_seam::{Incarnation, Lane, PeerReceiver, PeerTransport, QuorumMember, SendRefusal};
+use cp_store::MemoryDirectory;
+use raft::eraftpb::MessageType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,6 +15,9 @@ pub(crate) struct Net(Mutex<Links>);
 
 #[derive(Debug, Default)]
 struct Links {
+    too_long: usize,
+    audits: bool,
+    audited: Vec<MessageType>,
     attached: BTreeMap<u64, Arc<dyn PeerReceiver>>,
     cut: BTreeSet<(u64, u64)>,
 }
@@ -39,6 +45,26 @@ impl Net {
         self.links().cut.clear();
     }
 
+    /// How many frames no transport would have taken.
+    pub(crate) fn too_long(&self) -> usize {
+        self.links().too_long
+    }
+
+    /// From now on every frame is held against its sender's disk. Slow.
+    pub(crate) fn audit(&self) {
+        self.links().audits = true;
+    }
+
+    /// How many frames were.
+    pub(crate) fn audited(&self) -> usize {
+        self.links().audited.len()
+    }
+
+    /// How many of one kind.
+    pub(crate) fn sent(&self, kind: MessageType) -> usize {
+        self.links().audited.iter().filter(|sent| **sent == kind).count()
+    }
+
     pub(crate) fn forget(&self, node: u64) {
         self.links().attached.remove(&node);
     }
@@ -49,6 +75,7 @@ impl Net {
 pub(crate) struct End {
     pub(crate) net: Arc<Net>,
     pub(crate) me: u64,
+    pub(crate) directory: MemoryDirectory,
 }
 
 impl PeerTransport for End {
@@ -64,7 +91,12 @@ impl PeerTransport for End {
 
     fn send(&self, to: Incarnation, _lane: Lane, frame: Bytes) -> Result<(), SendRefusal> {
         if frame.len() > cp_seam::transport::FRAME_MAX_BYTES {
+            self.net.links().too_long += 1;
             return Err(SendRefusal::TooLong(frame.len()));
+        }
+        let audits = self.net.links().audits;
+        if audits && let Some(kind) = audit(self.me, to, frame.clone(), &self.directory) {
+            self.net.links().audited.push(kind);
         }
         let (net, me) = (Arc::clone(&self.net), self.me);
         tokio::spawn(async move {

@@ -1,0 +1,92 @@
+//! Members that are far behind.
+
+use crate::testing::{Cluster, entry};
+use cp_seam::{ControlPlaneEntry, ControlPlanePayload};
+
+/// CP-R1: a member far behind catches up from a snapshot, and takes part again after it.
+#[tokio::test(start_paused = true)]
+async fn a_member_far_behind_gets_a_snapshot() {
+    let mut cluster = Cluster::start([1, 2, 3]).await;
+    cluster.settings.snapshot_every = 10;
+    for id in 1..=3 {
+        cluster.restart(id).await;
+    }
+    let leader = cluster.leader().await;
+    let behind = if leader == 1 { 2 } else { 1 };
+    cluster.kill(behind).await;
+    cluster.write(0..60).await;
+    cluster.until("compaction", |c| c.nodes.values().all(|n| n.store.purged().index.0 > 20)).await;
+    cluster.boot(behind).await;
+    cluster.agree().await;
+    assert!(cluster.node(behind).store.snapshot().position.index.0 > 20, "from a snapshot");
+    cluster.write(60..65).await;
+    cluster.restart(behind).await;
+    cluster.agree().await;
+    let other = cluster.nodes.keys().copied().find(|id| *id != behind && *id != leader).expect("three");
+    cluster.kill(other).await;
+    cluster.write(65..70).await;
+}
+
+/// CP-R1: the engine sends a peer nothing more until it hears how a snapshot fared.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_did_not_arrive_is_sent_again() {
+    let mut cluster = Cluster::start([1, 2, 3]).await;
+    cluster.settings.snapshot_every = 10;
+    for id in 1..=3 {
+        cluster.restart(id).await;
+    }
+    cluster.write(0..3).await;
+    let leader = cluster.leader().await;
+    let behind = if leader == 1 { 2 } else { 1 };
+    cluster.net.isolate(behind);
+    cluster.write(3..60).await;
+    cluster.until("compaction", |c| c.nodes.iter().all(|(id, n)| *id == behind || n.store.purged().index.0 > 20)).await;
+    let node = cluster.node(behind);
+    node.stall(true);
+    cluster.net.heal();
+    tokio::time::sleep(cluster.settings.election_timeout * 60).await;
+    assert_eq!(node.store.snapshot().position.index.0, 0, "it cannot be written");
+    node.stall(false);
+    cluster.agree().await;
+}
+
+/// CP-S2: a snapshot that is installed takes the whole conflicting tail with it.
+#[tokio::test(start_paused = true)]
+async fn an_installed_snapshot_wipes_the_tail() {
+    let mut cluster = Cluster::start([1, 2, 3]).await;
+    cluster.settings.snapshot_every = 10;
+    for id in 1..=3 {
+        cluster.restart(id).await;
+    }
+    let old = cluster.leader().await;
+    cluster.net.isolate(old);
+    for n in 0..80 {
+        let taken = cluster.node(old).seam.propose(entry(&format!("lost {n}"))).await;
+        assert!(taken.is_ok(), "{taken:?}");
+    }
+    let tail = cluster.node(old).store.last();
+    cluster.until("another leader", |c| c.nodes.iter().any(|(id, n)| *id != old && n.seam.is_leader())).await;
+    cluster.write(0..40).await;
+    cluster.until("compaction", |c| c.nodes.iter().all(|(id, n)| *id == old || n.store.purged().index.0 > 15)).await;
+    cluster.net.heal();
+    cluster.agree().await;
+    let store = &cluster.node(old).store;
+    assert!(store.snapshot().position.index < tail.index, "the tail was longer than the snapshot");
+    assert!(store.term_at(tail.index).is_none_or(|term| term > tail.term), "and is gone");
+}
+
+/// A large append goes out in frames that the transport takes.
+#[tokio::test(start_paused = true)]
+async fn large_entries_catch_up() {
+    let mut cluster = Cluster::start([1, 2, 3]).await;
+    let leader = cluster.leader().await;
+    let behind = if leader == 1 { 2 } else { 1 };
+    cluster.kill(behind).await;
+    let body = || ControlPlanePayload::new(vec![b'x'; ControlPlanePayload::LEN_MAX_BYTES]).expect("the limit");
+    for _ in 0..12 {
+        cluster.commit(ControlPlaneEntry::OwnershipTransition(body())).await;
+    }
+    cluster.boot(behind).await;
+    cluster.agree().await;
+    assert_eq!(cluster.net.too_long(), 0);
+}
