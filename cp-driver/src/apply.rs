@@ -24,6 +24,7 @@ pub(crate) async fn run(host: Arc<Host>) {
         if let Err(error) = catch_up(&host, &now).await {
             return host.halt(&crate::chain(&error));
         }
+        host.follow_configurations();
         host.refresh();
         tokio::select! {
             () = host.until_halted() => return,
@@ -51,24 +52,21 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
             let reason = format!("the log misses the committed record {}", applied.next());
             return Err(cp_seam::Halt { reason }.into());
         }
-        let mut members_may_differ = false;
+        let mut quorum_may_differ = false;
         for record in &records {
             match &record.body {
                 RecordBody::Entry(entry) => {
                     state.apply(record.position, entry)?;
-                    members_may_differ |= entry.kind() == ControlPlaneEntryKind::MembershipChange;
+                    quorum_may_differ |= entry.kind() == ControlPlaneEntryKind::MembershipChange;
                 }
                 RecordBody::Blank => state.skip(record.position)?,
                 RecordBody::Configuration(_) => {
                     state.skip(record.position)?;
-                    members_may_differ = true;
+                    quorum_may_differ = true;
                 }
             }
         }
-        host.note_applied(state.applied(), state.digest());
-        if members_may_differ {
-            host.serve_peers();
-        }
+        host.note_applied(state.applied(), state.digest(), quorum_may_differ);
         tokio::task::yield_now().await;
     }
     Ok(())
@@ -84,7 +82,6 @@ pub(crate) async fn restore(host: &Host) -> Result<(), StartError> {
         tokio::task::yield_now().await;
     }
     writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
-    host.note_applied(meta.position.index, meta.digest);
-    host.serve_peers();
+    host.note_applied(meta.position.index, meta.digest, true);
     Ok(())
 }

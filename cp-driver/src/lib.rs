@@ -14,14 +14,19 @@ mod board;
 mod contact;
 mod digest;
 mod disk;
+mod divergence;
 pub mod engine;
 pub mod host;
 pub mod node;
 pub mod observed;
+mod peers;
 mod receiver;
 mod reconcile;
+mod refusal;
 pub mod settings;
 mod snapshots;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub use engine::{Engine, EngineError, EngineView};

@@ -38,7 +38,6 @@ where
     apply::restore(&host).await?;
     let durable = host.store().durable().borrow().clone();
     apply::catch_up(&host, &durable).await?;
-    host.serve_peers();
     let running = build(Arc::clone(&host)).await?;
     let receiver = Receiver { host: Arc::clone(&host), engine: Arc::clone(&running), name: engine };
     host.attach(Arc::new(receiver));
@@ -118,8 +117,9 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn leader_name(&self, leader: Option<Incarnation>) -> Option<MemberId> {
-        leader.and_then(|leader| self.host.name(leader))
+    /// Where a refusal points: never to this node.
+    fn elsewhere(&self, leader: Option<Incarnation>) -> Option<MemberId> {
+        leader.filter(|leader| *leader != self.host.me()).and_then(|leader| self.host.name(leader))
     }
 
     /// Waits until `to` leads, or this node no longer does, for at most T.
@@ -154,7 +154,7 @@ impl ControlPlaneConsensus for Node {
     }
 
     fn leader(&self) -> Option<MemberId> {
-        self.leader_name(self.host.view().leader)
+        self.host.leader_name()
     }
 
     fn is_leader(&self) -> bool {
@@ -174,7 +174,7 @@ impl ControlPlaneConsensus for Node {
         match timeout(deadline, self.engine.append(entry)).await {
             Ok(Ok(position)) => Ok(position),
             Ok(Err(EngineError::NotLeader { leader })) => {
-                Err(ProposeRefusal::NotLeader { leader: self.leader_name(leader) }.into())
+                Err(ProposeRefusal::NotLeader { leader: self.elsewhere(leader) }.into())
             }
             Ok(Err(EngineError::NoQuorum)) => Err(ProposeRefusal::NoQuorum.into()),
             Ok(Err(EngineError::Refused(reason))) => {
@@ -227,7 +227,7 @@ impl ControlPlaneConsensus for Node {
         let index = match timeout(patience, self.engine.read_index()).await {
             Ok(Ok(index)) => index,
             Ok(Err(EngineError::NotLeader { leader })) => {
-                return Err(ReadError::NotLeader { leader: self.leader_name(leader) });
+                return Err(ReadError::NotLeader { leader: self.elsewhere(leader) });
             }
             Ok(Err(EngineError::Store(failure))) => return Err(ReadError::Stopped { reason: crate::chain(&failure) }),
             Ok(Err(EngineError::NoQuorum | EngineError::Refused(_) | EngineError::Unknown(_))) | Err(_) => {
@@ -253,10 +253,10 @@ impl ControlPlaneConsensus for Node {
 
     fn progress(&self) -> Vec<MemberProgress> {
         let matched = self.engine.matched();
-        let configuration = self.host.newest_configuration();
+        let (_, configuration) = &*self.host.newest_configuration();
         let of = |member: Incarnation| matched.iter().find(|(who, _)| *who == member).map(|(_, index)| *index);
         let lists = |half: &[cp_seam::QuorumMember], member| half.iter().any(|m| m.incarnation == member);
-        if self.host.view().role != ControlPlaneRole::Leader {
+        if self.role() != ControlPlaneRole::Leader {
             return Vec::new();
         }
         let progress = |member: &cp_seam::QuorumMember| MemberProgress {
@@ -289,9 +289,9 @@ impl ControlPlaneConsensus for Node {
         }
         let view = self.host.view();
         if view.role != ControlPlaneRole::Leader {
-            return Err(TransferError::NotLeader { leader: self.leader_name(view.leader) });
+            return Err(TransferError::NotLeader { leader: self.elsewhere(view.leader) });
         }
-        let configuration = self.host.newest_configuration();
+        let (_, configuration) = &*self.host.newest_configuration();
         let target = configuration.voters.iter().find(|m| m.id == *to && m.incarnation != self.host.me());
         let Some(target) = target else { return Err(TransferError::NotAVoter { to: to.clone() }) };
         if self.hand_over(target.incarnation).await { Ok(()) } else { Err(TransferError::TimedOut { to: to.clone() }) }
@@ -303,9 +303,9 @@ impl ControlPlaneConsensus for Node {
             return Ok(());
         }
         if self.host.refusal().is_none() {
-            let voters = self.host.newest_configuration().voters;
+            let newest = self.host.newest_configuration();
             let matched = self.engine.matched();
-            if let Some(heir) = reconcile::heir(&voters, self.host.me(), &matched)
+            if let Some(heir) = reconcile::heir(&newest.1.voters, self.host.me(), &matched)
                 && !self.hand_over(heir).await
             {
                 tracing::info!(%heir, "stopping without having handed leadership over");
@@ -320,3 +320,6 @@ impl ControlPlaneConsensus for Node {
         result.map_err(|failure| ShutdownError(Box::new(failure)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,8 +150,8 @@ pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
 }
 
 fn plan(host: &Host, engine: &dyn Engine) -> Step {
-    let Some(newest) = host.store().configurations().pop() else { return Step::Rest };
-    let wanted = host.parts.state.wanted_quorum();
+    let newest = host.newest_configuration();
+    let wanted = Arc::clone(&host.books().wanted);
     let matched = engine.matched();
     let committed = host.durable_committed();
     Situation { newest: &newest, committed, wanted: &wanted, me: host.me(), matched: &matched }.plan()

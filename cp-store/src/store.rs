@@ -235,6 +235,13 @@ impl Store {
         std::iter::once(first).chain(inner.state.configurations.iter().cloned()).collect()
     }
 
+    /// Where the newest known configuration was recorded; as submitted. Cheap: a
+    /// caller that keeps the configuration of this position need not ask for it again.
+    pub fn newest_configuration_at(&self) -> LogPosition {
+        let inner = lock(&self.shared().inner);
+        inner.state.configurations.last().map_or(inner.state.snapshot.meta.configuration_at, |(at, _)| *at)
+    }
+
     /// The current snapshot, as submitted.
     pub fn snapshot(&self) -> SnapshotMeta {
         lock(&self.shared().inner).state.snapshot.meta.clone()

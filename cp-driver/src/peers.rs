@@ -1,0 +1,78 @@
+//! Whom this node talks to, and by what names.
+
+use crate::host::Host;
+use cp_seam::{Incarnation, LogPosition, MemberId, PeerHello, PeerReceiver};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Host {
+    /// The name of a member, by the catalog, else by any configuration that counts.
+    pub(crate) fn name(&self, incarnation: Incarnation) -> Option<MemberId> {
+        if incarnation == self.me() {
+            return Some(self.identity.member.clone());
+        }
+        self.books().served.iter().find(|m| m.incarnation == incarnation).map(|m| m.id.clone())
+    }
+
+    /// The name of the leader that this node follows; a stopped node follows nobody.
+    pub(crate) fn leader_name(&self) -> Option<MemberId> {
+        if self.halted().is_some() {
+            return None;
+        }
+        self.view().leader.and_then(|leader| self.name(leader))
+    }
+
+    pub(crate) fn is_served(&self, hello: &PeerHello) -> bool {
+        self.books().served.iter().any(|m| m.incarnation == hello.incarnation && m.id == hello.member)
+    }
+
+    pub(crate) fn acknowledged_by(&self, peer: Incarnation) -> LogPosition {
+        self.books().contacts.acknowledged(peer)
+    }
+
+    /// Serves again if the newest configuration is another than when this was last
+    /// done: one counts from the moment it is appended (CP-M1).
+    pub(crate) fn follow_configurations(&self) {
+        if self.books().served_at != self.store().newest_configuration_at() {
+            self.serve_peers();
+        }
+    }
+
+    /// Serves the members that the catalog holds, the configuration in force at the
+    /// durable committed index, or one appended since; the catalog's addresses win.
+    pub(crate) fn serve_peers(&self) {
+        if self.halted().is_some() {
+            return;
+        }
+        let committed = self.durable_committed();
+        let configurations = self.store().configurations();
+        let in_force = configurations.iter().rposition(|(at, _)| at.index <= committed).unwrap_or_default();
+        let mut peers = BTreeMap::new();
+        for (_, configuration) in configurations.iter().skip(in_force) {
+            peers.extend(configuration.members().into_iter().map(|member| (member.incarnation, member.clone())));
+        }
+        let mut books = self.books();
+        let wanted = books.wanted.voters.iter().chain(&books.wanted.learners);
+        peers.extend(wanted.map(|member| (member.incarnation, member.clone())));
+        peers.remove(&self.me());
+        let peers: Vec<_> = peers.into_values().collect();
+        let changed = books.served != peers;
+        books.served.clone_from(&peers);
+        books.served_at = configurations.last().map(|(at, _)| *at).unwrap_or_default();
+        let attached = books.attached;
+        drop(books);
+        if changed && attached {
+            self.parts.transport.serve(peers);
+        }
+    }
+
+    /// Joins the transport: only now can a peer be answered.
+    pub(crate) fn attach(&self, receiver: Arc<dyn PeerReceiver>) {
+        self.parts.transport.attach(receiver);
+        let mut books = self.books();
+        books.attached = true;
+        let served = books.served.clone();
+        drop(books);
+        self.parts.transport.serve(served);
+    }
+}
