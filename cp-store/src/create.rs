@@ -18,7 +18,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     /// The size of each of the two write-ahead segments; rounded up to whole
-    /// blocks of 4 KiB, at least 32 KiB. A group of writes that does not fit goes
+    /// blocks of 4 KiB, at least 40 KiB. A group of writes that does not fit goes
     /// to the database directly.
     pub segment_bytes: u32,
 }

@@ -68,7 +68,8 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
     let mut core = Core::new(Arc::new(shared), guard, base, wal, record, summary);
     core.unabsorbed = unabsorbed;
     core.absorb().map_err(|fault| fault.opening("the boot record"))?;
-    core.sweep().map_err(|fault| fault.opening("the directory"))?;
+    // A name whose sync failed in the last life may show and not be on the disk.
+    core.sweep().and_then(|()| Ok(core.dir.sync()?)).map_err(|fault| fault.opening("the directory"))?;
     Ok(core)
 }
 

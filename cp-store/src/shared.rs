@@ -51,7 +51,9 @@ pub(crate) enum Bulk {
 impl Bulk {
     pub(crate) fn fail(self, failure: &Failure) {
         match self {
-            Self::Chunk { done, .. } | Self::Close { done } => done(Err(failure.clone())),
+            Self::Chunk { done, .. } => done(Err(failure.clone())),
+            // Closed by another call.
+            Self::Close { done } => done(if failure.is_close() { Ok(()) } else { Err(failure.clone()) }),
             Self::Seal { done, .. } => done(Err(failure.clone())),
             Self::Abandon { .. } => {}
         }
@@ -173,7 +175,7 @@ impl Shared {
         let mut inner = lock(&self.inner);
         if let Some(failure) = inner.stopped.clone() {
             drop(inner);
-            return done(if failure.is_close() { Ok(()) } else { Err(failure) });
+            return Bulk::Close { done }.fail(&failure);
         }
         inner.closing = true;
         inner.bulk.push_back((Instant::now(), Bulk::Close { done }));

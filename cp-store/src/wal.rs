@@ -16,6 +16,8 @@
 //!   torn tail: forgetting the last frame could be forgetting a vote.
 //! - A frame is valid only in its own lap and place, so nothing stale, torn or
 //!   misdirected comes back to life; each opening begins a new lap.
+//! - A lap begins with an empty frame, written once redb has named the lap. A
+//!   database that reads as if it had not been told of the lap has lost a commit.
 //! - A frame without a valid copy before a valid frame is damage. With nothing
 //!   valid behind it, it was never acknowledged.
 
@@ -33,12 +35,14 @@ pub(crate) const NAMES: [&str; 2] = ["wal-0", "wal-1"];
 /// The unit of alignment: a page, so that the page cache never rewrites an acknowledged frame either.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 const HEADER_BLOCKS: u64 = 2;
+/// Where the second frame begins.
+const FIRST_BLOCKS: u64 = HEADER_BLOCKS + 2;
 const FRAME_HEADER_BYTES: usize = 32;
 const MAGIC: [u8; 4] = *b"cpwf";
 static ZEROS: [u8; 16 * BLOCK_BYTES] = [0; 16 * BLOCK_BYTES];
 
 /// The smallest segment that makes sense.
-pub(crate) const SEGMENT_BYTES_MIN: u64 = 8 * BLOCK_BYTES as u64;
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 10 * BLOCK_BYTES as u64;
 
 /// The current segment, being written.
 #[derive(Debug)]
@@ -69,9 +73,9 @@ impl Wal {
         self.next_block.saturating_add(2 * blocks(payload_len)) <= self.header.segment_bytes / BLOCK_BYTES as u64
     }
 
-    /// Whether a frame fits an empty segment.
+    /// Whether a frame fits a segment that holds nothing but its first frame.
     pub(crate) fn fits_empty(&self, payload_len: usize) -> bool {
-        HEADER_BLOCKS.saturating_add(2 * blocks(payload_len)) <= self.header.segment_bytes / BLOCK_BYTES as u64
+        FIRST_BLOCKS.saturating_add(2 * blocks(payload_len)) <= self.header.segment_bytes / BLOCK_BYTES as u64
     }
 
     /// Writes a frame that fits, durably.
@@ -91,10 +95,12 @@ impl Wal {
         write_header(self.file(header.lap), &header)
     }
 
-    /// Goes over to the prepared lap, which redb has recorded.
-    pub(crate) fn turn(&mut self) {
+    /// Goes over to the prepared lap, which redb has recorded, and writes its
+    /// first frame: from here on the lap shows even if redb should forget it.
+    pub(crate) fn turn(&mut self, seq: u64) -> io::Result<()> {
         self.header.lap += 1;
         self.next_block = HEADER_BLOCKS;
+        self.write(seq, &seal(Kind::Group, &wire::Group::default()))
     }
 }
 

@@ -233,7 +233,8 @@ impl Core {
             ..self.record.clone()
         };
         base.absorb(&state, &self.unabsorbed)?;
-        self.wal.turn();
+        self.wal.turn(self.seq + 1)?;
+        self.seq += 1;
         self.unabsorbed = Unabsorbed::default();
         let absorbed = self.written_batch;
         lock(&self.shared.inner).overlay.retain(|_, (number, _)| *number > absorbed);

@@ -24,8 +24,8 @@ fn latest<T: Copy + Default>(said: &[(usize, T)], at: usize) -> T {
 }
 
 pub(crate) fn layout() -> Layout {
-    // Two header blocks and room for three small frames: laps turn often.
-    Layout { segment_bytes: 32 << 10 }
+    // Room for three small frames besides what a lap begins with: laps turn often.
+    Layout { segment_bytes: 40 << 10 }
 }
 
 fn large(term: u64, index: u64) -> LogRecord {
@@ -64,6 +64,12 @@ pub(crate) fn steps() -> Vec<Step> {
     push(&|m| Step { snapshot: Some(m.snapshot_at(20, 3, 1)), ..Step::default() });
     push(&|_| Step { append: records(3, 21..=22), committed: Some(21), ..Step::default() });
     push(&|_| Step { vote: Some(vote(4, 1)), ..Step::default() });
+    push(&|_| Step { append: records(3, 23..=26), ..Step::default() });
+    push(&|_| Step { vote: Some(vote(5, 1)), ..Step::default() });
+    push(&|_| Step { vote: Some(vote(6, 1)), ..Step::default() });
+    // Another leader's snapshot in the middle of what is in the log, and absorbed.
+    push(&|m| Step { snapshot: Some(m.foreign_snapshot_at(24, 1)), ..Step::default() });
+    push(&|_| Step { append: records(5, 25..=25), ..Step::default() });
     steps
 }
 
@@ -144,7 +150,7 @@ async fn every_crash_point_of_a_workload() {
         previous.into_iter().for_each(|op| replay.step(op));
         for loss in Loss::ALL.into_iter().filter(|loss| previous.is_none_or(|op| loss.sees(op))) {
             // What is left to chance is tried more than once; where recovery is cut short always is.
-            for round in 0..if loss.is_random() { 8 } else { 2 } {
+            for round in 0..if loss.is_random() { 3 } else { 1 } {
                 let mut rng = Rng::new((at as u64 * 8 + loss as u64) * 8 + round);
                 let image = replay.crash(loss, &mut rng);
                 recover(&recording, at, &image, &mut rng, &mut in_recovery);

@@ -94,6 +94,47 @@ async fn the_first_failed_operation_is_the_last_one() {
     }
 }
 
+/// The process starts again on the page cache that the failed fsync left, serves,
+/// and only then the power fails: what was acknowledged since is there.
+#[tokio::test]
+async fn a_failed_sync_and_a_restart_on_the_same_page_cache() {
+    let disk = made();
+    let store = open(&disk).expect("opens");
+    disk.fail(Fail::Never);
+    run_until_failure(&store).await;
+    store.close().await.expect("closes");
+    let (attempts, _) = disk.attempts();
+    let mut failed_syncs = 0;
+    for at in 0..attempts {
+        let start = made().image();
+        let disk = Recorder::holding(start.clone());
+        let store = open(&disk).expect("opens");
+        disk.fail(Fail::Once(at));
+        let (acknowledged, states) = run_until_failure(&store).await;
+        drop(store.close().await);
+        failed_syncs += usize::from(disk.ops().iter().any(|op| matches!(op, Op::FailedSync { .. })));
+
+        disk.fail(Fail::Never);
+        let store = open(&disk).unwrap_or_else(|e| panic!("restart after operation {at} failed: {e:?}"));
+        let image = Store::inspect(&disk).expect("readable");
+        let mut model = states[acknowledged..].iter().find(|model| model.is(&image)).expect("allowed").clone();
+        for term in 20..23 {
+            let step = crate::model::Step { vote: Some(vote(term, 1)), ..Default::default() };
+            model.apply(&step).expect("legal");
+            store.submit(step.batch(&store).await).expect("accepted").await.expect("durable");
+        }
+        let mut replay = Replay::from(start);
+        disk.ops().iter().for_each(|op| replay.step(op));
+        store.abandon();
+        for loss in [Loss::SyncedOnly, Loss::Prefix, Loss::Subset] {
+            let image = Store::inspect(&Recorder::holding(replay.crash(loss, &mut Rng::new(at as u64))))
+                .unwrap_or_else(|e| panic!("{loss:?} after operation {at} failed: {e:?}"));
+            assert!(model.is(&image), "{loss:?} after operation {at} failed: {image:#?}");
+        }
+    }
+    assert!(failed_syncs > 20, "{failed_syncs}");
+}
+
 #[tokio::test]
 async fn tickets_and_callbacks_fail_in_order() {
     let disk = made();

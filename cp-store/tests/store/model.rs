@@ -168,6 +168,15 @@ impl Model {
         Founding { meta, chunks }
     }
 
+    /// A snapshot of another history beyond the committed index: a new leader's.
+    pub(crate) fn foreign_snapshot_at(&self, index: u64, chunks: usize) -> Founding {
+        let mut model = self.clone();
+        let kept = self.committed.max(self.snapshot_index()) as usize;
+        model.terms.truncate(kept + 1);
+        model.log.split_off(&(kept as u64 + 1));
+        model.snapshot_at(index.max(kept as u64), self.last().term.0 + 1, chunks)
+    }
+
     /// Whether an inspection shows exactly this.
     pub(crate) fn is(&self, image: &Inspection) -> bool {
         self.vote == image.vote

@@ -33,7 +33,12 @@ fn step(model: &Model, (kind, a, b): Raw) -> Step {
         15 => {
             let index = (model.snapshot_index() + u64::from(a % 6)).saturating_sub(1).min(next + 2);
             let compact_to = (b % 2 == 0).then_some(index);
-            Step { snapshot: Some(model.snapshot_at(index, term, usize::from(b % 3))), compact_to, ..Step::default() }
+            let chunks = usize::from(b % 3);
+            let snapshot = match b % 5 {
+                0 => model.foreign_snapshot_at(index, chunks),
+                _ => model.snapshot_at(index, term, chunks),
+            };
+            Step { snapshot: Some(snapshot), compact_to, ..Step::default() }
         }
         16 => Step { compact_to: Some(model.purged.index.0 + u64::from(a % 5)), ..Step::default() },
         17 => {

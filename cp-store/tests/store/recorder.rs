@@ -12,18 +12,41 @@ const PAGE: usize = 4096;
 /// One thing done to the disk.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Create { name: String, inode: u64 },
-    Rename { from: String, to: String },
-    Remove { name: String },
+    Create {
+        name: String,
+        inode: u64,
+    },
+    Rename {
+        from: String,
+        to: String,
+        inode: u64,
+    },
+    Remove {
+        name: String,
+    },
     SyncDirectory,
-    Write { inode: u64, offset: u64, bytes: Vec<u8> },
-    SetLen { inode: u64, len: u64 },
-    Sync { inode: u64 },
+    Write {
+        inode: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    SetLen {
+        inode: u64,
+        len: u64,
+    },
+    Sync {
+        inode: u64,
+    },
+    /// A sync that failed, after which the pages count as clean although they
+    /// never reached the disk; whoever reads them still finds them.
+    FailedSync {
+        inode: u64,
+    },
 }
 
 impl Op {
     fn is_sync(&self) -> bool {
-        matches!(self, Self::Sync { .. } | Self::SyncDirectory)
+        matches!(self, Self::Sync { .. } | Self::FailedSync { .. } | Self::SyncDirectory)
     }
 }
 
@@ -91,21 +114,21 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    fn apply(&mut self, op: &Op) {
+    pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Create { name, inode } => {
                 self.names.insert(name.clone(), *inode);
                 self.files.entry(*inode).or_default();
             }
-            Op::Rename { from, to } => {
-                if let Some(inode) = self.names.remove(from) {
-                    self.names.insert(to.clone(), inode);
-                }
+            Op::Rename { from, to, inode } => {
+                self.names.remove(from);
+                self.names.insert(to.clone(), *inode);
+                self.files.entry(*inode).or_default();
             }
             Op::Remove { name } => drop(self.names.remove(name)),
             Op::Write { inode, offset, bytes } => self.files.entry(*inode).or_default().write(*offset, bytes),
             Op::SetLen { inode, len } => self.files.entry(*inode).or_default().set_len(*len),
-            Op::Sync { .. } | Op::SyncDirectory => {}
+            Op::Sync { .. } | Op::FailedSync { .. } | Op::SyncDirectory => {}
         }
     }
 
@@ -124,7 +147,7 @@ pub(crate) enum Loss {
     Nothing,
     /// The first some survive.
     Prefix,
-    /// Any of them survive.
+    /// Any of them survive, names too: no order is promised among those.
     Subset,
     /// Any sectors of 512 bytes survive.
     Torn512,
@@ -186,10 +209,12 @@ impl Replay {
 
     pub(crate) fn step(&mut self, op: &Op) {
         let (now, later): (Vec<_>, Vec<_>) = match op {
-            Op::Sync { inode } => std::mem::take(&mut self.pending).into_iter().partition(|pending| match pending {
-                Op::Write { inode: of, .. } | Op::SetLen { inode: of, .. } => of == inode,
-                _ => false,
-            }),
+            Op::Sync { inode } | Op::FailedSync { inode } => {
+                std::mem::take(&mut self.pending).into_iter().partition(|pending| match pending {
+                    Op::Write { inode: of, .. } | Op::SetLen { inode: of, .. } => of == inode,
+                    _ => false,
+                })
+            }
             Op::SyncDirectory => std::mem::take(&mut self.pending)
                 .into_iter()
                 .partition(|pending| !matches!(pending, Op::Write { .. } | Op::SetLen { .. })),
@@ -198,17 +223,16 @@ impl Replay {
                 return;
             }
         };
-        now.iter().for_each(|op| self.synced.apply(op));
+        if !matches!(op, Op::FailedSync { .. }) {
+            now.iter().for_each(|op| self.synced.apply(op));
+        }
         self.pending = later;
     }
 
     pub(crate) fn crash(&self, loss: Loss, rng: &mut Rng) -> Image {
         let mut image = self.synced.clone();
         let cut = rng.below(self.pending.len() + 1);
-        // The directory is a journal: its changes survive in order.
-        let mut names_survive = true;
         for (at, op) in self.pending.iter().enumerate() {
-            let is_name = !matches!(op, Op::Write { .. } | Op::SetLen { .. });
             let torn = match (loss, op) {
                 (Loss::Torn512, Op::Write { .. }) => Some(512),
                 (Loss::Torn16, Op::Write { .. }) => Some(16),
@@ -228,8 +252,7 @@ impl Replay {
                 Loss::Prefix => at < cut,
                 Loss::Subset | Loss::Torn512 | Loss::Torn16 => rng.coin(),
             };
-            names_survive &= survives || !is_name;
-            if survives && (names_survive || !is_name) {
+            if survives {
                 image.apply(op);
             }
         }
@@ -294,6 +317,11 @@ impl Recorder {
         self.disk().live.clone()
     }
 
+    /// Changes the disk behind everybody's back.
+    pub(crate) fn tamper(&self, with: impl FnOnce(&mut Image)) {
+        with(&mut self.disk().live);
+    }
+
     /// Plans a failure, counted from now, and forgets those before.
     pub(crate) fn fail(&self, fail: Fail) {
         let mut disk = self.disk();
@@ -319,6 +347,9 @@ impl Recorder {
         };
         if fails {
             disk.failed.insert(number);
+            if let Op::Sync { inode } = op {
+                disk.ops.push(Op::FailedSync { inode });
+            }
             return Err(io::Error::other("injected"));
         }
         disk.live.apply(&op);
@@ -347,10 +378,8 @@ impl Directory for Recorder {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        if !self.disk().live.names.contains_key(from) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        self.do_op(Op::Rename { from: from.to_owned(), to: to.to_owned() })
+        let inode = self.disk().live.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
+        self.do_op(Op::Rename { from: from.to_owned(), to: to.to_owned(), inode })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
