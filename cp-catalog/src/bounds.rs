@@ -3,6 +3,7 @@
 use crate::id::BadName;
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// How a collection maps its keys to ranges; fixed when it is made.
@@ -46,12 +47,17 @@ pub fn slot_key(slot: u16) -> [u8; 2] {
 
 /// A byte string that bounds a range. Never empty: the empty key is what
 /// [`Bound::Min`] covers. Cloning is cheap.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The first eight bytes, padded with zeros, so that most comparisons touch no other memory.
-    prefix: u64,
-    bytes: Arc<[u8]>,
+#[derive(Clone)]
+pub struct Key(KeyBytes);
+
+/// Short keys lie in place, so that comparing them touches no other memory.
+#[derive(Clone)]
+enum KeyBytes {
+    Short { len: u8, bytes: [u8; SHORT_LEN_MAX_BYTES] },
+    Long(Arc<[u8]>),
 }
+
+const SHORT_LEN_MAX_BYTES: usize = 22;
 
 /// The longest key that bounds a range, in bytes.
 pub const KEY_LEN_MAX_BYTES: usize = 4096;
@@ -61,29 +67,42 @@ impl Key {
     pub fn new(bytes: &[u8]) -> Result<Self, BadBounds> {
         match bytes.len() {
             0 => Err(BadBounds::EmptyKey),
-            1..=KEY_LEN_MAX_BYTES => Ok(Self { prefix: prefix(bytes), bytes: bytes.into() }),
+            1..=SHORT_LEN_MAX_BYTES => {
+                let mut short = [0; SHORT_LEN_MAX_BYTES];
+                short.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                Ok(Self(KeyBytes::Short { len: bytes.len() as u8, bytes: short }))
+            }
+            length if length <= KEY_LEN_MAX_BYTES => Ok(Self(KeyBytes::Long(bytes.into()))),
             length => Err(BadBounds::LongKey { length }),
         }
     }
 
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// How this key compares with `key`, which need not be one that may bound a range.
-    pub fn cmp_bytes(&self, key: &[u8]) -> Ordering {
-        self.prefix.cmp(&prefix(key)).then_with(|| self.as_bytes().cmp(key))
+        match &self.0 {
+            KeyBytes::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            KeyBytes::Long(bytes) => bytes,
+        }
     }
 }
 
-fn prefix(bytes: &[u8]) -> u64 {
-    bytes.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
 }
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.prefix.cmp(&other.prefix).then_with(|| self.bytes.cmp(&other.bytes))
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
@@ -101,7 +120,7 @@ impl fmt::Debug for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.bytes.escape_ascii())
+        write!(f, "{}", self.as_bytes().escape_ascii())
     }
 }
 
@@ -184,13 +203,13 @@ impl Bounds {
     pub fn contains(&self, key: &[u8]) -> bool {
         let above = match &self.lower {
             Bound::Min => true,
-            Bound::Key(lower) => lower.cmp_bytes(key).is_le(),
+            Bound::Key(lower) => lower.as_bytes() <= key,
             Bound::Max => false,
         };
         above
             && match &self.upper {
                 Bound::Min => false,
-                Bound::Key(upper) => upper.cmp_bytes(key).is_gt(),
+                Bound::Key(upper) => upper.as_bytes() > key,
                 Bound::Max => true,
             }
     }
@@ -198,12 +217,6 @@ impl Bounds {
     /// Whether any key is in both.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.lower < other.upper && other.lower < self.upper
-    }
-
-    /// Whether `key` could cut these bounds into two parts that are not empty.
-    pub fn cut_by(&self, key: &Key) -> bool {
-        let at = Bound::Key(key.clone());
-        self.lower < at && at < self.upper
     }
 
     /// Whether both ends mean something in a collection of this mode: in a hashed
@@ -299,4 +312,33 @@ pub enum BadValue {
         /// The limit.
         max: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_compare_as_their_bytes_whatever_their_length() {
+        let texts =
+            ["a", "a\0", "ab", "b", "abcdefghijklmnopqrstuv", "abcdefghijklmnopqrstuvw", "abcdefghijklmnopqrstuw"];
+        for (one, other) in texts.iter().flat_map(|one| texts.map(|other| (*one, other))) {
+            let [a, b] = [one, other].map(|text| Key::new(text.as_bytes()).unwrap());
+            assert_eq!((a.cmp(&b), a == b), (one.cmp(other), one == other), "{one} {other}");
+            assert_eq!(a.as_bytes(), one.as_bytes());
+        }
+        assert!(Key::new(&[0; KEY_LEN_MAX_BYTES]).is_ok());
+        assert_eq!(Key::new(&[0; KEY_LEN_MAX_BYTES + 1]), Err(BadBounds::LongKey { length: KEY_LEN_MAX_BYTES + 1 }));
+        assert_eq!(size_of::<Bound>(), 24, "a bound in an index should stay small");
+    }
+
+    #[test]
+    fn bounds_hold_their_lower_end_and_not_their_upper_end() {
+        let bounds = Bounds::new(Bound::at(b"b").unwrap(), Bound::at(b"d").unwrap()).unwrap();
+        let held = [&b"a"[..], b"b", b"b\0", b"c", b"czz", b"d", b"e"].map(|key| bounds.contains(key));
+        assert_eq!(held, [false, true, true, true, true, false, false]);
+        assert!(Bounds::ALL.contains(b"") && Bounds::ALL.contains(&[0xff; 40]));
+        assert!(Bounds::new(Bound::at(b"b").unwrap(), Bound::at(b"b").unwrap()).is_err());
+        assert!(Bounds::new(Bound::Max, Bound::Min).is_err());
+    }
 }

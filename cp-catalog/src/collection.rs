@@ -41,7 +41,7 @@ impl Collection {
     fn at(&self, key: &[u8]) -> Option<&Arc<Range>> {
         let (_, range) = self.by_lower.floor_by(|lower| match lower {
             Bound::Min => Ordering::Less,
-            Bound::Key(lower) => lower.cmp_bytes(key),
+            Bound::Key(lower) => lower.as_bytes().cmp(key),
             Bound::Max => Ordering::Greater,
         })?;
         range.bounds.contains(key).then_some(range)

@@ -46,6 +46,13 @@ impl Member {
     }
 }
 
+impl From<&Member> for cp_seam::Member {
+    /// The member as an election sees it.
+    fn from(member: &Member) -> Self {
+        Self { id: member.id.clone(), kind: member.kind, voting: member.voting == Voting::Voting }
+    }
+}
+
 /// Whether a member counts toward the quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Voting {

@@ -107,3 +107,28 @@ fn a_capture_stays_while_applying_goes_on() {
     assert_eq!(index, ControlPlaneLogIndex(node.index - 1));
     assert_ne!(node.machine.digest(), digest);
 }
+
+#[test]
+fn a_large_state_goes_in_chunks_that_are_not_too_long() {
+    let (mut node, _) = library();
+    node.done(OwnershipCommand::CreateCollection { collection: coll("wide"), group: group("g"), mode: Mode::Ordered });
+    let text = |n: usize| format!("{n:0>128}");
+    let attributes = (0..Placement::ATTRIBUTES_MAX).map(|n| (text(n), text(n))).collect();
+    let placement = Placement { replication_factor: 1, attributes };
+    let long = |n: u64| Bound::at(&[&n.to_be_bytes()[..], &[7; 4000]].concat()).unwrap();
+    for n in 1..=200 {
+        let bounds = Bounds::new(long(n), long(n + 1)).unwrap();
+        let new = NewRange { placement: placement.clone(), ..new_range(&rk("wide", n), bounds, "a", &["b"], &[]) };
+        node.done(OwnershipCommand::CreateRange(new));
+    }
+    let (chunks, digest) = captured(&node.machine);
+    assert!(chunks.len() > 3);
+    assert!(chunks.iter().all(|chunk| chunk.len() <= <dyn cp_seam::SnapshotReader>::CHUNK_MAX_BYTES));
+    let restored = Catalog::from_chunks(&chunks).unwrap();
+    assert_eq!((restored.digest(), restored.range_count()), (digest, 201));
+    assert_eq!(restored.violations(), vec![]);
+    let without = |gap: usize| chunks.iter().enumerate().filter(move |(n, _)| *n != gap).map(|(_, chunk)| chunk);
+    for gap in 0..chunks.len() {
+        assert!(matches!(Catalog::from_chunks(without(gap)), Err(SnapshotError::Damaged { .. })), "chunk {gap}");
+    }
+}
