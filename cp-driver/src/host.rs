@@ -222,4 +222,9 @@ impl Host {
     pub(crate) fn last_ack(&self, peer: Incarnation) -> Option<Duration> {
         self.books().contacts.last_ack(peer).map(|at| Instant::now().saturating_duration_since(at))
     }
+
+    /// Whether `peer` has answered this leader lately.
+    pub(crate) fn in_touch(&self, peer: Incarnation) -> bool {
+        self.last_ack(peer).is_some_and(|ago| ago < self.quorum_window())
+    }
 }

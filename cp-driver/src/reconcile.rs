@@ -4,10 +4,11 @@
 
 use crate::engine::Engine;
 use crate::host::Host;
-use cp_seam::{ControlPlaneLogIndex, ControlPlaneWatch, Incarnation, LogPosition, Quorum, QuorumMember};
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneWatch, Incarnation, LogPosition, MemberKind, Quorum, QuorumMember};
 use cp_store::Configuration;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How far behind the committed index a learner may be when its vote begins to count.
 const CAUGHT_UP_WITHIN: u64 = 64;
@@ -80,6 +81,18 @@ impl Situation<'_> {
         })
     }
 
+    /// Who should lead instead of this witness: it leads only while no data voter
+    /// can (CP-M2). Pure.
+    pub(crate) fn relief(&self) -> Option<Incarnation> {
+        let (at, newest) = self.newest;
+        let witness = newest.voters.iter().any(|m| m.incarnation == self.me && m.kind == MemberKind::Witness);
+        if !witness || newest.is_joint() || at.index > self.committed {
+            return None;
+        }
+        let data: Vec<_> = newest.voters.iter().filter(|m| m.kind == MemberKind::Data).cloned().collect();
+        self.heir(&data)
+    }
+
     fn matched(&self, member: Incarnation) -> Option<ControlPlaneLogIndex> {
         self.matched.iter().find(|(who, _)| *who == member).map(|(_, matched)| *matched)
     }
@@ -120,11 +133,12 @@ fn same(a: &[QuorumMember], b: &[QuorumMember]) -> bool {
 pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
     let mut status = host.board.watch();
     let retry = host.settings().election_timeout;
+    let mut relief_from = Instant::now();
     loop {
         let now = status.current();
-        let step = if now.serving && !now.settled { plan(&host, engine.as_ref()) } else { Step::Rest };
+        let step = if now.serving { plan(&host, engine.as_ref(), now.settled, &mut relief_from) } else { Step::Rest };
         let pause = match step {
-            Step::Rest if now.serving && !now.settled => retry,
+            Step::Rest if now.serving && (!now.settled || is_witness(&host)) => retry,
             Step::Rest => Duration::MAX,
             Step::Reconfigure(next) => {
                 if let Err(error) = engine.reconfigure(next).await {
@@ -149,12 +163,31 @@ pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
     }
 }
 
-fn plan(host: &Host, engine: &dyn Engine) -> Step {
+/// How many election timeouts a witness that was not relieved serves before it tries again.
+const RELIEF_PAUSE: u32 = 4;
+
+fn plan(host: &Host, engine: &dyn Engine, settled: bool, relief_from: &mut Instant) -> Step {
+    let relieving = Instant::now() >= *relief_from && is_witness(host);
+    if settled && !relieving {
+        return Step::Rest;
+    }
     let newest = host.newest_configuration();
     let wanted = Arc::clone(&host.books().wanted);
-    let matched = engine.matched();
+    let mut matched = engine.matched();
+    // What a member held that has not been heard of lately says nothing of what it can do now.
+    matched.retain(|(who, _)| *who == host.me() || host.in_touch(*who));
     let committed = host.durable_committed();
-    Situation { newest: &newest, committed, wanted: &wanted, me: host.me(), matched: &matched }.plan()
+    let situation = Situation { newest: &newest, committed, wanted: &wanted, me: host.me(), matched: &matched };
+    if relieving && let Some(heir) = situation.relief() {
+        *relief_from = Instant::now() + host.settings().election_timeout * RELIEF_PAUSE;
+        return Step::HandOver(heir);
+    }
+    situation.plan()
+}
+
+fn is_witness(host: &Host) -> bool {
+    let newest = host.newest_configuration();
+    newest.1.voters.iter().any(|m| m.incarnation == host.me() && m.kind == MemberKind::Witness)
 }
 
 #[cfg(test)]

@@ -83,6 +83,21 @@ fn a_witness_takes_over_last() {
     assert_eq!(plan(&uniform(&[1, 2, 5], &[]), &wanted, 1), Step::HandOver(Incarnation(2)));
 }
 
+/// CP-M2: a witness that leads makes way for a data member that has caught up, and for no other.
+#[test]
+fn a_witness_is_relieved() {
+    let wanted = Quorum { voters: members(&[1, 2, 5]), learners: Vec::new() };
+    let newest = (at(9), uniform(&[1, 2, 5], &[]));
+    let committed = ControlPlaneLogIndex(1000);
+    let relief = |me, matched: &[(u64, u64)]| {
+        let matched: Vec<_> = matched.iter().map(|(m, i)| (Incarnation(*m), ControlPlaneLogIndex(*i))).collect();
+        Situation { newest: &newest, committed, wanted: &wanted, me: Incarnation(me), matched: &matched }.relief()
+    };
+    assert_eq!(relief(5, &[(1, 10), (2, 1000), (5, 1000)]), Some(Incarnation(2)));
+    assert_eq!(relief(5, &[(1, 10), (5, 1000)]), None, "nobody has caught up");
+    assert_eq!(relief(1, &[(1, 1000), (2, 1000), (5, 1000)]), None, "a data member leads on");
+}
+
 fn majorities(half: &[QuorumMember]) -> Vec<BTreeSet<u64>> {
     let all: Vec<u64> = half.iter().map(|m| m.incarnation.0).collect();
     (0_u32..1 << all.len())

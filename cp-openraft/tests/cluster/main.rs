@@ -262,8 +262,9 @@ fn a_witness_stands_last() {
             world.commit(second, text("b")).await.expect("committed");
             world.crash(second);
             world.isolate(behind, false);
-            let last = world.until("service returns", 8 * T, || world.serving(&world.running())).await;
-            world.commit(last, text("c")).await.expect("committed");
+            world.until("service returns", 8 * T, || world.serving(&world.running())).await;
+            world.until("the data member leads", 8 * T, || world.serving(&[behind])).await;
+            world.commit(behind, text("c")).await.expect("committed");
             world.agree().await;
             assert_eq!(world.nodes[&behind].state.all(), ["a", "b", "c"]);
         });
