@@ -24,9 +24,10 @@ impl DiskDirectory {
 
     /// Makes the directory at `path`, and what is above it, if they are not there; durably.
     pub fn make(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref();
-        fs::create_dir_all(path)?;
-        if let Some(parent) = path.canonicalize()?.parent() {
+        let path = std::path::absolute(path)?;
+        let made: Vec<_> = path.ancestors().take_while(|above| !above.exists()).collect();
+        fs::create_dir_all(&path)?;
+        for parent in made.iter().filter_map(|made| made.parent()) {
             fs::File::open(parent)?.sync_all()?;
         }
         Ok(Self::new(path))

@@ -67,13 +67,19 @@ pub(crate) struct Draft {
     file: Arc<dyn File>,
     chunks: Vec<Slot>,
     len: u64,
+    unsynced: u64,
     hash: blake3::Hasher,
 }
+
+/// A draft is synced as often as this, so that the fsync of a large one does not
+/// hold up the votes and entries that wait behind it.
+const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
 
 impl Draft {
     pub(crate) fn create(dir: &dyn Directory, name: &str) -> io::Result<Self> {
         let file = dir.create(&temporary(name))?;
-        Ok(Self { name: name.to_owned(), file, chunks: Vec::new(), len: 0, hash: blake3::Hasher::new() })
+        let (name, chunks, hash) = (name.to_owned(), Vec::new(), blake3::Hasher::new());
+        Ok(Self { name, file, chunks, len: 0, unsynced: 0, hash })
     }
 
     pub(crate) fn push(&mut self, chunk: &[u8]) -> io::Result<()> {
@@ -82,6 +88,11 @@ impl Draft {
         self.chunks.push(Slot { offset: self.len, len, crc: crc32c::crc32c(chunk) });
         self.len += u64::from(len);
         self.hash.update(chunk);
+        self.unsynced += u64::from(len);
+        if self.unsynced >= UNSYNCED_BYTES_MAX {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
         Ok(())
     }
 

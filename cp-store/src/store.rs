@@ -150,13 +150,19 @@ impl Store {
     /// Opens an existing directory, verifies it, repairs a torn tail, and makes a
     /// boot record durable before it returns. Blocks.
     ///
+    /// Guarantees: all that was ever acknowledged is there, or an error says what
+    /// is wrong (CP-D4); a lost file is never replaced by a fresh one. Nothing is
+    /// changed unless everything has been verified. An interrupted opening is
+    /// opened again like an interrupted write.
+    ///
     /// With [`Writer::Task`] it is called within a tokio runtime.
     pub fn open(dir: Arc<dyn Directory>, expected: &Expected, writer: Writer) -> Result<Self, OpenError> {
         let core = open(dir, expected)?;
         Handle::drive(core, writer).map(|handle| Self { handle: Arc::new(handle) })
     }
 
-    /// Reads an image without changing it: no lock, no boot record, no repair.
+    /// Reads an image without changing it: no lock, no boot record, no repair. It
+    /// shows exactly what `open` would find. Blocks.
     pub fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
         inspect(dir)
     }
@@ -166,7 +172,7 @@ impl Store {
         lock(&self.shared().identity).clone()
     }
 
-    /// Rewrites the remembered engine, durably. Blocks.
+    /// Rewrites the remembered engine, durably. Blocks for two fsyncs.
     pub fn remember_engine(&self, engine: &str) -> Result<(), Failure> {
         let shared = self.shared();
         if let Some(failure) = &lock(&shared.inner).stopped {
@@ -254,7 +260,8 @@ impl Store {
         Ok(SnapshotBody { shared: Arc::clone(self.shared()), pointer, body })
     }
 
-    /// What is on disk, as it changes.
+    /// What is on disk, as it changes: all that a reader, a watcher or a verdict may
+    /// be told of (CP-D3). Coalesces; never falls.
     pub fn durable(&self) -> watch::Receiver<Durable> {
         self.shared().durable.subscribe()
     }
@@ -267,8 +274,17 @@ impl Store {
         [inner.in_flight, batch, bulk].into_iter().flatten().min()
     }
 
-    /// Queues a batch. Visible to readers at once, durable when the ticket resolves.
-    /// Never blocks. Tickets resolve in order of submission.
+    /// Queues a batch: visible to this store's readers at once, durable when the
+    /// ticket resolves. Does not block.
+    ///
+    /// Guarantees: the batch becomes durable whole or not at all; batches become
+    /// durable, and tickets resolve, in the order of submission. When a ticket
+    /// resolves with `Ok`, what the batch holds survives power loss (CP-D1, CP-D2,
+    /// CP-D3). A batch that breaks a promise (CP-S2, CP-S3) is rejected and changes
+    /// nothing.
+    ///
+    /// Errors: a ticket that fails says nothing of whether its batch reached the
+    /// disk; the store has stopped, and every later ticket fails alike (CP-D4).
     pub fn submit(&self, batch: Batch) -> Result<Ticket, Rejected> {
         let (ticket, done) = Ticket::pending();
         self.queue(batch, done).map(|()| ticket)

@@ -347,8 +347,12 @@ impl Drop for Core {
         if self.done {
             return;
         }
-        if let Some(base) = &self.base {
+        if let Some(base) = self.base.take() {
             base.fuse().blow();
+            if std::thread::panicking() {
+                // What panicked may have been redb, and closing it would panic again.
+                std::mem::forget(base);
+            }
         }
         let mut inner = lock(&self.shared.inner);
         inner.stopped.get_or_insert_with(|| Failure { what: "its writer was stopped".to_owned(), source: None });

@@ -2,8 +2,9 @@
 //! nothing else appears (CP-S2, CP-S3, CP-D1 to CP-D3).
 
 use crate::common::*;
+use crate::image::{Image, Loss, Op, Replay, Rng};
 use crate::model::{Model, Step};
-use crate::recorder::{Image, Loss, Op, Recorder, Replay, Rng};
+use crate::recorder::Recorder;
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex as Index, ControlPlanePayload};
 use cp_store::{Expected, Inspection, Layout, LogRecord, OpenError, RecordBody, Store};
 use std::sync::Arc;

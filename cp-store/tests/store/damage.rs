@@ -3,8 +3,9 @@
 
 use crate::common::*;
 use crate::crash::{layout, steps};
+use crate::image::{Image, Op, Rng};
 use crate::model::Model;
-use crate::recorder::{Image, Op, Recorder, Rng};
+use crate::recorder::Recorder;
 use cp_store::{Batch, Expected, OpenError, Store};
 use std::sync::Arc;
 

@@ -3,8 +3,9 @@
 
 use crate::common::*;
 use crate::crash::{layout, steps};
+use crate::image::{Loss, Op, Replay, Rng};
 use crate::model::Model;
-use crate::recorder::{Fail, Loss, Op, Recorder, Replay, Rng};
+use crate::recorder::{Fail, Recorder};
 use cp_seam::{ClusterId, LastVoteStore, MemberId, VoteStoreError};
 use cp_store::{Batch, CreateError, Directory, DiskDirectory, Expected, OpenError, Rejected, Store, Writer};
 use std::sync::{Arc, Mutex};
@@ -133,6 +134,22 @@ async fn a_failed_sync_and_a_restart_on_the_same_page_cache() {
         }
     }
     assert!(failed_syncs > 20, "{failed_syncs}");
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_ends_the_store() {
+    for at in 0..20 {
+        let disk = made();
+        let store = open(&disk).expect("opens");
+        disk.fail(Fail::Panic(at));
+        let (done, _) = run_until_failure(&store).await;
+        assert!(done < steps().len(), "operation {at} never came");
+        store.submit(Batch::default()).expect_err("stopped");
+        assert!(store.durable().borrow().failed.is_some());
+        drop(store);
+        assert_eq!(disk.attempts().0, at + 1, "something was done after operation {at} panicked");
+        Store::inspect(&disk).expect("readable");
+    }
 }
 
 #[tokio::test]

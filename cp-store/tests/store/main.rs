@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod damage;
 mod faults;
+mod image;
 mod model;
 mod property;
 mod recorder;

@@ -1,8 +1,9 @@
 //! Random histories against the plain model, restarts and power losses included.
 
 use crate::common::*;
+use crate::image::{Loss, Replay, Rng};
 use crate::model::{Model, Step, rule};
-use crate::recorder::{Loss, Recorder, Replay, Rng};
+use crate::recorder::Recorder;
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex as Index, ControlPlanePayload, Incarnation, LastVote, Term};
 use cp_store::{Expected, Layout, LogRecord, RecordBody, Store, Ticket, Writer};
 use proptest::prelude::*;
