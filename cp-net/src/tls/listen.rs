@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 /// How long a connection may take to prove who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many may be at it at once; the rest wait in the kernel's queue.
-const HANDSHAKES_MAX: usize = 128;
+const HANDSHAKES_MAX: usize = 512;
 
 /// Whose certificates a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,10 +18,11 @@ mod listen;
 mod name;
 mod refusals;
 mod stream;
+mod unfit;
 mod verify;
 
 pub use certificate::{BadCertificate, Certificate, peer_identity, utc};
-pub use credentials::{Credentials, CredentialsError};
+pub use credentials::Credentials;
 pub use dial::{ChannelSettings, DialError, Expect, channel, dial, dial_reason};
 pub(crate) use dial::{dial_closable, explain_chain};
 pub use listen::{Accepts, BindError, Closer, Listener};
@@ -30,6 +31,7 @@ pub use refusals::Refusals;
 pub use rustls::time_provider::TimeProvider;
 pub use rustls_pki_types::UnixTime;
 pub use stream::{PeerInfo, PeerStream};
+pub use unfit::CredentialsError;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

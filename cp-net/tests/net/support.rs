@@ -101,3 +101,8 @@ pub(crate) async fn eventually<T>(what: &str, mut condition: impl FnMut() -> Opt
     };
     tokio::time::timeout(Duration::from_secs(5), wait).await.unwrap_or_else(|_| panic!("never happened: {what}"))
 }
+
+/// A test that would wait for ever fails instead.
+pub(crate) async fn in_time<F: IntoFuture>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(5), future.into_future()).await.expect("it takes for ever")
+}

@@ -1,6 +1,6 @@
 //! Handshakes on real sockets: who is let in, who is not, and what each end says.
 
-use crate::support::{CLUSTER, DAY, NOW, OTHER_CLUSTER, Pki, eventually, member};
+use crate::support::{CLUSTER, DAY, NOW, OTHER_CLUSTER, Pki, eventually, in_time, member};
 use cp_net::tls::{
     Accepts, ChannelSettings, Credentials, DialError, Expect, Listener, PeerName, Refusals, channel, dial, dial_reason,
 };
@@ -68,7 +68,7 @@ async fn members_and_clients_prove_their_names() {
         let mut greetings = [0; 9];
         stream.read_exact(&mut greetings).await.unwrap();
         assert_eq!(&greetings, b"greetings");
-        assert_eq!(came.recv().await.unwrap(), *who.name());
+        assert_eq!(in_time(came.recv()).await.unwrap(), *who.name());
     }
     assert_eq!(refusals.list(), []);
 }
@@ -206,7 +206,7 @@ async fn garbage_and_silence_do_no_harm() {
     let (_, sentence) = eventually("the listener's sentence", || refusals.list().pop()).await;
     assert_says(&sentence, &["something other than TLS"]);
     dial(&n2, &address, &exactly(&n1), WITHIN).await.unwrap();
-    assert_eq!(came.recv().await.unwrap(), *n2.name());
+    assert_eq!(in_time(came.recv()).await.unwrap(), *n2.name());
     assert_eq!(refusals.list(), [], "a party that is let in is no longer listed");
 }
 
@@ -242,9 +242,9 @@ async fn closing_ends_the_listener_and_its_streams() {
     let expect = exactly(&n1);
     let (mut inbound, outbound) = tokio::join!(server, dial(&n2, &address, &expect, WITHIN));
     closer.close();
-    assert!(inbound.read_u8().await.is_err());
+    assert!(in_time(inbound.read_u8()).await.is_err());
     drop((inbound, outbound));
-    closer.closed().await;
+    in_time(closer.closed()).await;
     assert!(incoming.next().await.is_none());
     assert!(TcpStream::connect(&address).await.is_err());
 }
@@ -265,7 +265,7 @@ async fn a_channel_that_cannot_reconnect_says_why() {
     assert_eq!(call(&channel).await.code(), tonic::Code::Unimplemented);
 
     closer.close();
-    closer.closed().await;
+    in_time(closer.closed()).await;
     let listener = Listener::bind(address, theirs.member("n1"), Accepts::MembersAndClients).await.unwrap();
     let impostor = listener.closer();
     serve(listener);
@@ -274,7 +274,7 @@ async fn a_channel_that_cannot_reconnect_says_why() {
     assert_says(&reason.to_string(), &["wrong CA", "n1.c1c1"]);
 
     impostor.close();
-    impostor.closed().await;
+    in_time(impostor.closed()).await;
     let reason = failed_call(&channel).await;
     assert!(matches!(reason, DialError::Unreachable { .. }), "{reason}");
     let error =

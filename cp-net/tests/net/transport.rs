@@ -1,7 +1,7 @@
 //! Frames between two transports, and everything that ends or prevents that.
 
 use crate::node::{LOCAL, Node, hello, introduce, quick};
-use crate::support::{CLUSTER, Pki, eventually, member};
+use crate::support::{CLUSTER, Pki, eventually, in_time, member};
 use bytes::Bytes;
 use cp_net::tls::{BindError, PeerName};
 use cp_net::{RefusalKind, Settings, Transport};
@@ -101,7 +101,7 @@ async fn a_restarted_peer_is_reached_again_and_gets_nothing_old() {
 
     let address = b.transport.local_addr();
     b.transport.detach();
-    b.transport.closed().await;
+    in_time(b.transport.closed()).await;
     let status = a.disconnected().await;
     assert!(!status.consensus.connected);
     a.send(&b, Lane::Consensus, "stale");
@@ -208,7 +208,7 @@ async fn detaching_stops_everything() {
     let _mute = TcpStream::connect(a.transport.local_addr()).await.unwrap();
     a.transport.detach();
     assert_eq!(Arc::strong_count(&a.receiver), 1, "the receiver is let go at once");
-    a.transport.closed().await;
+    in_time(a.transport.closed()).await;
     assert!(TcpStream::connect(a.transport.local_addr()).await.is_err());
     assert!(a.transport.status().is_empty());
     a.transport.attach(a.receiver.clone());
