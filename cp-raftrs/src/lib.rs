@@ -1,40 +1,31 @@
 //! The raft-rs engine behind the control-plane seam.
 //!
-//! One task owns the engine ([`core`]) and carries out what it wants done in the
-//! only safe order ([`ready`]); the store is its log ([`storage`]), and records,
-//! votes, configurations ([`translate`]) and messages ([`wire`]) are ours, so the
+//! One task owns the engine (`core`) and carries out what it wants done in the
+//! only safe order (`ready`); the store is its log (`storage`), and records,
+//! votes, configurations (`translate`) and messages (`wire`) are ours, so the
 //! engine's own encoding is on no disk and no network (CP-E1).
 //!
 //! Absences: no clock but tokio's, no randomness but the seed's, no thread, and
 //! nothing that an embedder could call besides [`start`] and [`explain`].
 
 mod books;
-#[cfg(test)]
-mod cluster_tests;
 mod commands;
 mod core;
 mod engine;
-#[cfg(test)]
-mod intake_tests;
-#[cfg(test)]
-mod member_tests;
-#[cfg(test)]
-mod opening_tests;
-mod peers;
-#[cfg(test)]
-mod promise_tests;
+mod inbound;
 mod reads;
 mod ready;
 mod snapshot;
-#[cfg(test)]
-mod snapshot_tests;
 mod storage;
-#[cfg(test)]
-mod testing;
 mod timing;
 mod trace;
 mod translate;
 mod wire;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use cp_driver::{Observed, Parts, StartError};

@@ -1,4 +1,4 @@
-//! What this engine is known to do wrong when it is asked naively, in a running cluster.
+//! Elections, proposals, reads, a disk that fails.
 
 use crate::testing::{Cluster, entry, quorum_member};
 use cp_driver::EngineError;
