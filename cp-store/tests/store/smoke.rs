@@ -92,3 +92,37 @@ async fn a_task_can_drive_the_writer() {
     assert_eq!((store.last(), store.vote()), (position(1, 2), vote(2, 1)));
     store.close().await.expect("closes");
 }
+
+#[tokio::test]
+async fn readers_see_every_record_while_it_is_absorbed() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    let reader = store.clone();
+    let reading = std::thread::spawn(move || {
+        let mut seen = 0;
+        while reader.last().index < Index(3_000) {
+            let last = reader.last().index;
+            let first = Index(last.0.saturating_sub(40).max(1));
+            let read = reader.read(first..last.next(), usize::MAX).expect("readable");
+            let expected = if last.0 == 0 { Vec::new() } else { records(1, first.0..=last.0) };
+            assert_eq!(read, expected);
+            seen += read.len();
+        }
+        seen
+    });
+    let mut durable = Vec::new();
+    for index in 1..=3_000 {
+        let batch = Batch { append: records(1, index..=index), ..Batch::default() };
+        durable.push(store.submit(batch).expect("accepted"));
+        if index % 7 == 0 {
+            durable.pop().expect("just pushed").await.expect("durable");
+        }
+    }
+    assert!(reading.join().expect("reads") > 0);
+    store.close().await.expect("closes");
+    for ticket in durable {
+        ticket.await.expect("closing finishes what is queued");
+    }
+    assert_eq!(Store::inspect(&dir.crash()).expect("readable").log, records(1, 1..=3_000));
+}
