@@ -6,7 +6,7 @@
 
 use crate::host::Host;
 use crate::node::StartError;
-use cp_seam::ControlPlaneEntryKind;
+use cp_seam::{ControlPlaneEntryKind, ControlPlaneLogIndex};
 use cp_store::{Durable, RecordBody};
 use std::sync::Arc;
 
@@ -26,11 +26,8 @@ pub(crate) async fn run(host: Arc<Host>) {
         }
         host.follow_configurations();
         host.refresh();
-        tokio::select! {
-            () = host.until_halted() => return,
-            changed = durable.changed() => if changed.is_err() {
-                return host.halt("the store was closed");
-            },
+        if durable.changed().await.is_err() {
+            return host.halt("the store was closed");
         }
     }
 }
@@ -41,11 +38,10 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
     while state.applied() < durable.committed && host.halted().is_none() {
         let (applied, purged) = (state.applied(), host.store().purged().index);
         if applied < purged {
-            if host.store().snapshot().position.index > durable.committed {
-                return Ok(()); // a snapshot is being installed; its turn comes once it is durable
+            if restore(host, durable.committed).await? {
+                continue;
             }
-            restore(host).await?;
-            continue;
+            return Ok(()); // a snapshot is being installed; its turn comes once it is durable
         }
         let records = host.store().read(applied.next()..durable.committed.next(), READ_BYTES_MAX)?;
         if records.is_empty() && host.store().purged().index <= applied {
@@ -72,10 +68,14 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
     Ok(())
 }
 
-/// Replaces the state by the store's current snapshot.
-pub(crate) async fn restore(host: &Host) -> Result<(), StartError> {
+/// Replaces the state by the store's current snapshot, unless that is above `committed`. The store
+/// shows a snapshot from the moment it is submitted; nothing of it counts before it is durable.
+pub(crate) async fn restore(host: &Host, committed: ControlPlaneLogIndex) -> Result<bool, StartError> {
     let body = host.store().open_snapshot()?;
     let meta = body.meta().clone();
+    if meta.position.index > committed {
+        return Ok(false);
+    }
     let mut writer = host.parts.state.restore()?;
     for ordinal in 0..body.chunk_count() {
         writer.push(body.chunk(ordinal)?).map_err(StartError::Snapshot)?;
@@ -83,5 +83,5 @@ pub(crate) async fn restore(host: &Host) -> Result<(), StartError> {
     }
     writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
     host.note_applied(meta.position.index, meta.digest, true);
-    Ok(())
+    Ok(true)
 }

@@ -207,6 +207,13 @@ impl Host {
         Arc::clone(&newest)
     }
 
+    /// Resolves once this node does not lead in `term` any more.
+    pub(crate) async fn until_not_leading(&self, term: Term) {
+        let over = |view: &EngineView| view.role != ControlPlaneRole::Leader || view.term != term;
+        let waited = self.view.subscribe().wait_for(over).await.is_ok();
+        debug_assert!(waited, "the sender outlives the wait");
+    }
+
     pub(crate) fn disk_stalled(&self) -> Option<Duration> {
         self.gate.stalled(Instant::now())
     }

@@ -17,6 +17,7 @@ mod disk;
 mod divergence;
 pub mod engine;
 pub mod host;
+mod leaving;
 pub mod node;
 pub mod observed;
 mod peers;
@@ -25,6 +26,7 @@ mod reconcile;
 mod refusal;
 pub mod settings;
 mod snapshots;
+mod tasks;
 #[cfg(test)]
 mod testing;
 pub mod wire;

@@ -3,10 +3,12 @@
 use crate::apply;
 use crate::engine::{Engine, EngineError};
 use crate::host::Host;
+use crate::leaving::{self, Ending, hand_over};
 use crate::receiver::Receiver;
 use crate::reconcile;
 use crate::settings::Parts;
 use crate::snapshots;
+use crate::tasks;
 use async_trait::async_trait;
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneWatch, Incarnation,
@@ -14,9 +16,9 @@ use cp_seam::{
     Term, TransferError,
 };
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Starts a node: restores the state from the store's snapshot, replays what is
@@ -35,19 +37,22 @@ where
 {
     parts.settings.check()?;
     let host = Arc::new(Host::new(parts, wire_version));
-    apply::restore(&host).await?;
     let durable = host.store().durable().borrow().clone();
+    if !apply::restore(&host, durable.committed).await? {
+        let reason = "the snapshot on disk is above the committed index".to_owned();
+        return Err(cp_seam::Halt { reason }.into());
+    }
     apply::catch_up(&host, &durable).await?;
     let running = build(Arc::clone(&host)).await?;
     let receiver = Receiver { host: Arc::clone(&host), engine: Arc::clone(&running), name: engine };
     host.attach(Arc::new(receiver));
-    tokio::spawn(apply::run(Arc::clone(&host)));
-    tokio::spawn(reconcile::run(Arc::clone(&host), Arc::clone(&running)));
-    tokio::spawn(snapshots::build::run(Arc::clone(&host), Arc::clone(&running)));
-    tokio::spawn(tick(Arc::clone(&host)));
+    tasks::spawn(&host, "apply", apply::run(Arc::clone(&host)));
+    tasks::spawn(&host, "reconcile", reconcile::run(Arc::clone(&host), Arc::clone(&running)));
+    tasks::spawn(&host, "snapshot", snapshots::build::run(Arc::clone(&host), Arc::clone(&running)));
+    tasks::spawn(&host, "tick", tick(Arc::clone(&host)));
     tokio::spawn(end(Arc::clone(&host), Arc::clone(&running)));
     let permits = Semaphore::new(host.settings().proposals_max);
-    Ok(Arc::new(Node { host, engine: running, permits, closed: Mutex::new(false) }))
+    Ok(Arc::new(Node { host, engine: running, permits, ending: Mutex::default() }))
 }
 
 /// The node was not started.
@@ -82,11 +87,8 @@ async fn tick(host: Arc<Host>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut count = 0_u64;
     loop {
-        tokio::select! {
-            () = host.until_halted() => return,
-            _ = ticks.tick() => {}
-        }
-        count += 1;
+        ticks.tick().await;
+        count = count.wrapping_add(1);
         if count.is_multiple_of(2) && host.view().role == ControlPlaneRole::Leader {
             host.probe_disk();
         }
@@ -107,7 +109,7 @@ struct Node {
     host: Arc<Host>,
     engine: Arc<dyn Engine>,
     permits: Semaphore,
-    closed: Mutex<bool>,
+    ending: Mutex<Option<Ending>>,
 }
 
 impl Drop for Node {
@@ -120,26 +122,6 @@ impl Node {
     /// Where a refusal points: never to this node.
     fn elsewhere(&self, leader: Option<Incarnation>) -> Option<MemberId> {
         leader.filter(|leader| *leader != self.host.me()).and_then(|leader| self.host.name(leader))
-    }
-
-    /// Waits until `to` leads, or this node no longer does, for at most T.
-    async fn handed_over(&self) -> bool {
-        let term = self.host.view().term;
-        let mut watch = self.host.board.watch();
-        let gone = watch.until(|status| status.role != ControlPlaneRole::Leader || status.term != Term(term.0));
-        matches!(timeout(self.host.settings().election_timeout, gone).await, Ok(Ok(())))
-    }
-
-    /// Hands leadership to `to`: proposals are refused meanwhile, for at most T.
-    async fn hand_over(&self, to: Incarnation) -> bool {
-        self.host.begin_transfer(to);
-        let asked = self.engine.transfer(to).await;
-        if let Err(error) = &asked {
-            tracing::debug!(error = crate::chain(error), %to, "leadership was not handed over");
-        }
-        let done = asked.is_ok() && self.handed_over().await;
-        self.host.end_transfer();
-        done
     }
 }
 
@@ -294,30 +276,26 @@ impl ControlPlaneConsensus for Node {
         let (_, configuration) = &*self.host.newest_configuration();
         let target = configuration.voters.iter().find(|m| m.id == *to && m.incarnation != self.host.me());
         let Some(target) = target else { return Err(TransferError::NotAVoter { to: to.clone() }) };
-        if self.hand_over(target.incarnation).await { Ok(()) } else { Err(TransferError::TimedOut { to: to.clone() }) }
+        if hand_over(&self.host, self.engine.as_ref(), target.incarnation).await {
+            return Ok(());
+        }
+        match (self.host.halted(), self.host.view()) {
+            (Some(reason), _) => Err(TransferError::Stopped { reason }),
+            (None, now) if now.role != ControlPlaneRole::Leader => {
+                Err(TransferError::NotLeader { leader: self.elsewhere(now.leader) })
+            }
+            (None, _) => Err(TransferError::TimedOut { to: to.clone() }),
+        }
     }
 
     async fn shutdown(&self) -> Result<(), ShutdownError> {
-        let mut closed = self.closed.lock().await;
-        if *closed {
-            return Ok(());
-        }
-        if self.host.refusal().is_none() {
-            let newest = self.host.newest_configuration();
-            let matched = self.engine.matched();
-            if let Some(heir) = reconcile::heir(&newest.1.voters, self.host.me(), &matched)
-                && !self.hand_over(heir).await
-            {
-                tracing::info!(%heir, "stopping without having handed leadership over");
-            }
-        }
-        self.host.halt("it was shut down");
-        self.engine.stop().await;
-        self.host.parts.transport.detach();
-        let result = self.host.store().close().await;
-        self.host.board.close();
-        *closed = true;
-        result.map_err(|failure| ShutdownError(Box::new(failure)))
+        let ending = self
+            .ending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| leaving::begin(Arc::clone(&self.host), Arc::clone(&self.engine)))
+            .clone();
+        ending.await.map_err(|failure| ShutdownError(Box::new(failure)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whom this node talks to, and by what names.
 
 use crate::host::Host;
-use cp_seam::{Incarnation, LogPosition, MemberId, PeerHello, PeerReceiver};
+use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +20,12 @@ impl Host {
             return None;
         }
         self.view().leader.and_then(|leader| self.name(leader))
+    }
+
+    /// Whether this node is a voting witness by the newest configuration.
+    pub(crate) fn is_witness(&self) -> bool {
+        let newest = self.newest_configuration();
+        newest.1.voters.iter().any(|m| m.incarnation == self.me() && m.kind == MemberKind::Witness)
     }
 
     pub(crate) fn is_served(&self, hello: &PeerHello) -> bool {

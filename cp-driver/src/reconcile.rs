@@ -1,17 +1,23 @@
 //! Brings the engine's configuration into line with the quorum that the state
 //! machine wants (CP-M1): one committed step at a time, planned afresh by
-//! whoever leads, so that an interrupted change is finished by the next leader.
+//! whoever leads, so that an interrupted change is finished by the next leader. A
+//! leader that is a witness, or is leaving, lets a caught-up member lead (CP-M2).
 
 use crate::engine::Engine;
 use crate::host::Host;
+use crate::leaving::{hand_over, in_touch};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneWatch, Incarnation, LogPosition, MemberKind, Quorum, QuorumMember};
 use cp_store::Configuration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How far behind the committed index a learner may be when its vote begins to count.
 const CAUGHT_UP_WITHIN: u64 = 64;
+
+/// How many election timeouts a member that did not take over is not asked again.
+const DECLINED_FOR: u32 = 10;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +37,7 @@ pub(crate) struct Situation<'a> {
     pub(crate) committed: ControlPlaneLogIndex,
     pub(crate) wanted: &'a Quorum,
     pub(crate) me: Incarnation,
+    /// How far each member is that is in touch. One that is not gets no vote and inherits nothing.
     pub(crate) matched: &'a [(Incarnation, ControlPlaneLogIndex)],
 }
 
@@ -40,6 +47,14 @@ impl Situation<'_> {
         let (at, newest) = self.newest;
         if at.index > self.committed || self.wanted.voters.is_empty() {
             return Step::Rest;
+        }
+        if newest.voters.iter().any(|m| m.incarnation == self.me && m.kind == MemberKind::Witness) {
+            // One that is leaving would only hand over again, to a witness if need be.
+            let stays = |m: &&QuorumMember| m.kind == MemberKind::Data && holds(&self.wanted.voters, m.incarnation);
+            let data: Vec<_> = newest.voters.iter().filter(stays).cloned().collect();
+            if let Some(heir) = self.heir(&data) {
+                return Step::HandOver(heir);
+            }
         }
         if newest.is_joint() {
             if !holds(&newest.voters, self.me)
@@ -55,8 +70,8 @@ impl Situation<'_> {
         if same(&newest.voters, &self.wanted.voters) {
             return Step::Reconfigure(self.wanted.clone().into());
         }
-        let strangers: Vec<_> =
-            self.wanted.voters.iter().filter(|m| newest.member(m.incarnation).is_none()).cloned().collect();
+        let all = self.wanted.voters.iter().chain(&self.wanted.learners);
+        let strangers: Vec<_> = all.filter(|m| newest.member(m.incarnation).is_none()).cloned().collect();
         if !strangers.is_empty() {
             let mut learners = newest.learners.clone();
             learners.extend(strangers);
@@ -81,18 +96,6 @@ impl Situation<'_> {
         })
     }
 
-    /// Who should lead instead of this witness: it leads only while no data voter
-    /// can (CP-M2). Pure.
-    pub(crate) fn relief(&self) -> Option<Incarnation> {
-        let (at, newest) = self.newest;
-        let witness = newest.voters.iter().any(|m| m.incarnation == self.me && m.kind == MemberKind::Witness);
-        if !witness || newest.is_joint() || at.index > self.committed {
-            return None;
-        }
-        let data: Vec<_> = newest.voters.iter().filter(|m| m.kind == MemberKind::Data).cloned().collect();
-        self.heir(&data)
-    }
-
     fn matched(&self, member: Incarnation) -> Option<ControlPlaneLogIndex> {
         self.matched.iter().find(|(who, _)| *who == member).map(|(_, matched)| *matched)
     }
@@ -103,7 +106,8 @@ impl Situation<'_> {
 
     /// The caught-up member of `among` that is furthest; a data member before a witness.
     fn heir(&self, among: &[QuorumMember]) -> Option<Incarnation> {
-        heir(among, self.me, self.matched).filter(|heir| self.caught_up(*heir))
+        let caught_up: Vec<_> = among.iter().filter(|m| self.caught_up(m.incarnation)).cloned().collect();
+        heir(&caught_up, self.me, self.matched)
     }
 }
 
@@ -129,65 +133,46 @@ fn same(a: &[QuorumMember], b: &[QuorumMember]) -> bool {
     a.iter().map(|m| m.incarnation).eq(b.iter().map(|m| m.incarnation))
 }
 
-/// Takes steps while this node leads, until it stops.
+/// Takes steps while this node leads.
 pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
     let mut status = host.board.watch();
     let retry = host.settings().election_timeout;
-    let mut relief_from = Instant::now();
+    // Who did not take over, and until when it is not asked again: asking costs service.
+    let mut declined = BTreeMap::new();
     loop {
         let now = status.current();
-        let step = if now.serving { plan(&host, engine.as_ref(), now.settled, &mut relief_from) } else { Step::Rest };
-        let pause = match step {
-            Step::Rest if now.serving && (!now.settled || is_witness(&host)) => retry,
-            Step::Rest => Duration::MAX,
-            Step::Reconfigure(next) => {
-                if let Err(error) = engine.reconfigure(next).await {
-                    tracing::debug!(error = crate::chain(&error), "a configuration step was not taken");
+        let at_work = now.serving && (!now.settled || host.is_witness());
+        if at_work {
+            declined.retain(|_, until| *until > Instant::now());
+            match plan(&host, engine.as_ref(), &declined) {
+                Step::Rest => {}
+                Step::Reconfigure(next) => {
+                    if let Err(error) = engine.reconfigure(next).await {
+                        tracing::debug!(error = crate::chain(&error), "a configuration step was not taken");
+                    }
                 }
-                retry
-            }
-            Step::HandOver(heir) => {
-                host.begin_transfer(heir);
-                if let Err(error) = engine.transfer(heir).await {
-                    tracing::debug!(error = crate::chain(&error), %heir, "leadership was not handed over");
-                    host.end_transfer();
+                Step::HandOver(heir) => {
+                    if !hand_over(&host, engine.as_ref(), heir).await {
+                        declined.insert(heir, Instant::now() + retry * DECLINED_FOR);
+                    }
                 }
-                retry
             }
-        };
+        }
+        let pause = if at_work { retry } else { Duration::MAX };
         tokio::select! {
-            () = host.until_halted() => return,
             changed = status.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-/// How many election timeouts a witness that was not relieved serves before it tries again.
-const RELIEF_PAUSE: u32 = 4;
-
-fn plan(host: &Host, engine: &dyn Engine, settled: bool, relief_from: &mut Instant) -> Step {
-    let relieving = Instant::now() >= *relief_from && is_witness(host);
-    if settled && !relieving {
-        return Step::Rest;
-    }
+fn plan(host: &Host, engine: &dyn Engine, declined: &BTreeMap<Incarnation, Instant>) -> Step {
     let newest = host.newest_configuration();
     let wanted = Arc::clone(&host.books().wanted);
-    let mut matched = engine.matched();
-    // What a member held that has not been heard of lately says nothing of what it can do now.
-    matched.retain(|(who, _)| *who == host.me() || host.in_touch(*who));
+    let mut matched = in_touch(host, engine);
+    matched.retain(|(who, _)| !declined.contains_key(who));
     let committed = host.durable_committed();
-    let situation = Situation { newest: &newest, committed, wanted: &wanted, me: host.me(), matched: &matched };
-    if relieving && let Some(heir) = situation.relief() {
-        *relief_from = Instant::now() + host.settings().election_timeout * RELIEF_PAUSE;
-        return Step::HandOver(heir);
-    }
-    situation.plan()
-}
-
-fn is_witness(host: &Host) -> bool {
-    let newest = host.newest_configuration();
-    newest.1.voters.iter().any(|m| m.incarnation == host.me() && m.kind == MemberKind::Witness)
+    Situation { newest: &newest, committed, wanted: &wanted, me: host.me(), matched: &matched }.plan()
 }
 
 #[cfg(test)]

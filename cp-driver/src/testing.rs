@@ -263,7 +263,7 @@ impl Engine for Puppet {
     }
 }
 
-/// A running node, number 1.
+/// A running node.
 pub(crate) struct Rig {
     pub(crate) node: Arc<dyn ControlPlaneConsensus>,
     pub(crate) puppet: Arc<Puppet>,
@@ -276,13 +276,18 @@ pub(crate) fn settings() -> Settings {
 }
 
 impl Rig {
+    /// Starts member 1.
     pub(crate) async fn start(voters: &[u8], settings: Settings) -> Self {
+        Self::start_as(1, voters, settings).await
+    }
+
+    pub(crate) async fn start_as(me: u64, voters: &[u8], settings: Settings) -> Self {
         let dir = MemoryDirectory::new();
         let identity = Identity {
             cluster: ClusterId([1; 16]),
             generation: Generation::default(),
-            member: member(1).id,
-            incarnation: Incarnation(1),
+            member: member(me).id,
+            incarnation: Incarnation(me),
             engine: "puppet".to_owned(),
         };
         let genesis = Tally(Arc::new(Mutex::new((0, voters.to_vec()))));
@@ -322,7 +327,7 @@ impl Rig {
 
     /// Makes it the leader of `term`, with its first record committed.
     pub(crate) async fn lead(&self, term: u64) {
-        self.publish(ControlPlaneRole::Leader, term, Some(1));
+        self.publish(ControlPlaneRole::Leader, term, Some(self.host().me().0));
         self.puppet.write(RecordBody::Blank);
         self.until("it serves", || self.node.is_leader()).await;
     }

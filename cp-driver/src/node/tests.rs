@@ -1,8 +1,12 @@
-use crate::testing::{Rig, lock, settings, uniform, want};
-use cp_seam::{ControlPlaneRole, Outcome};
-use cp_store::RecordBody;
+use crate::apply;
+use crate::testing::{Rig, T, lock, member, settings, text, uniform, want};
+use bytes::Bytes;
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, StateDigest, Term, TransferError};
+use cp_store::{Batch, RecordBody, SnapshotMeta, TermRun, TermRuns};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 /// A configuration counts from the moment it is appended (CP-M1): a member that it brings in must be
 /// reachable before it is committed, or the two that could commit it never meet.
@@ -46,4 +50,104 @@ async fn a_stopped_node_names_no_leader() {
     assert_eq!((status.leader, status.role, status.serving), (None, ControlPlaneRole::Follower, false));
     assert_eq!(status.stopped.as_deref(), Some("told to"));
     assert_eq!(rig.node.leader(), None);
+}
+
+/// A node does not live on without one of its tasks: a leader that no longer applies must not serve.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_stops_the_node() {
+    let rig = Rig::start(&[1], settings()).await;
+    rig.lead(1).await;
+    rig.node.propose(text("panic")).await.expect("placed");
+    rig.until("it stopped", || rig.host().halted().is_some_and(|why| why.contains("apply task panicked"))).await;
+    rig.until("the engine was ended", || rig.asked().contains(&"stop".to_owned())).await;
+}
+
+/// CP-D3: a snapshot is shown by the store from its submission; its state counts once it is durable.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_counts_once_it_is_durable() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    let position = LogPosition::new(Term(4), ControlPlaneLogIndex(50));
+    let meta = SnapshotMeta {
+        position,
+        configuration: uniform(&[1, 2, 4], &[]),
+        configuration_at: LogPosition::new(Term(4), ControlPlaneLogIndex(40)),
+        terms: TermRuns(vec![TermRun { term: Term(4), first: ControlPlaneLogIndex(1) }]),
+        digest: StateDigest::default(),
+    };
+    let mut stage = rig.store.stage();
+    stage.push(Bytes::from_static(&[1, 2, 4])).await.expect("written");
+    let staged = stage.seal(meta).await.expect("sealed");
+    rig.store.submit(Batch { snapshot: Some(staged), ..Batch::default() }).expect("accepted");
+    let durable = rig.store.durable().borrow().committed;
+    assert_eq!(rig.store.snapshot().position, position, "shown");
+    assert!(!apply::restore(rig.host(), durable).await.expect("no failure"), "not durable yet");
+    assert_eq!(rig.host().parts.state.applied(), ControlPlaneLogIndex(0));
+    rig.until("it is restored", || rig.node.watch().current().applied == position.index).await;
+    rig.until("its members are served", || *lock(&rig.wire.served) == [2, 4]).await;
+}
+
+/// CP-L1: who is silent inherits nothing, however far it once was, and who does not take over is not
+/// asked for ever.
+#[tokio::test(start_paused = true)]
+async fn a_leaving_leader_asks_who_is_in_touch() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.lead(1).await;
+    rig.node.propose(want(&[2, 3])).await.expect("placed");
+    rig.hear(&[2, 3]);
+    sleep(T).await;
+    assert_eq!(rig.asked(), ["transfer to #2"], "both are in touch");
+    for _ in 0..100 {
+        rig.hear(&[3]);
+        sleep(T / 10).await;
+        if rig.asked().len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(rig.asked()[1..], ["transfer to #3", "#2#3/#1#2#3/"], "then it goes without a handover");
+}
+
+/// CP-M2: a witness that leads hands over to a caught-up data member, and goes on if that fails.
+#[tokio::test(start_paused = true)]
+async fn a_witness_hands_over() {
+    assert_eq!(member(5).kind, cp_seam::MemberKind::Witness);
+    let rig = Rig::start_as(5, &[1, 2, 5], settings()).await;
+    rig.lead(1).await;
+    for _ in 0..40 {
+        rig.hear(&[2]);
+        sleep(T / 10).await;
+    }
+    assert_eq!(rig.asked(), ["transfer to #2"]);
+    assert!(rig.node.is_leader());
+}
+
+/// Nothing hangs: a transfer that the engine does not answer is over within T.
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_transfer_ends() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.lead(1).await;
+    rig.puppet.hangs.store(true, Ordering::SeqCst);
+    let to = member(2).id;
+    let refused = timeout(T * 2, rig.node.transfer_leadership(&to)).await.expect("in time").expect_err("refused");
+    assert_eq!(refused, TransferError::TimedOut { to: to.clone() });
+    rig.puppet.hangs.store(false, Ordering::SeqCst);
+    let node = Arc::clone(&rig.node);
+    let transfer = tokio::spawn(async move { node.transfer_leadership(&to).await });
+    sleep(T / 10).await;
+    rig.publish(ControlPlaneRole::Follower, 2, None);
+    transfer.await.expect("ran").expect("handed over");
+}
+
+/// A stop that nobody waits for any more goes on, and whoever asks again waits for the same one.
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_not_undone() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.lead(1).await;
+    rig.hear(&[2, 3]);
+    rig.puppet.hangs.store(true, Ordering::SeqCst);
+    timeout(T / 10, rig.node.shutdown()).await.expect_err("it waits for the heir");
+    let (a, b) = tokio::join!(rig.node.shutdown(), rig.node.shutdown());
+    a.and(b).expect("closed");
+    assert_eq!(rig.asked(), ["transfer to #2", "stop", "stop"], "one by the halt, one by the stop");
+    assert!(rig.node.watch().changed().await.is_err());
+    assert!(rig.store.submit(Batch::default()).is_err(), "closed");
 }

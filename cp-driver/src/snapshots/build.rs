@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::host::Host;
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneWatch, Halt, LogPosition, SnapshotReader};
-use cp_store::{Failure, Founding, SnapshotMeta, Staged, Store};
+use cp_store::{Founding, SnapshotMeta, Store};
 use std::sync::Arc;
 
 /// Captures the applied state as what a joining member's store is founded on: it
@@ -37,44 +37,58 @@ fn describe(store: &Store, reader: &dyn SnapshotReader) -> Result<SnapshotMeta, 
     })
 }
 
-/// Builds a snapshot whenever enough has been applied since the last, until the node stops.
+/// Builds a snapshot whenever enough has been applied since the last.
 pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
     let mut status = host.board.watch();
+    let every = host.settings().snapshot_every;
+    let mut not_before = 0;
     loop {
-        let applied = host.parts.state.applied();
-        let due = host.store().snapshot().position.index.0.saturating_add(host.settings().snapshot_every);
-        if applied.0 >= due
-            && let Err(error) = build(&host, engine.as_ref()).await
-        {
-            tracing::warn!(error = crate::chain(error.as_ref()), "no snapshot was built");
+        let applied = host.parts.state.applied().0;
+        let last = host.store().durable().borrow().snapshot.index.0;
+        if applied >= last.saturating_add(every).max(not_before) {
+            match build(&host, engine.as_ref()).await {
+                Ok(index) => not_before = index.0.saturating_add(every),
+                Err(NotBuilt::Halt(halt)) => return host.halt(&crate::chain(&halt)),
+                Err(NotBuilt::Later(why)) => {
+                    tracing::warn!(why, "no snapshot was built");
+                    not_before = applied.saturating_add(every.div_ceil(8));
+                }
+            }
         }
-        tokio::select! {
-            () = host.until_halted() => return,
-            changed = status.changed() => if changed.is_err() { return },
+        if status.changed().await.is_err() {
+            return;
         }
     }
 }
 
-async fn build(host: &Host, engine: &dyn Engine) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let reader = host.parts.state.snapshot()?;
-    let meta = describe(host.store(), reader.as_ref())?;
-    let index = meta.position.index;
-    let staged = stage(host.store(), reader, meta).await??;
-    let compact_to = ControlPlaneLogIndex(index.0.saturating_sub(host.settings().retained));
-    engine.adopt(staged, compact_to).await?;
-    Ok(())
+enum NotBuilt {
+    /// The state cannot be trusted any more.
+    Halt(Halt),
+    /// Another time.
+    Later(String),
 }
 
-async fn stage(
-    store: &Store,
-    mut reader: Box<dyn SnapshotReader>,
-    meta: SnapshotMeta,
-) -> Result<Result<Staged, Failure>, Halt> {
-    let mut stage = store.stage();
+impl From<Halt> for NotBuilt {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+async fn build(host: &Host, engine: &dyn Engine) -> Result<ControlPlaneLogIndex, NotBuilt> {
+    let mut reader = host.parts.state.snapshot()?;
+    let index = reader.index();
+    let meta = match describe(host.store(), reader.as_ref()) {
+        // The store knows no more of what is older than its snapshot.
+        Err(halt) if index < host.store().snapshot().position.index => return Err(NotBuilt::Later(halt.reason)),
+        described => described?,
+    };
+    let later = |error: &(dyn std::error::Error + 'static)| NotBuilt::Later(crate::chain(error));
+    let mut stage = host.store().stage();
     while let Some(chunk) = reader.next_chunk()? {
-        if let Err(failure) = stage.push(chunk).await {
-            return Ok(Err(failure));
-        }
+        stage.push(chunk).await.map_err(|failure| later(&failure))?;
     }
-    Ok(stage.seal(meta).await)
+    let staged = stage.seal(meta).await.map_err(|failure| later(&failure))?;
+    let compact_to = ControlPlaneLogIndex(index.0.saturating_sub(host.settings().retained));
+    engine.adopt(staged, compact_to).await.map_err(|error| later(&error))?;
+    Ok(index)
 }

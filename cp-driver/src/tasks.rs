@@ -1,0 +1,30 @@
+//! The tasks of a node live and die with it.
+
+use crate::host::Host;
+use futures::FutureExt;
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// Runs `task` until the node stops; it is dropped where it is then (CP-D4). A node does
+/// not live on without one of its tasks: one that ends or panics before stops it.
+pub(crate) fn spawn(host: &Arc<Host>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    let host = Arc::clone(host);
+    tokio::spawn(async move {
+        let ended = tokio::select! {
+            biased;
+            () = host.until_halted() => return,
+            ended = AssertUnwindSafe(task).catch_unwind() => ended,
+        };
+        match ended {
+            Ok(()) => host.halt(&format!("its {name} task has ended")),
+            Err(panic) => host.halt(&format!("its {name} task panicked: {}", text(panic.as_ref()))),
+        }
+    });
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    panic.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("without a message")
+}
