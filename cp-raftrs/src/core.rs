@@ -14,7 +14,7 @@ use crate::timing::{self, Timeouts};
 use crate::{trace, translate};
 use cp_driver::{EngineView, Host};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LastVote, MemberKind, Term};
-use cp_store::{Configuration, Failure, Rejected, Staged, Store, Ticket};
+use cp_store::{Batch, Configuration, Failure, Rejected, Staged, Store, Ticket};
 use raft::eraftpb::Message;
 use raft::{RawNode, StateRole};
 use std::collections::BTreeMap;
@@ -101,9 +101,23 @@ pub(crate) fn priority(me: Incarnation, configuration: &Configuration) -> i64 {
     if witness { -1 } else { 0 }
 }
 
+/// A fresh node enters a term of its own accord: the engine panics when it refuses a
+/// vote in term 0 (raft 0.7.0, `send`), and expects no log to be of a later term than
+/// its hard state, as it is when a store was founded on a snapshot. Written before
+/// anything that the engine will want written, so durable before anything leaves.
+fn enter_a_term(store: &Store) -> Result<(), Stop> {
+    let (vote, term) = (store.vote(), store.last().term.max(Term(1)));
+    if vote.term < term {
+        let vote = Some(LastVote { term, ..LastVote::default() });
+        drop(store.submit(Batch { vote, ..Batch::default() })?);
+    }
+    Ok(())
+}
+
 impl Core {
     pub(crate) fn open(host: Arc<Host>, books: Arc<Books>) -> Result<Self, Stop> {
         let store = host.store().clone();
+        enter_a_term(&store)?;
         let fault = Fault::default();
         let (node, configured_at) = open(&host, &fault)?;
         let boot = store.boot();
