@@ -42,7 +42,8 @@ impl Host {
         let _given_up = Abandon { host: self, to, id: offer.transfer };
         let mut silent = 0;
         loop {
-            if *pulled.borrow_and_update() == 0 {
+            // Again after a silence: a peer that has restarted knows of no transfer.
+            if *pulled.borrow_and_update() == 0 || silent > 0 {
                 self.send_body(to, Lane::Bulk, Body::Offer(offer.clone()));
             }
             let turn = async {
