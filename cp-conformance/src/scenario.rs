@@ -14,8 +14,12 @@ use tokio::runtime::{Builder, RngSeed, UnhandledPanic};
 
 /// The longest run, in simulated time.
 const LONGEST: Duration = Duration::from_secs(1800);
-/// How much of the trace a violation prints.
+/// How much of the trace a violation prints, unless `CP_TRACE_LINES` says otherwise.
 const TRACE_LINES: usize = 160;
+
+fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
 
 /// What a run of a scenario ends with.
 pub type Verdict = Result<Report, Box<Violation>>;
@@ -36,7 +40,7 @@ impl Scenario {
     /// or from `CP_SEED` in the environment.
     pub fn new(name: &'static str) -> Self {
         let named = crate::rng::Rng::new(0, name).bits() % 1_000_000;
-        let seed = std::env::var("CP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(named);
+        let seed = from_environment("CP_SEED").unwrap_or(named);
         Self { name, seed, options: Options::default(), least: Least::default(), heals: true }
     }
 
@@ -80,7 +84,8 @@ impl Scenario {
             Ok(Err(broken)) => broken,
             Err(_) => Broken::new("unexpected panic", Promise::L1, "a task panicked; its message is printed above"),
         };
-        let trace = crate::sync::locked(&seen).as_ref().map(|trace| trace.tail(TRACE_LINES)).unwrap_or_default();
+        let lines = from_environment("CP_TRACE_LINES").unwrap_or(TRACE_LINES);
+        let trace = crate::sync::locked(&seen).as_ref().map(|trace| trace.tail(lines)).unwrap_or_default();
         Err(Box::new(Violation {
             broken,
             scenario: self.name.to_owned(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 /// The lines kept for a reader; the hash covers all.
-const KEPT_LINES: usize = 4_000;
+const KEPT_LINES: usize = 20_000;
 
 /// A run's account of itself. Clones share it. Two runs of one seed give the
 /// same hash, or something draws chance, time or order from outside.
@@ -33,6 +33,15 @@ impl Trace {
 
     /// Notes `event` of `who`.
     pub fn note(&self, who: &dyn Display, event: &dyn Display) {
+        self.record(who, event, true);
+    }
+
+    /// Notes what a reader has seen often enough: it is hashed and not kept.
+    pub fn note_again(&self, slot: usize, event: &dyn Display) {
+        self.record(&format!("n{slot}"), event, false);
+    }
+
+    fn record(&self, who: &dyn Display, event: &dyn Display, keep: bool) {
         let ms = self.elapsed_ms();
         let mut line = String::new();
         // Writing to a string does not fail.
@@ -43,6 +52,9 @@ impl Trace {
         inner.hasher.update(line.as_bytes());
         inner.hasher.update(b"\n");
         inner.count += 1;
+        if !keep {
+            return;
+        }
         if inner.lines.len() == KEPT_LINES {
             inner.lines.pop_front();
         }

@@ -43,7 +43,7 @@ async fn interrupted_elections(world: &mut World, moment: Moment) -> Result<(), 
     for round in 0..8_u32 {
         let leader = world.settled_leader().await?;
         let sign = if round % 2 == 0 { Sign::Grant } else { Sign::Candidacy };
-        world.monitor().aim(Aim { slot: None, sign, moment, skip: round / 4 });
+        world.monitor().aim(Aim { slot: None, sign, moment, skip: 0 });
         world.kill(leader, Survivors::Nothing)?;
         let (within, others) = (world.election_timeout() * 10, world.others(&[leader]));
         world

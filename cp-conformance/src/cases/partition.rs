@@ -101,6 +101,7 @@ pub fn a_minority_makes_no_progress(backend: &'static dyn Backend) -> Verdict {
         for _ in 0..5 {
             world.write(next).await?;
         }
+        world.pass(world.election_timeout() + IN_FLIGHT).await;
         for slot in few {
             let (up, committed) = (world.up(slot)?, world.status(slot)?.committed);
             ensure(!up.node.is_leader(), Promise::P2, || format!("n{slot} says it leads a minority"))?;

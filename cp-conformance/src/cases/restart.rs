@@ -46,14 +46,21 @@ pub fn all_nodes_lose_power_at_once(backend: &'static dyn Backend) -> Verdict {
         for survivors in EVERY_KIND {
             let position = world.writes(5).await?;
             let leader = world.leader().await?;
-            // Some more are on their way to the disks when the power goes.
+            // Some more is on its way: the power goes when the first disk has written and not synced.
+            for slot in [0, 1, 2] {
+                world.disk(slot)?.with_faults(|faults| faults.crash_after = Some(1));
+            }
             let (up, entry) = (world.up(leader)?, world.entry()?);
             let proposing = tokio::spawn(async move { up.node.propose(entry).await });
-            world.pass(Duration::from_millis(2)).await;
+            let fallen = |world: &crate::World| {
+                [0, 1, 2].iter().any(|slot| world.up(*slot).is_ok_and(|up| !up.life.goes_on())).then_some(())
+            };
+            world.until(world.election_timeout(), Promise::L1, "the power to go", fallen).await?;
+            proposing.abort();
             for slot in [0, 1, 2] {
                 world.kill(slot, survivors)?;
+                world.disk(slot)?.with_faults(|faults| faults.crash_after = None);
             }
-            proposing.abort();
             for slot in [0, 1, 2] {
                 world.start(slot).await?;
             }

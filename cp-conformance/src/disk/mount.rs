@@ -7,10 +7,16 @@ use cp_store::{Directory, File};
 use std::io;
 use std::sync::{Arc, MutexGuard};
 
-#[derive(Debug)]
 pub(super) struct Mount {
     pub(super) disk: Disk,
     pub(super) life: Arc<Life>,
+}
+
+// The store names the directory in its errors by this.
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "n{}'s disk", self.life.slot())
+    }
 }
 
 #[derive(Debug)]

@@ -101,6 +101,7 @@ pub(super) struct Books {
     pub(super) aims: Vec<Aim>,
     pub(super) counts: Tally,
     highest_reported: ControlPlaneLogIndex,
+    last_said: BTreeMap<(usize, Incarnation), String>,
 }
 
 fn count(n: usize) -> u64 {
@@ -118,6 +119,18 @@ impl Books {
             asked: BTreeMap::new(),
         };
         self.slots.insert(slot, book);
+    }
+
+    pub(super) fn forget(&mut self, slot: usize) {
+        self.slots.remove(&slot);
+    }
+
+    /// Whether this is what `slot` told `to` the last time, heartbeats mostly.
+    pub(super) fn said_before(&mut self, slot: usize, to: Incarnation, what: &str) -> bool {
+        let last = self.last_said.entry((slot, to)).or_default();
+        let again = last == what;
+        what.clone_into(last);
+        again
     }
 
     pub(super) fn tally(&self) -> Tally {

@@ -56,6 +56,11 @@ impl Monitor {
         locked(&self.books).enroll(slot, incarnation, disk);
     }
 
+    /// The disk of `slot` is gone; there is nothing to recover until it is enrolled anew.
+    pub fn forget(&self, slot: usize) {
+        locked(&self.books).forget(slot);
+    }
+
     /// Ends a life at a frame: see [`Aim`].
     pub fn aim(&self, aim: Aim) {
         locked(&self.books).aims.push(aim);
@@ -252,16 +257,15 @@ impl Wiretap for Monitor {
         let hash = blake3::hash(frame);
         let [a, b, c, ..] = hash.as_bytes();
         let signs: Vec<String> = observed.iter().map(ToString::to_string).collect();
-        self.trace.node(
-            from.slot(),
-            format_args!(
-                "-> {to} {} [{}] {} B {a:02x}{b:02x}{c:02x}",
-                name(body.as_ref()),
-                signs.join(", "),
-                frame.len()
-            ),
-        );
+        let what = format!("-> {to} {} [{}] {} B", name(body.as_ref()), signs.join(", "), frame.len());
         let mut books = locked(&self.books);
+        let again = books.said_before(from.slot(), to, &what);
+        let line = format_args!("{what} {a:02x}{b:02x}{c:02x}");
+        if again {
+            self.trace.note_again(from.slot(), &line)
+        } else {
+            self.trace.node(from.slot(), line)
+        }
         let mut verdict = books.snapshot_frames(from.slot(), to, body.as_ref());
         for sign in &observed {
             verdict = verdict.and_then(|()| books.observed(from.slot(), to, sign));

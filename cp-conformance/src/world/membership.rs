@@ -134,6 +134,7 @@ impl World {
     pub fn wipe(&mut self, slot: usize) -> Result<(), Broken> {
         self.trace.node(slot, "loses its disk");
         self.slot(slot)?.disk.wipe();
+        self.monitor.forget(slot);
         Ok(())
     }
 
