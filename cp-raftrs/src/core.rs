@@ -20,7 +20,7 @@ use raft::{RawNode, StateRole};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// How many messages, and how many proposals, one round takes in before it writes.
 pub(crate) const ROUND_MAX: usize = 1024;
@@ -40,6 +40,8 @@ pub(crate) enum Stop {
     Engine(#[from] raft::Error),
     #[error("the engine installs a snapshot that it was not given")]
     NoSnapshot,
+    #[error("a snapshot transfer failed without a word")]
+    Transfer(#[from] JoinError),
 }
 
 impl From<Rejected> for Stop {
@@ -180,7 +182,7 @@ impl Core {
                     Some(asked) => command = Some(asked),
                     None => return Ok(()),
                 },
-                Some(sent) = self.sends.join_next() => if let Ok(sent) = sent { self.snapshot_sent(sent) },
+                Some(sent) = self.sends.join_next() => self.snapshot_sent(sent?),
                 written = on_disk(&mut self.committing) => { self.committing = None; written? }
             }
             // Messages before the tick: a leader that has spoken is not to be stood against.

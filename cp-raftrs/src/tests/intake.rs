@@ -154,6 +154,7 @@ fn messages() -> impl Strategy<Value = Message> {
         let mut message = message(from, kinds[kind], term);
         (message.log_term, message.index, message.commit, message.commit_term) = (log_term, index, commit, log_term);
         (message.reject, message.reject_hint) = (reject, commit);
+        message.priority = -i64::from(reject);
         message
     });
     prop_oneof![append, other]
