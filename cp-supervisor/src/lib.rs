@@ -2,10 +2,12 @@
 //! daemon, and the client of the daemon's API.
 
 pub mod api;
+pub mod apply;
 pub mod changes;
 pub mod client;
 pub mod cluster_file;
 pub mod daemon;
+pub mod describe;
 pub mod session;
 pub mod supervisor;
 pub mod token;

@@ -40,23 +40,28 @@ pub(crate) struct Connection {
 pub(crate) struct CertificateFiles {
     /// The cluster's certificate authority
     #[arg(long, env = "CP_CA", value_name = "FILE")]
-    ca: PathBuf,
+    ca: Option<PathBuf>,
     /// A client's or member's certificate
     #[arg(long, env = "CP_CERT", value_name = "FILE")]
-    cert: PathBuf,
+    cert: Option<PathBuf>,
     /// Its private key
     #[arg(long, env = "CP_KEY", value_name = "FILE")]
-    key: PathBuf,
+    key: Option<PathBuf>,
 }
 
 impl CertificateFiles {
     pub(crate) fn load(&self) -> Result<Credentials> {
-        Ok(Credentials::load(&self.ca, &self.cert, &self.key)?)
+        let given = |flag: &str, file: &Option<PathBuf>| {
+            let missing =
+                || invalid(flag, format!("not given; give it, or CP_{}", flag.trim_start_matches('-').to_uppercase()));
+            file.clone().ok_or_else(missing)
+        };
+        Ok(Credentials::load(&given("--ca", &self.ca)?, &given("--cert", &self.cert)?, &given("--key", &self.key)?)?)
     }
 
     /// The certificate's file.
     pub(crate) fn cert(&self) -> String {
-        self.cert.display().to_string()
+        self.cert.as_ref().map(|file| file.display().to_string()).unwrap_or_default()
     }
 }
 

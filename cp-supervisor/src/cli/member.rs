@@ -244,11 +244,7 @@ impl Report for Members {
         };
         let header =
             ["MEMBER", "KIND", "STATE", "ROLE", "TERM", "MATCH", "LAG", "LAST ACK", "DOMAIN", "CLIENTS", "RELEASE"];
-        let mut text = table(header, self.members.iter().map(row));
-        if self.stale {
-            text.push_str(&format!("\n(stale: one node's view at index {})", self.applied));
-        }
-        text
+        output::labelled(table(header, self.members.iter().map(row)), self.stale, &self.applied)
     }
 }
 

@@ -1,13 +1,17 @@
 //! The command line: `serve` runs a node, everything else is its client.
 
+mod apply;
 mod cert;
 mod cluster;
+mod collection;
 mod connection;
 mod exit;
 mod member;
 mod node;
 mod output;
+mod range;
 mod status;
+mod watch;
 
 use clap::{Args, Parser, Subcommand};
 use output::{Color, Format};
@@ -57,6 +61,16 @@ enum Command {
     /// Admit, promote, drain, remove and list members
     #[command(subcommand)]
     Member(member::Member),
+    /// Make and list collections
+    #[command(subcommand)]
+    Collection(collection::Collection),
+    /// Make, list, move, split and merge ranges
+    #[command(subcommand)]
+    Range(range::Range),
+    /// Bring the cluster to what a file says; again changes nothing
+    Apply(Box<apply::Apply>),
+    /// Print committed changes as they come
+    Watch(watch::Watch),
     /// Move leadership
     #[command(subcommand)]
     Leader(cluster::Leader),
@@ -81,6 +95,10 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
         Command::Cluster(cluster) => cluster.run(format).await,
         Command::Status(status) => status.run(format).await,
         Command::Member(member) => member.run(format).await,
+        Command::Collection(collection) => collection.run(format).await,
+        Command::Range(range) => range.run(format).await,
+        Command::Apply(apply) => apply.run(format).await,
+        Command::Watch(watch) => watch.run(format).await,
         Command::Leader(leader) => leader.run(format).await,
         Command::Serve(_) | Command::Config(_) | Command::Cert(_) => Ok(()),
     }
@@ -89,4 +107,15 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
 /// Runs a client command on one thread.
 fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(Box::pin(work))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
 }

@@ -111,3 +111,11 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<I
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
+
+/// `text`, which says so if it may be older than what was acknowledged.
+pub(crate) fn labelled(mut text: String, stale: bool, applied: &str) -> String {
+    if stale {
+        text.push_str(&format!("\n(stale: one node's view at index {applied})"));
+    }
+    text
+}

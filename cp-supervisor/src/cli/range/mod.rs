@@ -1,0 +1,159 @@
+//! Commands about ranges.
+//!
+//! Each reads the range first and carries the fence it saw, so that what changed
+//! in between refuses the command rather than being overwritten (CP-S5).
+
+mod create;
+mod list;
+mod reshape;
+mod transfer;
+
+use super::connection::{decide, named};
+use super::exit::invalid;
+use super::output::{self, Format, Report};
+use anyhow::Result;
+use clap::Subcommand;
+use cp_catalog::{
+    Bound, CollectionName, DataPosition, Key, Mode, OwnershipCommand, Range as CatalogRange, RangeId, RangeKey,
+};
+use cp_supervisor::client::Client;
+use serde::Serialize;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Range {
+    /// Make a range
+    Create(Box<create::Create>),
+    /// List ranges
+    List(list::List),
+    /// Find the range that holds a key
+    Lookup(list::Lookup),
+    /// Move a range to another member, phase by phase
+    Move(Box<transfer::Move>),
+    /// Move write authority to a replica while the owner lives
+    Handoff(Box<transfer::Handoff>),
+    /// Move write authority to a replica when the owner is lost
+    Promote(Box<transfer::Promote>),
+    /// Cut a range in two
+    Split(reshape::Split),
+    /// Join two adjacent ranges
+    Merge(reshape::Merge),
+    /// Add or drop one copy of a range
+    Copy(Box<reshape::Copy>),
+}
+
+impl Range {
+    pub(crate) async fn run(self, format: Format) -> Result<()> {
+        match self {
+            Self::Create(create) => create.run(format).await,
+            Self::List(list) => list.run(format).await,
+            Self::Lookup(lookup) => lookup.run(format).await,
+            Self::Move(step) => step.run(format).await,
+            Self::Handoff(handoff) => handoff.run(format).await,
+            Self::Promote(promote) => promote.run(format).await,
+            Self::Split(split) => split.run(format).await,
+            Self::Merge(merge) => merge.run(format).await,
+            Self::Copy(copy) => copy.run(format).await,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Changed {
+    effect: String,
+    position: String,
+}
+
+impl Report for Changed {
+    const KIND: &'static str = "range_changed";
+
+    fn render(&self) -> String {
+        self.effect.clone()
+    }
+}
+
+/// Submits `command` and prints what it did.
+async fn change(client: &Client, format: Format, command: OwnershipCommand) -> Result<()> {
+    let decision = decide(client, command).await?;
+    let changed = Changed { effect: decision.verdict.to_string(), position: decision.position.to_string() };
+    output::print(&changed, format)
+}
+
+/// `collection/id`.
+fn key(text: &str) -> Result<RangeKey> {
+    let bad = || invalid("RANGE", format!("{text:?} is no range; write collection/id, as `range list` prints it"));
+    let (collection, id) = text.rsplit_once('/').ok_or_else(bad)?;
+    let id = RangeId(id.parse().map_err(|_| bad())?);
+    Ok(RangeKey::new(named::<CollectionName>("RANGE", collection)?, id))
+}
+
+/// The range called `text`, as it is now.
+async fn read(client: &Client, text: &str) -> Result<(RangeKey, CatalogRange)> {
+    let key = key(text)?;
+    match client.range(&key).await? {
+        Some(range) => Ok((key, range)),
+        None => Err(invalid("RANGE", format!("range {key} does not exist; `range list` lists the ranges"))),
+    }
+}
+
+/// How `collection` maps keys to ranges.
+async fn mode(client: &Client, collection: &CollectionName) -> Result<Mode> {
+    let collections = client.collections().await?.value;
+    let found = collections.iter().find(|spec| spec.name == *collection).map(|spec| spec.mode);
+    found.ok_or_else(|| invalid("COLLECTION", format!("collection {collection} does not exist; create it first")))
+}
+
+/// A bound as the command line has it: a slot's number in hash mode, else a key
+/// (`hex:` before bytes that are no text).
+fn bound(what: &str, text: &str, mode: Mode) -> Result<Bound> {
+    match mode {
+        Mode::Hash => {
+            let slot = text.parse().map_err(|_| invalid(what, format!("{text:?} is no slot; use 0 to 16384")))?;
+            Bound::at_slot(slot).map_err(|bad| invalid(what, bad))
+        }
+        Mode::Ordered => Bound::at(&bytes(what, text)?).map_err(|bad| invalid(what, bad)),
+    }
+}
+
+/// A bound that is a key.
+fn cut(what: &str, text: &str, mode: Mode) -> Result<Key> {
+    match bound(what, text, mode)? {
+        Bound::Key(key) => Ok(key),
+        end => Err(invalid(what, format!("{end} cuts nothing; choose a key strictly inside the range"))),
+    }
+}
+
+fn bytes(what: &str, text: &str) -> Result<Vec<u8>> {
+    let Some(digits) = text.strip_prefix("hex:") else { return Ok(text.as_bytes().to_vec()) };
+    let pair = |pair: &[u8]| {
+        let pair =
+            std::str::from_utf8(pair).ok().filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u8::from_str_radix(pair, 16).ok()
+    };
+    let decoded: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(pair).collect();
+    decoded.ok_or_else(|| invalid(what, format!("{text:?} is not hex: and pairs of hexadecimal digits")))
+}
+
+/// A position in a range's own log, as `term.lsn`.
+fn data_position(text: &str) -> Result<DataPosition, String> {
+    let bad = || format!("{text:?} is no position; write term.lsn, such as 3.1200");
+    let (term, lsn) = text.split_once('.').ok_or_else(bad)?;
+    Ok(DataPosition { term: term.parse().map_err(|_| bad())?, lsn: lsn.parse().map_err(|_| bad())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_is_taken_or_refused_with_a_remedy() {
+        assert_eq!(key("orders/12").unwrap().to_string(), "orders/12");
+        assert!(key("orders").unwrap_err().to_string().contains("collection/id"));
+        assert_eq!(bytes("--at", "hex:00ff").unwrap(), [0, 255]);
+        assert!(bytes("--at", "hex:0").is_err() && bytes("--at", "hex:+1").is_err());
+        assert_eq!(bound("--from", "0", Mode::Hash).unwrap(), Bound::Min);
+        assert!(bound("--from", "20000", Mode::Hash).is_err());
+        assert!(cut("--at", "16384", Mode::Hash).unwrap_err().to_string().contains("strictly inside"));
+        assert_eq!(data_position("3.12"), Ok(DataPosition { term: 3, lsn: 12 }));
+        assert!(data_position("3").unwrap_err().contains("term.lsn"));
+    }
+}
