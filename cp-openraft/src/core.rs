@@ -88,7 +88,8 @@ async fn step_down(raft: &Raft, term: Term, heir: Incarnation) {
 /// heartbeats for good, so a target that does not answer costs the leadership.
 /// Here the leader leads on; the target stands with the leader's word for it,
 /// which voters grant in spite of the lease they gave. What is appended
-/// meanwhile makes the target's log too short, and nothing worse.
+/// meanwhile can make the target's log too short to win: that costs an election,
+/// so the driver takes no proposals meanwhile.
 pub(crate) async fn hand_over(host: Arc<Host>, raft: Raft, exchange: Arc<Exchange>, term: Term, to: Incarnation) {
     let until = Instant::now() + timing::transfer_deadline(host.settings());
     let pause = host.settings().heartbeat;
@@ -138,5 +139,38 @@ pub(crate) async fn stand_last(host: Arc<Host>, raft: Raft, ear: Arc<Ear>) {
             }
         }
         sleep(patience / 4).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{CommittedLeaderId, LogId, Membership, StoredMembership};
+    use std::collections::BTreeMap;
+
+    fn at(index: u64) -> Option<LogId> {
+        Some(LogId::new(CommittedLeaderId::new(3), index))
+    }
+
+    /// Node 1 leads; its configuration at 7 has these voters, and itself as a learner.
+    fn leading(voters: &[u64], committed: u64) -> RaftMetrics<Types> {
+        let membership = Membership::new_with_defaults(vec![voters.iter().copied().collect()], [1]);
+        let stored = |index| Arc::new(StoredMembership::new(at(index), membership.clone()));
+        let mut metrics = RaftMetrics::new_initial(1);
+        metrics.state = ServerState::Leader;
+        metrics.membership_config = stored(7);
+        metrics.committed_membership_config = stored(committed);
+        metrics.replication = Some(BTreeMap::from([(2, at(8)), (3, at(9)), (4, None)]));
+        metrics
+    }
+
+    /// CP-M1: a leader without a vote makes room once that is final, for the longest log.
+    #[test]
+    fn a_leader_without_a_vote_has_an_heir() {
+        assert_eq!(heir(&leading(&[2, 3, 4], 7)), Some(Incarnation(3)));
+        assert_eq!(heir(&leading(&[2, 3, 4], 5)), None, "its removal is not final yet");
+        assert_eq!(heir(&leading(&[1, 2, 3], 7)), None, "it has a vote");
+        let follower = RaftMetrics { state: ServerState::Follower, ..leading(&[2, 3], 7) };
+        assert_eq!(heir(&follower), None);
     }
 }

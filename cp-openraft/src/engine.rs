@@ -53,8 +53,10 @@ pub(crate) async fn build(host: Arc<Host>) -> Result<Arc<dyn Engine>, StartError
     let clients = Clients(Arc::clone(&exchange));
     let log = LogStorage { ground: Arc::clone(&ground) };
     let shadow = Shadow::new(Arc::clone(&shelf));
+    // No two nodes draw alike, even if they were given one seed.
+    let seed = settings.seed ^ host.me().0.rotate_left(32);
     // openraft's `initialize` is never called: genesis is the store's snapshot at 0.0.
-    let begun = Box::pin(timing::seeded(settings.seed, Raft::new(host.me().0, config, clients, log, shadow))).await;
+    let begun = Box::pin(timing::seeded(seed, Raft::new(host.me().0, config, clients, log, shadow))).await;
     let raft = begun.map_err(|fatal| StartError::Engine(Box::new(fatal)))?;
     let (requests, queue) = mpsc::channel(QUEUE_MAX);
     let ear = Arc::new(Ear::new());
@@ -266,10 +268,10 @@ impl Engine for Handle {
 
     async fn stop(&self) {
         self.exchange.close();
+        self.ground.close();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(error = cp_driver::chain(&error), "openraft did not end in order");
         }
-        self.ground.close();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             task.abort();

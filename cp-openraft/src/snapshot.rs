@@ -57,7 +57,7 @@ impl Shelf {
             }
             self.ground.submit(Batch { snapshot: Some(staged), ..Batch::default() })?
         };
-        ticket.await.map_err(|failure| self.ground.fail(&failure))
+        self.ground.durable(ticket).await
     }
 }
 

@@ -17,7 +17,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// The store as this node's engine may use it: until it is closed, and with the
 /// node stopped at the first failure (CP-D4).
@@ -25,13 +25,13 @@ pub(crate) struct Ground {
     pub(crate) store: Store,
     pub(crate) me: Incarnation,
     pub(crate) read_bytes_max: usize,
-    closed: AtomicBool,
+    closed: watch::Sender<bool>,
     halt: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for Ground {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ground").field("me", &self.me).field("closed", &self.closed).finish_non_exhaustive()
+        f.debug_struct("Ground").field("me", &self.me).field("closed", &*self.closed.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -42,12 +42,13 @@ impl Ground {
         read_bytes_max: usize,
         halt: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        Self { store, me, read_bytes_max, closed: AtomicBool::new(false), halt: Box::new(halt) }
+        Self { store, me, read_bytes_max, closed: watch::Sender::new(false), halt: Box::new(halt) }
     }
 
-    /// From now on nothing is written.
+    /// From now on nothing is written, and nobody waits for what the store has
+    /// begun: a disk that hangs does not keep the engine from ending.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.closed.send_replace(true);
     }
 
     /// Stops the node because of `error`, and gives openraft an error to stop with.
@@ -58,8 +59,7 @@ impl Ground {
     }
 
     fn open(&self) -> io::Result<()> {
-        let closed = self.closed.load(Ordering::SeqCst);
-        if closed { Err(io::Error::other("the engine has stopped; nothing is written any more")) } else { Ok(()) }
+        if *self.closed.borrow() { Err(stopped()) } else { Ok(()) }
     }
 
     pub(crate) fn submit(&self, batch: Batch) -> io::Result<Ticket> {
@@ -68,7 +68,18 @@ impl Ground {
     }
 
     pub(crate) async fn write(&self, batch: Batch) -> io::Result<()> {
-        self.submit(batch)?.await.map_err(|failure| self.fail(&failure))
+        let ticket = self.submit(batch)?;
+        self.durable(ticket).await
+    }
+
+    /// Waits until what was submitted is durable, or the engine is closed.
+    pub(crate) async fn durable(&self, ticket: Ticket) -> io::Result<()> {
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            written = ticket => written.map_err(|failure| self.fail(&failure)),
+            _ = closed.wait_for(|closed| *closed) => Err(stopped()),
+        }
     }
 
     /// `range`, cut to what the log holds.
@@ -104,6 +115,10 @@ impl Ground {
         };
         Ok(Entry::new(translate::log_id(cp_seam::LogPosition::new(term, at)), payload))
     }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the engine has stopped; nothing is written any more")
 }
 
 /// The log, the vote and the committed index. Cloning gives another handle.
@@ -226,5 +241,39 @@ impl RaftLogStorage<Types> for LogStorage {
         }
         let compact_to = Some(ControlPlaneLogIndex(upto.index));
         self.ground.submit(Batch { compact_to, ..Batch::default() }).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cp_store::{MemoryDirectory, Pace, Writer, WriterWork};
+    use std::future::{Future, pending};
+    use std::pin::Pin;
+
+    /// A disk that never answers.
+    #[derive(Debug)]
+    struct Hung;
+
+    impl Pace for Hung {
+        fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(pending())
+        }
+    }
+
+    /// CP-D1: a vote that is not on the disk is not said to be; and a disk that
+    /// hangs does not keep the engine from ending.
+    #[tokio::test(start_paused = true)]
+    async fn a_vote_waits_for_the_disk_until_the_engine_ends() {
+        let store = crate::suite::store(Arc::new(MemoryDirectory::new()), Writer::Task(Arc::new(Hung)));
+        let ground = Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}")));
+        let mut log = LogStorage { ground: Arc::clone(&ground) };
+        let vote = Vote::new(1, 2);
+        let mut saving = std::pin::pin!(log.save_vote(&vote));
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(3600), saving.as_mut()).await;
+        assert!(waited.is_err(), "it was said to be durable: {waited:?}");
+        ground.close();
+        assert!(saving.await.is_err());
+        assert!(ground.submit(Batch::default()).is_err(), "nothing is written any more");
     }
 }

@@ -25,7 +25,9 @@ use cp_seam::{
     ClusterId, ControlPlaneLogIndex, Generation, Incarnation, LogPosition, MemberId, MemberKind, QuorumMember,
     StateDigest,
 };
-use cp_store::{Batch, Configuration, DiskDirectory, Expected, Founding, Identity, Staged, Store, TermRuns, Writer};
+use cp_store::{
+    Batch, Configuration, Directory, DiskDirectory, Expected, Founding, Identity, Staged, Store, TermRuns, Writer,
+};
 use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, IOFlushed, RaftLogStorage, RaftSnapshotBuilder, RaftStateMachine};
@@ -58,7 +60,12 @@ impl StoreBuilder<Types, Log, State, (TempDir, TempDir)> for OnDisk {
 
 fn ground() -> (TempDir, Arc<Ground>) {
     let dir = TempDir::new().expect("a temporary directory");
-    let files = Arc::new(DiskDirectory::new(dir.path()));
+    let store = store(Arc::new(DiskDirectory::new(dir.path())), Writer::Thread);
+    (dir, Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}"))))
+}
+
+/// A store at genesis.
+pub(crate) fn store(files: Arc<dyn Directory>, writer: Writer) -> Store {
     let identity = Identity {
         cluster: ClusterId([7; 16]),
         generation: Generation::default(),
@@ -72,8 +79,7 @@ fn ground() -> (TempDir, Arc<Ground>) {
         configuration(&Membership::new_with_defaults(vec![[0].into()], [])),
     );
     Store::create(files.as_ref(), &identity, Founding { meta, chunks: Vec::new() }).expect("created");
-    let store = Store::open(files, &Expected::default(), Writer::Thread).expect("opened");
-    (dir, Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}"))))
+    Store::open(files, &Expected::default(), writer).expect("opened")
 }
 
 fn meta(position: LogPosition, configuration_at: LogPosition, configuration: Configuration) -> cp_store::SnapshotMeta {
