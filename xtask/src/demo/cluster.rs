@@ -1,0 +1,311 @@
+//! The demo's cluster: directories, certificates, processes, and what an operator
+//! would do to them, through the same commands.
+
+use super::process::{Binary, Node};
+use super::steps::{Step, Steps};
+use anyhow::{Context, Result, bail, ensure};
+use cp_catalog::{CollectionSpec, OwnershipCommand, Range, RangeKey};
+use cp_net::tls::Credentials;
+use cp_seam::ControlPlaneLogIndex;
+use cp_supervisor::api::messages::NodeStatus;
+use cp_supervisor::client::Client;
+use cp_supervisor::cluster_file::ClusterFile;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// How long any step may take before the demo fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the cluster is asked while something is waited for.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What the cluster file came to.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) collections: usize,
+    pub(crate) ranges: BTreeMap<RangeKey, Range>,
+}
+
+/// The nodes and what is needed to talk to them.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    binary: Binary,
+    engine: &'static str,
+    file: PathBuf,
+    nodes: Vec<Node>,
+    /// Failure domain and weight of each node, as flags.
+    localities: BTreeMap<String, Vec<String>>,
+    credentials: Option<Credentials>,
+    root: TempDir,
+}
+
+impl Cluster {
+    pub(crate) fn prepare(binary: Binary, file: &ClusterFile, path: PathBuf, engine: &'static str) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("cp-demo-").tempdir().context("no temporary directory")?;
+        let mut nodes = Vec::new();
+        let mut localities = BTreeMap::new();
+        for member in &file.members {
+            nodes.push(Node::new(root.path(), member.id.as_str(), &member.addresses.peer, &member.addresses.client)?);
+            let mut flags = vec!["--weight".to_owned(), member.locality.weight.to_string()];
+            if let Some(domain) = &member.locality.domain {
+                flags.extend(["--failure-domain".to_owned(), domain.to_string()]);
+            }
+            if member.kind == cp_seam::MemberKind::Witness {
+                flags.extend(["--kind".to_owned(), "witness".to_owned()]);
+            }
+            localities.insert(member.id.to_string(), flags);
+        }
+        Ok(Self { binary, engine, file: path, nodes, localities, credentials: None, root })
+    }
+
+    fn certificates(&self) -> PathBuf {
+        self.root.path().join("certificates")
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.client.clone()).collect()
+    }
+
+    /// Each member and where clients reach it.
+    pub(crate) fn addresses(&self) -> Vec<(String, String)> {
+        self.nodes.iter().map(|node| (node.member.clone(), node.client.clone())).collect()
+    }
+
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        self.credentials.clone().context("no certificate was issued yet")
+    }
+
+    fn client(&self) -> Result<Client> {
+        Ok(Client::new(self.endpoints(), self.credentials()?, PATIENCE))
+    }
+
+    fn node(&mut self, member: &str) -> Result<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.member == member).with_context(|| format!("no node {member}"))
+    }
+
+    /// Runs a command of the operator's against the cluster.
+    async fn operate(&self, arguments: &[&str]) -> Result<String> {
+        let (ca, cert, key) = self.operator_files();
+        let endpoints = self.endpoints().join(",");
+        let mut all = arguments.to_vec();
+        all.extend(["--ca", &ca, "--cert", &cert, "--key", &key, "--endpoints", &endpoints]);
+        self.binary.call(&all).await
+    }
+
+    fn operator_files(&self) -> (String, String, String) {
+        let of = |file: &str| self.certificates().join(file).display().to_string();
+        (of("ca.pem"), of("operator.client.pem"), of("operator.client.key"))
+    }
+
+    /// Makes an authority, a certificate for each member, and one for the operator.
+    pub(crate) async fn certify(&mut self) -> Result<usize> {
+        let dir = self.certificates().display().to_string();
+        self.binary.call(&["cert", "init-ca", "--dir", &dir]).await?;
+        for node in &self.nodes {
+            self.binary.call(&["cert", "issue", "--dir", &dir, "--member", &node.member]).await?;
+        }
+        self.binary.call(&["cert", "issue", "--dir", &dir, "--client", "operator"]).await?;
+        let (ca, cert, key) = self.operator_files();
+        self.credentials = Some(Credentials::load(ca.as_ref(), cert.as_ref(), key.as_ref())?);
+        Ok(self.nodes.len() + 1)
+    }
+
+    fn member_files(&self, member: &str) -> [String; 3] {
+        let of = |file: String| self.certificates().join(file).display().to_string();
+        [of("ca.pem".to_owned()), of(format!("{member}.pem")), of(format!("{member}.key"))]
+    }
+
+    /// Writes genesis on the first node and starts it.
+    pub(crate) async fn found(&mut self) -> Result<()> {
+        let first = self.nodes.first().context("the cluster file has no member")?;
+        let dir = first.dir.display().to_string();
+        let [ca, cert, key] = self.member_files(&first.member);
+        let http = first.http.to_string();
+        let mut arguments = vec!["cluster", "init", "--data-dir", &dir, "--engine", self.engine];
+        arguments.extend(["--ca", &ca, "--cert", &cert, "--key", &key]);
+        arguments.extend(["--peer-address", &first.peer, "--client-address", &first.client, "--http-address", &http]);
+        let flags: Vec<&str> = self.localities.get(&first.member).into_iter().flatten().map(String::as_str).collect();
+        arguments.extend(flags);
+        self.binary.call(&arguments).await?;
+        let member = first.member.clone();
+        self.start(&member)?;
+        self.until("the first node leads", |statuses| statuses.first().is_some_and(|s| s.serving)).await
+    }
+
+    fn start(&mut self, member: &str) -> Result<()> {
+        let (binary, certificates, engine) = (self.binary.clone(), self.certificates(), self.engine);
+        self.node(member)?.start(&binary, &certificates, engine)
+    }
+
+    /// Admits every other member, lets it join by its token, starts it, and waits until all vote.
+    pub(crate) async fn join_others(&mut self, step: &Step<'_>) -> Result<()> {
+        let first = self.endpoints().first().cloned().unwrap_or_default();
+        let others: Vec<String> = self.nodes.iter().skip(1).map(|node| node.member.clone()).collect();
+        for member in &others {
+            step.progress(member);
+            let mut arguments = vec!["member", "add", member, "-o", "json"];
+            arguments.extend(self.localities.get(member).into_iter().flatten().map(String::as_str));
+            let added: serde_json::Value = serde_json::from_str(&self.operate(&arguments).await?)?;
+            let token = added.get("token").and_then(|token| token.as_str()).context("`member add` printed no token")?;
+            let node = self.nodes.iter().find(|node| node.member == *member).context("no such node")?;
+            let [ca, cert, key] = self.member_files(member);
+            let (dir, http) = (node.dir.display().to_string(), node.http.to_string());
+            let mut join = vec!["join", "--data-dir", &dir, "--token", token, "--via", &first];
+            join.extend(["--ca", &ca, "--cert", &cert, "--key", &key]);
+            join.extend(["--peer-address", &node.peer, "--client-address", &node.client, "--http-address", &http]);
+            self.binary.call(&join).await?;
+            self.start(member)?;
+        }
+        let voters = self.nodes.len();
+        self.until("every member has its vote", |statuses| {
+            let counted = |s: &&NodeStatus| s.progress.iter().filter(|p| p.standing == "voter").count() == voters;
+            statuses.iter().any(|s| s.serving && s.settled && counted(&s))
+        })
+        .await
+    }
+
+    /// Applies the cluster file and reads back what came of it.
+    pub(crate) async fn apply(&self) -> Result<Applied> {
+        self.operate(&["apply", "-f", &self.file.display().to_string()]).await?;
+        let client = self.client()?;
+        let collections = client.collections().await?.value.len();
+        let ranges: BTreeMap<_, _> = client.ranges(None).await?.value.into_iter().collect();
+        ensure!(!ranges.is_empty(), "{}: it has no range to move", self.file.display());
+        Ok(Applied { collections, ranges })
+    }
+
+    /// The status of every running node that answers, in the order of the file.
+    async fn statuses(&mut self) -> Result<Vec<NodeStatus>> {
+        let client = self.client()?;
+        let mut statuses = Vec::new();
+        for node in self.nodes.iter_mut().filter(|node| node.pid().is_some()) {
+            node.check()?;
+            if let Ok(status) = client.node(&node.client, Duration::from_millis(500)).await {
+                statuses.push(status);
+            }
+        }
+        Ok(statuses)
+    }
+
+    async fn until(&mut self, what: &str, wanted: impl Fn(&[NodeStatus]) -> bool) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let statuses = self.statuses().await?;
+            if wanted(&statuses) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("{PATIENCE:?} have passed and it is not so that {what}; last seen: {}", describe(&statuses));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Who leads and serves.
+    pub(crate) async fn leader(&mut self) -> Result<String> {
+        self.until("a node leads", |statuses| statuses.iter().any(|s| s.serving)).await?;
+        let serving = self.statuses().await?.into_iter().find(|s| s.serving);
+        Ok(serving.context("the leader has just stepped down")?.member)
+    }
+
+    pub(crate) async fn kill(&mut self, member: &str) -> Result<u32> {
+        let node = self.node(member)?;
+        let pid = node.pid().context("it is not running")?;
+        node.kill().await?;
+        Ok(pid)
+    }
+
+    /// Waits until another than `lost` serves.
+    pub(crate) async fn successor(&mut self, lost: &str) -> Result<String> {
+        let serves = |s: &NodeStatus| s.serving && s.member != lost;
+        self.until("another node leads", |statuses| statuses.iter().any(serves)).await?;
+        let successor = self.statuses().await?.into_iter().find(serves);
+        Ok(successor.map_or_else(|| "another node".to_owned(), |s| s.member))
+    }
+
+    /// Starts a killed node and waits until it has applied what was committed by then.
+    pub(crate) async fn restart(&mut self, member: &str) -> Result<()> {
+        let reached = self.statuses().await?.iter().map(|s| s.committed).max().unwrap_or_default();
+        self.start(member)?;
+        self.until("the node has caught up", |statuses| {
+            statuses.iter().any(|s| s.member == member && s.applied >= reached && s.leader.is_some())
+        })
+        .await
+    }
+
+    /// Puts a change that changes nothing at the end of the log, and returns its index:
+    /// what the writers did is before it.
+    pub(crate) async fn mark(&self) -> Result<ControlPlaneLogIndex> {
+        let client = self.client()?;
+        let known = client.collections().await?.value.into_iter().next().context("there is no collection")?;
+        let CollectionSpec { name: collection, group, mode } = known;
+        let again = OwnershipCommand::CreateCollection { collection, group, mode };
+        Ok(client.submit(again).await?.position.index)
+    }
+
+    /// Waits until every node has applied the same index and has the same state there.
+    pub(crate) async fn agreed(&mut self) -> Result<(u64, String)> {
+        let count = self.nodes.len();
+        let same =
+            |s: &[NodeStatus], of: fn(&NodeStatus) -> u64| s.windows(2).all(|w| matches!(w, [a, b] if of(a) == of(b)));
+        self.until("all nodes have applied the same", |s| {
+            s.len() == count
+                && same(s, |s| s.digest_at)
+                && same(s, |s| s.committed)
+                && s.iter().all(|s| s.digest_at == s.committed)
+        })
+        .await?;
+        let statuses = self.statuses().await?;
+        let first = statuses.first().context("no node answers")?;
+        for other in &statuses {
+            ensure!(
+                other.digest == first.digest || other.digest_at != first.digest_at,
+                "{} has digest {} at index {}, {} has {}",
+                first.member,
+                first.digest,
+                first.digest_at,
+                other.member,
+                other.digest
+            );
+        }
+        Ok((first.digest_at, first.digest.clone()))
+    }
+
+    /// Keeps directories and logs after the end, and says where.
+    pub(crate) fn keep_files(&mut self) -> PathBuf {
+        self.root.disable_cleanup(true);
+        self.root.path().to_path_buf()
+    }
+
+    /// Leaves everything running and says how to talk to it.
+    pub(crate) fn leave_running(&mut self, steps: &Steps) {
+        let root = self.keep_files();
+        let (ca, cert, key) = self.operator_files();
+        let endpoints = self.endpoints().join(",");
+        let pids: Vec<String> = self.nodes.iter().filter_map(Node::pid).map(|pid| pid.to_string()).collect();
+        for node in &mut self.nodes {
+            node.release();
+        }
+        steps.headline("\nIt is still running. To talk to it:");
+        steps.note(&format!("export CP_CA={ca} CP_CERT={cert} CP_KEY={key} CP_ENDPOINTS={endpoints}"));
+        steps.note(&format!("{} status", self.binary.path().display()));
+        steps.note(&format!("to end it: kill {} && rm -r {}", pids.join(" "), root.display()));
+    }
+}
+
+fn describe(statuses: &[NodeStatus]) -> String {
+    let one = |s: &NodeStatus| {
+        let (leader, role) = (s.leader.as_deref().unwrap_or("nobody"), &s.role);
+        format!(
+            "{} {role} in term {} under {leader}, committed {}, applied {}",
+            s.member, s.term, s.committed, s.applied
+        )
+    };
+    if statuses.is_empty() {
+        "no node answers".to_owned()
+    } else {
+        statuses.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+}

@@ -1,0 +1,160 @@
+//! The real binary: built, called as an operator would, and run as nodes that can be killed.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// The `cp-supervisor` binary.
+#[derive(Debug, Clone)]
+pub(crate) struct Binary {
+    path: PathBuf,
+}
+
+impl Binary {
+    /// Builds it with both engines and finds where cargo put it.
+    pub(crate) async fn build() -> Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["build", "--package", "cp-supervisor", "--bin", "cp-supervisor"])
+            .args(["--no-default-features", "--features", "openraft,raftrs"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .current_dir(workspace())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .context("cargo could not be run")?;
+        ensure!(output.status.success(), "cp-supervisor did not build; see above");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let executable = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|message| message.get("executable").and_then(|path| path.as_str()).map(PathBuf::from))
+            .next_back();
+        Ok(Self { path: executable.context("cargo named no executable")? })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a command to its end and returns what it printed.
+    pub(crate) async fn call(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .with_context(|| format!("{} could not be run", self.path.display()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`cp-supervisor {}` ended with {}: {}", arguments.join(" "), output.status, said.trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// The root of the repository.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// One node: its directory, its addresses, and its process while it runs.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) member: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) peer: String,
+    pub(crate) client: String,
+    pub(crate) http: SocketAddr,
+    process: Option<Child>,
+}
+
+impl Node {
+    pub(crate) fn new(root: &Path, member: &str, peer: &str, client: &str) -> Result<Self> {
+        Ok(Self {
+            member: member.to_owned(),
+            dir: root.join(member),
+            peer: peer.to_owned(),
+            client: client.to_owned(),
+            http: free_port()?,
+            process: None,
+        })
+    }
+
+    /// The log of its process, over all of its lives.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.with_extension("log")
+    }
+
+    /// Starts its process; the log goes on where it ended.
+    pub(crate) fn start(&mut self, binary: &Binary, certificates: &Path, engine: &str) -> Result<()> {
+        let log = self.log();
+        let open = || File::options().create(true).append(true).open(&log);
+        let (out, err) = (open().context("node log")?, open().context("node log")?);
+        let of = |file: String| certificates.join(file);
+        let child = Command::new(binary.path())
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(&self.dir)
+            .args(["--member", &self.member, "--engine", engine])
+            .args(["--peer-listen", &self.peer, "--client-listen", &self.client])
+            .args(["--http-listen", &self.http.to_string()])
+            .arg("--ca")
+            .arg(of("ca.pem".to_owned()))
+            .arg("--cert")
+            .arg(of(format!("{}.pem", self.member)))
+            .arg("--key")
+            .arg(of(format!("{}.key", self.member)))
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("node {} could not be started", self.member))?;
+        self.process = Some(child);
+        Ok(())
+    }
+
+    /// Fails if its process has ended, with the end of its log.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let Some(process) = &mut self.process else { bail!("node {} is not running", self.member) };
+        if let Some(status) = process.try_wait()? {
+            bail!("node {} ended with {status}; the end of its log:\n{}", self.member, self.log_tail());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Child::id)
+    }
+
+    /// SIGKILL: no handover, no flush, no goodbye.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await.with_context(|| format!("node {} could not be killed", self.member))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves its process running after the demo has ended.
+    pub(crate) fn release(&mut self) {
+        if let Some(process) = self.process.take() {
+            std::mem::forget(process);
+        }
+    }
+}
+
+fn free_port() -> Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no free port")
+}
