@@ -76,7 +76,7 @@ impl Host {
             identity: parts.store.identity(),
             wire_version,
             board,
-            transfers: Transfers::default(),
+            transfers: Transfers::new(parts.store.boot()),
             gate: DiskGate::new(parts.store.clone(), parts.settings.election_timeout),
             view: watch::Sender::new(view),
             stopped: watch::Sender::new(None),

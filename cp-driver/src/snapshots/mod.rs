@@ -9,11 +9,11 @@ use bytes::Bytes;
 use cp_seam::Incarnation;
 use cp_store::SnapshotBody;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The transfers under way at this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Transfers {
     books: Mutex<Books>,
 }
@@ -23,12 +23,15 @@ struct Books {
     last_id: u64,
     outgoing: BTreeMap<Incarnation, Outgoing>,
     incoming: Option<Incoming>,
+    /// The last transfer from each peer that has ended here, and how: the word of it may
+    /// have been lost, and an offer may come late.
+    ended: BTreeMap<Incarnation, Ended>,
 }
 
 #[derive(Debug)]
 struct Outgoing {
     id: u64,
-    body: SnapshotBody,
+    body: Arc<SnapshotBody>,
     /// Counts pulls, so that the sender sees that the peer is alive.
     pulls: watch::Sender<u64>,
     ended: Option<oneshot::Sender<Result<(), String>>>,
@@ -42,6 +45,12 @@ struct Incoming {
 }
 
 impl Transfers {
+    /// Transfers are numbered above those of all earlier lives, so that a word about
+    /// one of them is never taken for a word about one of this life.
+    pub(crate) fn new(boot: u64) -> Self {
+        Self { books: Mutex::new(Books { last_id: boot << 32, ..Books::default() }) }
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,3 +79,6 @@ impl Transfers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use crate::host::Host;
 use crate::wire::{Body, Chunk, Offer, Pull};
 use bytes::Bytes;
 use cp_seam::{Incarnation, Lane};
+use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -29,6 +30,7 @@ impl Host {
     pub async fn send_snapshot(&self, to: Incarnation, header: Bytes) -> Result<(), SnapshotNotSent> {
         let not_sent = |reason: String| SnapshotNotSent { to, reason };
         let body = self.store().open_snapshot().map_err(|failure| not_sent(crate::chain(&failure)))?;
+        let body = Arc::new(body);
         let (done, mut ended) = oneshot::channel();
         let (pulls, mut pulled) = watch::channel(0);
         let offer = {
@@ -41,19 +43,23 @@ impl Host {
         };
         let _given_up = Abandon { host: self, to, id: offer.transfer };
         let mut silent = 0;
+        let mut quiet = true;
         loop {
-            // Again after a silence: a peer that has restarted knows of no transfer.
-            if *pulled.borrow_and_update() == 0 || silent > 0 {
+            if quiet {
+                // Nothing was pulled: the offer may be lost, the peer may have begun anew.
                 self.send_body(to, Lane::Bulk, Body::Offer(offer.clone()));
             }
             let turn = async {
                 tokio::select! {
                     biased;
+                    () = self.until_halted() => Some(Ok(Err("this node has stopped".to_owned()))),
                     result = &mut ended => Some(result),
                     () = alive(&mut pulled) => None,
                 }
             };
-            match timeout(self.settings().election_timeout, turn).await {
+            let turn = timeout(self.settings().election_timeout, turn).await;
+            quiet = turn.is_err();
+            match turn {
                 Ok(Some(Ok(result))) => return result.map_err(not_sent),
                 Ok(Some(Err(_))) => return Err(not_sent("another transfer took its place".to_owned())),
                 Ok(None) => silent = 0,
@@ -65,16 +71,16 @@ impl Host {
 
     /// Answers a pull from the transfer's snapshot.
     pub(crate) fn pulled(&self, from: Incarnation, pull: Pull) {
-        let chunk = {
+        let body = {
             let books = self.transfers.books();
             let Some(outgoing) = books.outgoing.get(&from).filter(|o| o.id == pull.transfer) else { return };
             outgoing.pulls.send_modify(|count| *count += 1);
-            if pull.ordinal >= outgoing.body.chunk_count() {
-                return;
-            }
-            outgoing.body.chunk(pull.ordinal)
+            Arc::clone(&outgoing.body)
         };
-        match chunk {
+        if pull.ordinal >= body.chunk_count() {
+            return;
+        }
+        match body.chunk(pull.ordinal) {
             Ok(bytes) => {
                 let chunk = Chunk { transfer: pull.transfer, ordinal: pull.ordinal, bytes };
                 self.send_body(from, Lane::Bulk, Body::Chunk(chunk));

@@ -48,7 +48,7 @@ pub enum Body {
 /// A snapshot can be pulled, chunk by chunk.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Offer {
-    /// Names the transfer; unique at the sender.
+    /// Names the transfer; rises at the sender, also across its restarts.
     #[prost(uint64, tag = "1")]
     pub transfer: u64,
     /// What the snapshot is.

@@ -1,0 +1,131 @@
+use crate::testing::{Rig, T, lock, settings, uniform};
+use crate::wire::{Body, Chunk, Ended, Envelope, Offer, Pull};
+use bytes::Bytes;
+use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, StateDigest, Term};
+use cp_store::{SnapshotMeta, TermRun, TermRuns};
+use prost::Message;
+use std::sync::Arc;
+use tokio::time::sleep;
+
+const PEER: Incarnation = Incarnation(2);
+
+fn meta() -> SnapshotMeta {
+    SnapshotMeta {
+        position: LogPosition::new(Term(4), ControlPlaneLogIndex(50)),
+        configuration: uniform(&[1, 2, 3], &[]),
+        configuration_at: LogPosition::GENESIS,
+        terms: TermRuns(vec![TermRun { term: Term(4), first: ControlPlaneLogIndex(1) }]),
+        digest: StateDigest::default(),
+    }
+}
+
+fn offer(transfer: u64, chunk_count: u64) -> Body {
+    Body::Offer(Offer { transfer, meta: Some((&meta()).into()), chunk_count, header: Bytes::new() })
+}
+
+fn chunk(transfer: u64, ordinal: u64, bytes: Bytes) -> Body {
+    Body::Chunk(Chunk { transfer, ordinal, bytes })
+}
+
+impl Rig {
+    /// The peer says something.
+    fn say(&self, body: Body) {
+        let envelope = Envelope { version: Envelope::VERSION, body: Some(body), ..Envelope::default() };
+        let receiver = lock(&self.wire.receiver).clone().expect("attached");
+        receiver.receive(PEER, envelope.encode_to_vec().into());
+    }
+
+    /// What was sent since this was last asked.
+    fn said(&self) -> Vec<Body> {
+        let sent = std::mem::take(&mut *lock(&self.wire.sent));
+        sent.into_iter().filter_map(|(_, frame)| Envelope::read(frame).expect("ours").body).collect()
+    }
+}
+
+fn pull(transfer: u64, ordinal: u64) -> Body {
+    Body::Pull(Pull { transfer, ordinal })
+}
+
+/// CP-R1: a snapshot is pulled chunk by chunk, what is lost is asked for again, and an offer that comes
+/// late, or again because the word of its end was lost, is answered without another transfer.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_is_pulled_once() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.say(offer(7, 2));
+    rig.say(offer(7, 2));
+    sleep(T / 10).await;
+    assert_eq!(rig.said(), [pull(7, 0)]);
+    sleep(T).await;
+    assert_eq!(rig.said(), [pull(7, 0)], "asked again");
+    rig.say(chunk(7, 1, Bytes::from_static(&[9])));
+    rig.say(chunk(7, 0, Bytes::from_static(&[1, 2])));
+    sleep(T / 10).await;
+    assert_eq!(rig.said(), [pull(7, 1)], "in order");
+    rig.say(offer(6, 1));
+    rig.say(chunk(7, 1, Bytes::from_static(&[3])));
+    sleep(T / 10).await;
+    let done = Body::Ended(Ended { transfer: 7, failure: String::new() });
+    assert_eq!(rig.said(), std::slice::from_ref(&done));
+    assert_eq!(rig.asked(), ["install 4.50"]);
+    rig.say(offer(7, 2));
+    rig.say(offer(6, 1));
+    sleep(T * 2).await;
+    assert_eq!(rig.said(), [done.clone(), done], "the end is told again, nothing is pulled");
+}
+
+/// A sender that began anew has a snapshot of its own: none of its chunks may end in the old one's file.
+#[tokio::test(start_paused = true)]
+async fn a_later_transfer_replaces_an_earlier_one() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.say(offer(7, 2));
+    rig.say(offer(1 << 32, 1));
+    sleep(T / 10).await;
+    rig.say(chunk(7, 0, Bytes::from_static(&[1])));
+    rig.say(chunk(1 << 32, 0, Bytes::from_static(&[1])));
+    sleep(T / 10).await;
+    let said = rig.said();
+    assert!(said.contains(&pull(1 << 32, 0)) && !said.contains(&pull(7, 1)), "{said:?}");
+    assert_eq!(rig.asked(), ["install 4.50"]);
+}
+
+/// What no sender of ours says is refused before it fills the disk.
+#[tokio::test(start_paused = true)]
+async fn offers_are_bounded() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.say(offer(7, u64::MAX));
+    sleep(T / 10).await;
+    let refused = |said: Vec<Body>, why: &str| {
+        let ended = said.into_iter().find_map(|body| if let Body::Ended(ended) = body { Some(ended) } else { None });
+        assert!(ended.is_some_and(|ended| ended.failure.contains(why)));
+    };
+    refused(rig.said(), "at most");
+    rig.say(offer(8, 1));
+    sleep(T / 10).await;
+    rig.say(chunk(8, 0, vec![0; (1 << 20) + 1].into()));
+    sleep(T / 10).await;
+    refused(rig.said(), "bytes");
+    assert_eq!(rig.host().halted(), None);
+    assert!(rig.asked().is_empty());
+}
+
+/// A transfer is numbered above all of earlier lives, is offered again until it is pulled, also to a
+/// receiver that lost its half, and ends with the node.
+#[tokio::test(start_paused = true)]
+async fn an_offer_is_repeated_while_nothing_is_pulled() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    let host = Arc::clone(rig.puppet.host());
+    let sending = tokio::spawn(async move { host.send_snapshot(PEER, Bytes::new()).await });
+    sleep(T / 10).await;
+    let said = rig.said();
+    let [Body::Offer(offer)] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!(offer.transfer >> 32, rig.store.boot());
+    rig.say(pull(offer.transfer, 0));
+    assert!(matches!(rig.said().as_slice(), [Body::Chunk(_)]));
+    sleep(T * 2).await;
+    assert!(matches!(rig.said().first(), Some(Body::Offer(again)) if again == offer));
+    rig.say(Body::Ended(Ended { transfer: 1, failure: String::new() }));
+    sleep(T / 10).await;
+    assert!(!sending.is_finished(), "a word of an earlier life");
+    rig.host().halt("told to");
+    assert!(sending.await.expect("ran").is_err());
+}
