@@ -69,6 +69,6 @@ pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, Member
 pub use range::{Authority, CollectionSpec, Copies, Move, MovePhase, Placement, Range, RangeStanding, Role};
 pub use refusal::Refusal;
 pub use request::{ClientId, Request, RequestId};
-pub use session::{CLIENT_COUNT_MAX, CLIENT_IDLE_MAX_ENTRIES, REPLY_COUNT_MAX};
+pub use session::{CLIENT_COUNT_MAX, CLIENT_IDLE_MAX_ENTRIES, REPLY_COUNT_MAX, REPLY_TOTAL_MAX};
 pub use snapshot::SNAPSHOT_FORMAT;
 pub use verdict::{Effect, Verdict};

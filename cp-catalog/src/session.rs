@@ -18,10 +18,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How many clients are remembered; the least recently active goes first. Part of
-/// the replicated behaviour, as the next two: a change needs a feature level.
+/// the replicated behaviour, as the next three: a change needs a feature level.
 pub const CLIENT_COUNT_MAX: usize = 4096;
-/// How many requests of one client are remembered.
-pub const REPLY_COUNT_MAX: usize = 64;
+/// How many requests of one client are remembered, and so how many it may have in
+/// flight: a request that so many later ones overtake is expired.
+pub const REPLY_COUNT_MAX: usize = 1024;
+/// How many requests of all clients are remembered; the least recently active
+/// client goes first.
+pub const REPLY_TOTAL_MAX: usize = 65_536;
 /// For how many log entries an idle client is remembered.
 pub const CLIENT_IDLE_MAX_ENTRIES: u64 = 1 << 20;
 
@@ -31,6 +35,8 @@ pub(crate) struct Sessions {
     clients: CowMap<ClientId, Arc<Session>>,
     /// Who was active when, the longest idle first.
     by_age: CowMap<(u64, ClientId), ()>,
+    /// Of all clients together.
+    reply_count: usize,
 }
 
 /// What is remembered of one client.
@@ -117,7 +123,9 @@ impl Sessions {
             }),
         };
         // Out of the map, so that the edit below copies only what a capture shares.
-        self.clients.remove(&id.client);
+        if let Some(was) = self.clients.remove(&id.client) {
+            self.reply_count -= was.replies.len();
+        }
         let edited = Arc::make_mut(&mut session);
         edited.header.active = index.0;
         let at = edited.replies.partition_point(|(sequence, _)| *sequence < id.sequence);
@@ -134,16 +142,18 @@ impl Sessions {
     }
 
     /// Forgets clients that have been idle too long at `index`, and the longest
-    /// idle ones above the count. Returns the highest index at which one of them was active.
+    /// idle ones above the counts. Returns the highest index at which one of them was active.
     pub(crate) fn forget(&mut self, sum: &mut DigestSum, index: ControlPlaneLogIndex) -> Option<u64> {
         let mut last = None;
         while let Some((active, client)) = self.longest_idle() {
             let idle = index.0.saturating_sub(active);
-            if idle <= CLIENT_IDLE_MAX_ENTRIES && self.clients.len() <= CLIENT_COUNT_MAX {
+            let crowded = self.clients.len() > CLIENT_COUNT_MAX || self.reply_count > REPLY_TOTAL_MAX;
+            if idle <= CLIENT_IDLE_MAX_ENTRIES && !crowded {
                 break;
             }
             self.by_age.remove(&(active, client));
             if let Some(session) = self.clients.remove(&client) {
+                self.reply_count -= session.replies.len();
                 sum.subtract(&record::hash_client(&session.header));
                 for (sequence, verdict) in &session.replies {
                     sum.subtract(&record::hash_reply(&client, *sequence, verdict));
@@ -159,6 +169,7 @@ impl Sessions {
     }
 
     pub(crate) fn insert(&mut self, session: Arc<Session>) {
+        self.reply_count += session.replies.len();
         self.by_age.insert((session.header.active, session.header.client), ());
         self.clients.insert(session.header.client, session);
     }

@@ -133,6 +133,27 @@ fn an_idle_client_is_forgotten_by_log_index() {
 }
 
 #[test]
+fn replies_are_bounded_over_all_clients() {
+    let mut catalog = founded();
+    let drain = MembershipCommand::Drain { member: life(&catalog, "a") };
+    let clients = (REPLY_TOTAL_MAX / REPLY_COUNT_MAX) as u64;
+    let mut index = 0;
+    let mut apply = |client: u64, sequence| {
+        index += 1;
+        let id = RequestId { sequence, ..numbered(client) };
+        catalog.apply(ControlPlaneLogIndex(index), &Request::new(Some(id), drain.clone()).to_entry().unwrap());
+        catalog.client_count() as u64
+    };
+    for client in 0..clients {
+        for sequence in 1..=REPLY_COUNT_MAX as u64 {
+            apply(client, sequence);
+        }
+    }
+    assert_eq!(apply(clients, 1), clients + 1, "as many as there may be, and one");
+    assert_eq!(apply(clients, 2), clients, "the longest idle client is forgotten");
+}
+
+#[test]
 fn a_client_id_is_one_clients() {
     let mut node = Node::new(founded());
     for _ in 0..3 {
