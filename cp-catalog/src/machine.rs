@@ -75,7 +75,8 @@ impl CatalogMachine {
         state.history.from(index, count_max, state.applied)
     }
 
-    /// Reads the state as of now.
+    /// Reads the state as of now. The closure must not call this machine again:
+    /// a waiting writer would hold up both.
     pub fn read<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
         read(&self.shared().catalog)
     }
