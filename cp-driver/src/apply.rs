@@ -49,6 +49,7 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
             return Err(cp_seam::Halt { reason }.into());
         }
         let mut quorum_may_differ = false;
+        let mut applied = Vec::with_capacity(records.len());
         for record in &records {
             match &record.body {
                 RecordBody::Entry(entry) => {
@@ -61,8 +62,9 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
                     quorum_may_differ = true;
                 }
             }
+            applied.push((record.position.index, state.digest()));
         }
-        host.note_applied(state.applied(), state.digest(), quorum_may_differ);
+        host.note_applied(&applied, quorum_may_differ);
         tokio::task::yield_now().await;
     }
     Ok(())
@@ -82,6 +84,6 @@ pub(crate) async fn restore(host: &Host, committed: ControlPlaneLogIndex) -> Res
         tokio::task::yield_now().await;
     }
     writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
-    host.note_applied(meta.position.index, meta.digest, true);
+    host.note_applied(&[(meta.position.index, meta.digest)], true);
     Ok(true)
 }

@@ -12,37 +12,62 @@ pub(crate) struct Contacts {
     /// The term led, and since when; `None` while this node does not lead.
     reign: Option<(Term, Instant)>,
     last_ack: BTreeMap<Incarnation, Instant>,
-    acknowledged: BTreeMap<Incarnation, LogPosition>,
+    /// What each peer has acknowledged in this reign.
+    matched: BTreeMap<Incarnation, LogPosition>,
+    /// What each has acknowledged in any reign and was committed: the rest of it a
+    /// later leader may rightly have taken back.
+    held: BTreeMap<Incarnation, LogPosition>,
 }
 
 impl Contacts {
     /// Winning was contact with a quorum, so a reign begins with one window of grace.
     pub(crate) fn begin(&mut self, term: Term, now: Instant) {
         if self.reign.is_none_or(|(led, _)| led != term) {
+            self.end();
             self.reign = Some((term, now));
-            self.last_ack.clear();
         }
     }
 
     pub(crate) fn end(&mut self) {
         self.reign = None;
         self.last_ack.clear();
+        self.matched.clear();
     }
 
-    pub(crate) fn note(&mut self, from: Incarnation, term: Term, matched: LogPosition, now: Instant) {
-        if self.reign.is_some_and(|(led, _)| led == term) {
-            self.last_ack.insert(from, now);
+    /// `from` has answered in `term` and holds `matched`, of which `held` is committed.
+    pub(crate) fn note(
+        &mut self,
+        from: Incarnation,
+        term: Term,
+        matched: LogPosition,
+        held: LogPosition,
+        now: Instant,
+    ) {
+        if self.reign.is_none_or(|(led, _)| led != term) {
+            return;
         }
-        let best = self.acknowledged.entry(from).or_default();
-        *best = matched.max(*best);
+        self.last_ack.insert(from, now);
+        for (book, position) in [(&mut self.matched, matched), (&mut self.held, held)] {
+            let best = book.entry(from).or_default();
+            *best = position.max(*best);
+        }
     }
 
     pub(crate) fn last_ack(&self, of: Incarnation) -> Option<Instant> {
         self.last_ack.get(&of).copied()
     }
 
+    /// What the durable log of this peer cannot be behind, unless its disk has lost data.
     pub(crate) fn acknowledged(&self, by: Incarnation) -> LogPosition {
-        self.acknowledged.get(&by).copied().unwrap_or_default()
+        let of = |book: &BTreeMap<Incarnation, LogPosition>| book.get(&by).copied().unwrap_or_default();
+        of(&self.matched).max(of(&self.held))
+    }
+
+    /// Forgets all peers but those to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(Incarnation) -> bool) {
+        self.last_ack.retain(|who, _| keep(*who));
+        self.matched.retain(|who, _| keep(*who));
+        self.held.retain(|who, _| keep(*who));
     }
 
     /// Whether a quorum of `configuration` has answered within `window` (CP-P2).
@@ -88,11 +113,32 @@ mod tests {
         let later = start + Duration::from_millis(150);
         let mut contacts = Contacts::default();
         contacts.begin(Term(2), start);
-        contacts.note(Incarnation(2), Term(2), LogPosition::GENESIS, later);
+        contacts.note(Incarnation(2), Term(2), LogPosition::GENESIS, LogPosition::GENESIS, later);
         assert!(!contacts.has_quorum(&joint, Incarnation(1), window, later), "the outgoing half is silent");
-        contacts.note(Incarnation(4), Term(1), LogPosition::GENESIS, later);
+        contacts.note(Incarnation(4), Term(1), LogPosition::GENESIS, LogPosition::GENESIS, later);
         assert!(!contacts.has_quorum(&joint, Incarnation(1), window, later), "an answer of another term is none");
-        contacts.note(Incarnation(4), Term(2), LogPosition::GENESIS, later);
+        contacts.note(Incarnation(4), Term(2), LogPosition::GENESIS, LogPosition::GENESIS, later);
         assert!(contacts.has_quorum(&joint, Incarnation(1), window, later));
+    }
+
+    /// CP-D4: what was acknowledged to this leader must be there while it leads. Afterwards only what was
+    /// committed must: a later leader may have taken back the rest, and a member that obeyed it has lost nothing.
+    #[test]
+    fn only_committed_records_are_owed_to_a_past_leader() {
+        let at = |term, index| LogPosition::new(Term(term), cp_seam::ControlPlaneLogIndex(index));
+        let (peer, now) = (Incarnation(2), Instant::now());
+        let mut contacts = Contacts::default();
+        contacts.begin(Term(3), now);
+        contacts.note(peer, Term(3), at(3, 100), at(3, 60), now);
+        assert_eq!(contacts.acknowledged(peer), at(3, 100));
+        contacts.end();
+        assert_eq!(contacts.acknowledged(peer), at(3, 60));
+        contacts.note(peer, Term(3), at(3, 200), at(3, 200), now);
+        assert_eq!(contacts.acknowledged(peer), at(3, 60), "an answer from before, after the end");
+        contacts.begin(Term(7), now);
+        contacts.note(peer, Term(7), at(2, 50), at(2, 50), now);
+        assert_eq!(contacts.acknowledged(peer), at(3, 60));
+        contacts.retain(|_| false);
+        assert_eq!(contacts.acknowledged(peer), LogPosition::GENESIS);
     }
 }

@@ -8,27 +8,39 @@ use bytes::Bytes;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, Lane, StateDigest};
 
 impl Host {
-    /// Notes what this node has applied, and compares it with what peers said. `quorum_may_differ`:
-    /// the state may want another quorum than before.
-    pub(crate) fn note_applied(&self, index: ControlPlaneLogIndex, digest: StateDigest, quorum_may_differ: bool) {
+    /// Notes what this node has applied, in order, and compares it with what peers said.
+    /// `quorum_may_differ`: the state may want another quorum than before.
+    pub(crate) fn note_applied(&self, applied: &[(ControlPlaneLogIndex, StateDigest)], quorum_may_differ: bool) {
         let wanted = quorum_may_differ.then(|| self.parts.state.wanted_quorum());
-        let mut books = self.books();
-        books.applied = (index, digest);
-        if let Some(wanted) = wanted {
-            books.wanted = wanted.into();
+        let mut to_judge = Vec::new();
+        {
+            let mut books = self.books();
+            if let Some(wanted) = wanted {
+                books.wanted = wanted.into();
+            }
+            for (index, digest) in applied {
+                books.applied = (*index, *digest);
+                if books.digests.note(self.me(), *index, *digest) {
+                    to_judge.push(*index);
+                }
+            }
         }
-        let me = self.me();
-        books.digests.note(me, index, digest);
-        drop(books);
-        self.judge(index);
+        to_judge.into_iter().for_each(|index| self.judge(index));
         if quorum_may_differ {
             self.serve_peers();
         }
     }
 
+    /// Notes what a peer has applied. While somebody differs, every word is judged anew:
+    /// what is sent to the one that differs may be lost.
     pub(crate) fn note_digest(&self, from: Incarnation, index: ControlPlaneLogIndex, digest: StateDigest) {
-        self.books().digests.note(from, index, digest);
-        self.judge(index);
+        let worth_it = {
+            let mut books = self.books();
+            books.digests.note(from, index, digest) || books.disputed.is_some()
+        };
+        if worth_it {
+            self.judge(index);
+        }
     }
 
     /// A peer says what a majority has; a node that has something else stops.
@@ -49,11 +61,15 @@ impl Host {
         let newest = self.newest_configuration();
         let verdict = {
             let mut books = self.books();
-            if books.digests.speakers(index) < 2 {
-                return;
-            }
             let verdict = books.digests.judge(&newest.1, index);
-            books.disputed |= verdict == Verdict::NoMajority;
+            match &verdict {
+                Verdict::Open => {}
+                Verdict::NoMajority => books.disputed = books.disputed.max(Some(index)),
+                // A digest is of the whole state: who agrees now has settled what was before.
+                Verdict::Alike | Verdict::Differs { .. } => {
+                    books.disputed = books.disputed.filter(|disputed| *disputed > index);
+                }
+            }
             verdict
         };
         if let Verdict::Differs { digest, members } = verdict {
@@ -66,5 +82,75 @@ impl Host {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Rig, lock, settings, text};
+    use crate::wire::Envelope;
+    use cp_seam::{ProposeError, ProposeRefusal};
+    use prost::Message;
+
+    const WRONG: StateDigest = StateDigest([9; 32]);
+
+    impl Rig {
+        /// A peer has applied `index` and says what it has there.
+        fn tell(&self, from: u64, index: ControlPlaneLogIndex, digest: StateDigest) {
+            let digest = Bytes::copy_from_slice(&digest.0);
+            let body = Some(Body::Engine(Bytes::new()));
+            let envelope = Envelope { version: Envelope::VERSION, applied: index.0, digest, body };
+            let receiver = lock(&self.wire.receiver).clone().expect("attached");
+            receiver.receive(Incarnation(from), envelope.encode_to_vec().into());
+        }
+
+        fn applied(&self) -> (ControlPlaneLogIndex, StateDigest) {
+            self.host().books().applied
+        }
+    }
+
+    /// CP-R3: a node that differs from a majority stops, also at an index that it has long left behind.
+    #[tokio::test(start_paused = true)]
+    async fn a_minority_of_one_stops() {
+        let rig = Rig::start(&[1, 2, 3], settings()).await;
+        rig.lead(1).await;
+        let (index, _) = rig.applied();
+        for n in 0..300 {
+            rig.node.propose(text(&n.to_string())).await.expect("placed");
+        }
+        rig.until("all is applied", || rig.applied().0 == rig.store.last().index).await;
+        rig.tell(2, index, WRONG);
+        assert_eq!(rig.host().halted(), None, "one against one");
+        rig.tell(3, index, WRONG);
+        assert!(rig.host().halted().is_some_and(|why| why.contains("differs from that of a majority")));
+    }
+
+    /// The one that differs may hear of nobody but this leader, and what it is told may be lost.
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_differs_is_told_until_it_stops() {
+        let rig = Rig::start(&[1, 2, 3], settings()).await;
+        rig.lead(1).await;
+        let (index, digest) = rig.applied();
+        rig.tell(3, index, digest);
+        lock(&rig.wire.sent).clear();
+        let told = || lock(&rig.wire.sent).iter().filter(|(to, _)| *to == Incarnation(2)).count();
+        rig.tell(2, index, WRONG);
+        rig.tell(2, index, WRONG);
+        assert_eq!(told(), 2);
+        assert!(rig.node.is_leader());
+    }
+
+    /// Where no majority agrees nobody proposes, until one does.
+    #[tokio::test(start_paused = true)]
+    async fn a_dispute_stops_proposals_until_it_is_settled() {
+        let rig = Rig::start(&[1, 2], settings()).await;
+        rig.lead(1).await;
+        let (index, digest) = rig.applied();
+        rig.tell(2, index, WRONG);
+        let refused = rig.node.propose(text("no")).await;
+        assert!(matches!(refused, Err(ProposeError::Refused(ProposeRefusal::NoQuorum))), "{refused:?}");
+        rig.tell(2, index, digest);
+        rig.node.propose(text("yes")).await.expect("settled");
     }
 }

@@ -1,6 +1,6 @@
 //! What an adapter adds to the driver: the consensus engine proper.
 //!
-//! The driver's [`Node`](crate::Node) implements the seam once for all engines
+//! The node that [`start`](crate::start) makes implements the seam once for all engines
 //! on top of this trait; an adapter implements this trait and feeds the
 //! [`Host`](crate::Host). Everything that could differ between engines and must
 //! not be seen above the seam is absorbed here.

@@ -37,7 +37,7 @@ pub struct Host {
 }
 
 /// What changes together under one short lock, never held over an await.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) contacts: Contacts,
     pub(crate) digests: Ledger,
@@ -49,8 +49,8 @@ pub(crate) struct Books {
     pub(crate) cut_off: bool,
     /// Whom leadership is being handed to, and until when that is waited for.
     pub(crate) transfer: Option<(Incarnation, Instant)>,
-    /// No majority of voters has the same state.
-    pub(crate) disputed: bool,
+    /// The last index at which no majority of voters had the same state.
+    pub(crate) disputed: Option<ControlPlaneLogIndex>,
     pub(crate) served: Vec<QuorumMember>,
     /// Where the newest configuration was recorded when `served` was made.
     pub(crate) served_at: LogPosition,
@@ -60,6 +60,8 @@ pub(crate) struct Books {
 impl Host {
     pub(crate) fn new(parts: Parts, wire_version: u32) -> Self {
         let vote = parts.store.vote();
+        let identity = parts.store.identity();
+        let me = identity.incarnation;
         let newest = parts.store.configurations().pop().unwrap_or_default();
         let view = EngineView { role: ControlPlaneRole::Follower, term: vote.term, leader: None };
         let board = Board::new(ControlPlaneStatus {
@@ -73,7 +75,7 @@ impl Host {
             stopped: None,
         });
         Self {
-            identity: parts.store.identity(),
+            identity,
             wire_version,
             board,
             transfers: Transfers::new(parts.store.boot()),
@@ -82,7 +84,18 @@ impl Host {
             stopped: watch::Sender::new(None),
             refreshing: Mutex::default(),
             newest: Mutex::new(Arc::new(newest)),
-            books: Mutex::default(),
+            books: Mutex::new(Books {
+                contacts: Contacts::default(),
+                digests: Ledger::new(me),
+                applied: Default::default(),
+                wanted: Arc::default(),
+                cut_off: false,
+                transfer: None,
+                disputed: None,
+                served: Vec::new(),
+                served_at: LogPosition::GENESIS,
+                attached: false,
+            }),
             parts,
         }
     }
@@ -165,7 +178,9 @@ impl Host {
     /// answers of the current term only: `NoQuorum` (CP-P2), `progress` and the
     /// amnesia check of the handshake rest on it.
     pub fn acknowledged(&self, from: Incarnation, term: Term, matched: LogPosition) {
-        self.books().contacts.note(from, term, matched, Instant::now());
+        let held = matched.index.min(self.durable_committed());
+        let held = self.store().term_at(held).map(|term| LogPosition::new(term, held)).unwrap_or_default();
+        self.books().contacts.note(from, term, matched, held, Instant::now());
     }
 
     /// Stops the node for good and says why (CP-D4, CP-R3). Idempotent: the first reason stays.

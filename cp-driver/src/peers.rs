@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Host {
@@ -64,6 +64,12 @@ impl Host {
         let peers: Vec<_> = peers.into_values().collect();
         let changed = books.served != peers;
         books.served.clone_from(&peers);
+        if changed {
+            let kept: BTreeSet<_> = peers.iter().map(|member| member.incarnation).collect();
+            books.contacts.retain(|who| kept.contains(&who));
+            books.digests.retain(|who| kept.contains(&who));
+            self.transfers.retain(|who| kept.contains(&who));
+        }
         books.served_at = configurations.last().map(|(at, _)| *at).unwrap_or_default();
         let attached = books.attached;
         drop(books);

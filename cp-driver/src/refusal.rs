@@ -32,7 +32,7 @@ impl Host {
         let now = Instant::now();
         let mut books = self.books();
         let in_touch = books.contacts.has_quorum(&newest.1, self.me(), self.quorum_window(), now);
-        if books.disputed || !in_touch {
+        if books.disputed.is_some() || !in_touch {
             return Some(ProposeRefusal::NoQuorum);
         }
         if let Some((to, until)) = books.transfer {

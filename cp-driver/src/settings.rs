@@ -5,6 +5,10 @@ use cp_seam::{ControlPlaneStateMachine, PeerTransport};
 use cp_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Far beyond what anybody would wait for a leader; durations are multiplied.
+const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// Everything an adapter needs to start a node.
 #[derive(Debug, Clone)]
@@ -63,7 +67,11 @@ impl Settings {
         if self.election_timeout < Duration::from_millis(20) {
             return setting("election_timeout", format!("{:?} is too short; 20 ms at least", self.election_timeout));
         }
-        if self.heartbeat.is_zero() || self.heartbeat * 5 > self.election_timeout {
+        if self.election_timeout > ELECTION_TIMEOUT_MAX {
+            let why = format!("{:?} is too long; {ELECTION_TIMEOUT_MAX:?} at most", self.election_timeout);
+            return setting("election_timeout", why);
+        }
+        if self.heartbeat.is_zero() || self.heartbeat.saturating_mul(5) > self.election_timeout {
             return setting(
                 "heartbeat",
                 format!(
@@ -71,6 +79,12 @@ impl Settings {
                     self.heartbeat, self.election_timeout
                 ),
             );
+        }
+        if self.propose_deadline.is_zero() {
+            return setting("propose_deadline", "must be above zero".to_owned());
+        }
+        if self.proposals_max > Semaphore::MAX_PERMITS {
+            return setting("proposals_max", format!("must be at most {}", Semaphore::MAX_PERMITS));
         }
         if self.proposals_max == 0 || self.snapshot_every == 0 {
             return setting("proposals_max, snapshot_every", "must be above zero".to_owned());
@@ -83,5 +97,29 @@ impl Settings {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No tuning panics, and what could not keep the promises is refused by name.
+    #[test]
+    fn a_bad_tuning_is_refused() {
+        let refused = |settings: Settings| match settings.check() {
+            Err(StartError::Setting { name, .. }) => name,
+            other => panic!("{other:?}"),
+        };
+        let good = Settings::default();
+        good.check().expect("the defaults will do");
+        let (zero, huge) = (Duration::ZERO, Duration::MAX);
+        assert_eq!(refused(Settings { election_timeout: zero, ..good.clone() }), "election_timeout");
+        assert_eq!(refused(Settings { election_timeout: huge, ..good.clone() }), "election_timeout");
+        assert_eq!(refused(Settings { heartbeat: zero, ..good.clone() }), "heartbeat");
+        assert_eq!(refused(Settings { heartbeat: huge, ..good.clone() }), "heartbeat");
+        assert_eq!(refused(Settings { propose_deadline: zero, ..good.clone() }), "propose_deadline");
+        assert_eq!(refused(Settings { proposals_max: usize::MAX, ..good.clone() }), "proposals_max");
+        assert_eq!(refused(Settings { append_bytes_max: usize::MAX, ..good }), "append_bytes_max");
     }
 }

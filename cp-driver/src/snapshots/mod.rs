@@ -55,6 +55,11 @@ impl Transfers {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets all peers but those to be kept.
+    pub(crate) fn retain(&self, keep: impl Fn(Incarnation) -> bool) {
+        self.books().ended.retain(|who, _| keep(*who));
+    }
+
     /// A chunk that was pulled has come. One that nobody waits for is dropped.
     pub(crate) fn arrived(&self, from: Incarnation, chunk: Chunk) {
         let books = self.books();
