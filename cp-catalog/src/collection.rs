@@ -66,6 +66,14 @@ impl Collection {
         self.retired.iter_above(id.as_ref()).map(|(id, ())| *id)
     }
 
+    /// Whether both indexes hold the same records, each under its own lower bound.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let same = |(lower, range): (&Bound, &Arc<Range>)| {
+            lower == range.bounds.lower() && self.by_id.get(&range.id).is_some_and(|other| Arc::ptr_eq(other, range))
+        };
+        self.by_lower.len() == self.by_id.len() && self.by_lower.iter().all(same)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }

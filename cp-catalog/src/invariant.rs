@@ -43,8 +43,9 @@ impl Catalog {
     pub fn violations(&self) -> Vec<Violation> {
         let mut findings = Findings::default();
         let mut holdings: BTreeMap<MemberId, Holdings> = BTreeMap::new();
-        for spec in self.collections() {
-            let mut before: Option<&Range> = None;
+        for (name, collection) in self.collections.iter() {
+            let (spec, mut before): (_, Option<&Range>) = (&collection.spec, None);
+            findings.expect(collection.is_consistent(), || format!("the indexes of {name} differ"));
             for range in self.ranges(&spec.name) {
                 let key = RangeKey::new(spec.name.clone(), range.id);
                 self.check_range(&mut findings, &key, range);

@@ -123,6 +123,11 @@ fn run(draws: &[Draw], counts: &mut BTreeMap<(String, String), u64>) -> Result<(
         let after = node.catalog();
         let mut want = Model { next_incarnation: 0, retired: BTreeSet::new(), ..model.clone() };
         want.ranges.sort_by_key(|range| range.lower);
+        for key in [0, 1, 0x7f, 0x80, 0xff, draw[3], draw[4]] {
+            let found = after.locate(&coll("books"), &[key]).map(|range| range.id.0);
+            let covering = want.ranges.iter().find(|r| r.lower <= u32::from(key) && u32::from(key) < r.upper);
+            prop_assert_eq!(found, covering.map(|range| range.id), "step {}: key {}", step, key);
+        }
         prop_assert_eq!(seen(&after), want, "step {}: {:?}", step, command);
         prop_assert_eq!(after.violations(), vec![], "step {}: {:?}", step, command);
         prop_assert_eq!(after.violations_since(&before), vec![], "step {}: {:?}", step, command);
