@@ -217,6 +217,9 @@ impl NodeApi {
         } else {
             MemberId::new(to).map_err(|bad| invalid(bad.to_string()))?
         };
+        if to == self.identity.member && consensus.is_leader() {
+            return Ok(to);
+        }
         match consensus.transfer_leadership(&to).await {
             Ok(()) => Ok(to),
             Err(TransferError::NotLeader { leader }) => Err(TransferResult::Redirect(self.redirect(leader))),

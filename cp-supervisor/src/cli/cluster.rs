@@ -144,7 +144,10 @@ impl Leader {
         if let Some(to) = &transfer.to {
             let _checked: MemberId = named("--to", to)?;
         }
-        let leader = transfer.connection.client()?.transfer(transfer.to.as_deref()).await?;
+        let client = transfer.connection.client()?;
+        client.transfer(transfer.to.as_deref()).await?;
+        // The old leader knows that it was succeeded; the new one says when it serves.
+        let leader = client.leader().await?.member;
         output::print(&Transferred { leader }, format)
     }
 }

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How long one node is waited for.
 const NODE_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a leader may take to be found before its absence is reported.
+const ELECTION_WITHIN: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     #[command(flatten)]
@@ -40,6 +43,8 @@ struct ClusterStatus {
     health: Health,
     /// How many voters more may be lost.
     can_lose: u32,
+    #[serde(skip)]
+    majority_up: bool,
     reasons: Vec<String>,
     cluster: Option<String>,
     generation: Option<String>,
@@ -85,8 +90,16 @@ impl Status {
         let client = self.connection.client()?.stale(true);
         // Any node's view will do: it is the nodes themselves that are judged.
         let members = client.members().await?.value;
-        let nodes = nodes(&client, &members).await;
-        let report = judge(&members, &nodes);
+        let deadline = tokio::time::Instant::now() + ELECTION_WITHIN;
+        let report = loop {
+            let report = judge(&members, &nodes(&client, &members).await);
+            // A majority that is up and has no leader is most likely just electing one.
+            let electing = report.health == Health::NoQuorum && report.majority_up;
+            if !electing || tokio::time::Instant::now() >= deadline {
+                break report;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         output::print(&report, format)?;
         if report.health == Health::NoQuorum { Err(Unhealthy.into()) } else { Ok(()) }
     }
@@ -129,6 +142,7 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
     ClusterStatus {
         health,
         can_lose: u32::try_from(up.saturating_sub(quorum_threshold(voters))).unwrap_or(u32::MAX),
+        majority_up: up >= quorum_threshold(voters),
         reasons,
         cluster: any.map(|s| s.cluster.clone()),
         generation: any.map(|s| s.generation.to_string()),

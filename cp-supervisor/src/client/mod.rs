@@ -85,6 +85,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What happened, without the advice.
+    fn reason(&self) -> String {
+        match self {
+            Self::Unreachable { reason } | Self::NotServed { reason, .. } | Self::Unknown { reason } => reason.clone(),
+            other => cp_driver::chain(other),
+        }
+    }
+
     /// Whether no other node would do better.
     fn is_final(&self) -> bool {
         matches!(self, Self::Identity { .. } | Self::Refused { .. } | Self::Server { .. })
@@ -120,6 +128,13 @@ impl Client {
     #[must_use]
     pub fn stale(mut self, stale: bool) -> Self {
         self.stale = stale;
+        self
+    }
+
+    /// Gives each call at most `within`.
+    #[must_use]
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
         self
     }
 
@@ -308,7 +323,7 @@ impl Client {
                         self.route.learn(status.leader_address);
                     }
                     Err(error) if error.is_final() => return Err(error),
-                    Err(error) => why = cp_driver::chain(&error),
+                    Err(error) => why = error.reason(),
                 }
             }
             if started.elapsed() >= self.within {

@@ -133,7 +133,7 @@ impl Route {
                 Ok(Ok(caller)) => caller,
                 Ok(Err(error)) if error.is_final() => return Err(error),
                 Ok(Err(error)) => {
-                    why = cp_driver::chain(&error);
+                    why = error.reason();
                     target = self.pause(&mut pause, &target, left).await;
                     continue;
                 }

@@ -6,6 +6,7 @@ use crate::api::messages::{ChangeMessage, WatchEvent, WatchItem, WatchRequest};
 use crate::changes::Compacted;
 use cp_catalog::{Change, Request, codec};
 use cp_seam::ControlPlaneLogIndex;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +19,10 @@ pub struct Watch<'a> {
     client: &'a Client,
     next: u64,
     open: Option<tonic::Streaming<WatchEvent>>,
+    address: String,
     tries: usize,
+    /// Who no longer keeps what is wanted; members that came later never had it.
+    compacted_at: BTreeSet<String>,
 }
 
 /// What a watch yields.
@@ -26,14 +30,21 @@ pub struct Watch<'a> {
 pub enum Watched {
     /// A committed change.
     Change(Box<Change>),
-    /// Some changes are no longer kept; the watch is over.
+    /// No member that can be reached keeps some of the changes any more; the watch is over.
     Compacted(Compacted),
 }
 
 impl Client {
     /// The committed changes from `from` on. Any member serves them.
     pub fn watch(&self, from: ControlPlaneLogIndex) -> Watch<'_> {
-        Watch { client: self, next: from.0.max(1), open: None, tries: 0 }
+        Watch {
+            client: self,
+            next: from.0.max(1),
+            open: None,
+            address: String::new(),
+            tries: 0,
+            compacted_at: BTreeSet::new(),
+        }
     }
 }
 
@@ -41,21 +52,33 @@ impl Watch<'_> {
     /// The next change, waiting for it; an error once no node could be watched for
     /// as long as a call may take.
     pub async fn next(&mut self) -> Result<Watched, ClientError> {
-        let mut lost: Option<Instant> = None;
+        let mut lost: Option<(Instant, Option<Compacted>)> = None;
         loop {
-            let reason = match self.step().await {
+            let (reason, compacted) = match self.step().await {
+                Ok(Some(Watched::Compacted(compacted))) => {
+                    ("the changes are no longer kept".to_owned(), Some(compacted))
+                }
                 Ok(Some(item)) => return Ok(item),
-                Ok(None) => "the node ended the watch".to_owned(),
+                Ok(None) => ("the node ended the watch".to_owned(), None),
                 Err(error) if error.is_final() => return Err(error),
-                Err(error) => cp_driver::chain(&error),
+                Err(error) => (error.reason(), None),
             };
             self.open = None;
-            let since = *lost.get_or_insert_with(Instant::now);
-            if since.elapsed() >= self.client.within {
-                return Err(ClientError::Unreachable { reason });
+            let (since, seen) = lost.get_or_insert_with(|| (Instant::now(), None));
+            *seen = compacted.or(*seen);
+            match *seen {
+                // Everybody else was asked, or has had the time to answer.
+                Some(compacted) if self.compacted_everywhere() || since.elapsed() >= self.client.within => {
+                    return Ok(Watched::Compacted(compacted));
+                }
+                None if since.elapsed() >= self.client.within => return Err(ClientError::Unreachable { reason }),
+                _ => sleep(PAUSE).await,
             }
-            sleep(PAUSE).await;
         }
+    }
+
+    fn compacted_everywhere(&self) -> bool {
+        self.client.route.addresses().iter().all(|address| self.compacted_at.contains(address))
     }
 
     async fn step(&mut self) -> Result<Option<Watched>, ClientError> {
@@ -65,6 +88,7 @@ impl Watch<'_> {
             let at = self.tries.checked_rem(addresses.len()).unwrap_or(0);
             self.tries += 1;
             let address = addresses.get(at).map_or("", String::as_str);
+            self.address = address.to_owned();
             let caller = self.client.route.connections.to(address).await?;
             let asked = tonic::Request::new(WatchRequest { from: self.next });
             self.open = Some(caller.watch(asked).await.map_err(|status| broken(&status))?);
@@ -75,9 +99,11 @@ impl Watch<'_> {
             Some(Some(WatchItem::Change(message))) => {
                 let change = decode(message)?;
                 self.next = change.position.index.next().0;
+                self.compacted_at.clear();
                 Ok(Some(Watched::Change(Box::new(change))))
             }
             Some(Some(WatchItem::Compacted(compacted))) => {
+                self.compacted_at.insert(self.address.clone());
                 Ok(Some(Watched::Compacted(Compacted { resume: ControlPlaneLogIndex(compacted.resume) })))
             }
             Some(None) => Err(newer()),

@@ -64,14 +64,16 @@ impl Engine {
     }
 
     /// Starts a node with it.
+    #[cfg_attr(
+        not(any(feature = "openraft", feature = "raftrs")),
+        expect(unused_variables, reason = "without an engine there is nothing to start")
+    )]
     pub(crate) async fn start(self, parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
         match self {
             #[cfg(feature = "openraft")]
             Self::Openraft => cp_openraft::start(parts).await,
             #[cfg(feature = "raftrs")]
             Self::Raftrs => cp_raftrs::start(parts).await,
-            #[cfg(not(any(feature = "openraft", feature = "raftrs")))]
-            _ => Err(StartError::Engine(format!("no engine for {parts:?}").into())),
         }
     }
 }
