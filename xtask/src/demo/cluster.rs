@@ -236,7 +236,7 @@ impl Cluster {
     }
 
     /// Puts a change that changes nothing at the end of the log, and returns its index:
-    /// what the writers did is before it.
+    /// what has been done is before it, what is done later behind it.
     pub(crate) async fn mark(&self) -> Result<ControlPlaneLogIndex> {
         let client = self.client()?;
         let known = client.collections().await?.value.into_iter().next().context("there is no collection")?;

@@ -10,6 +10,7 @@ mod verify;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use cluster::Cluster;
+use cp_seam::ControlPlaneLogIndex;
 use cp_supervisor::cluster_file::ClusterFile;
 use load::Account;
 use process::{Binary, workspace};
@@ -123,6 +124,7 @@ async fn demonstrate(cluster: &mut Cluster, steps: &Steps) -> Result<()> {
         ranges.ranges.len()
     ));
 
+    let from = cluster.mark().await?;
     let account = Arc::new(Account::default());
     let mut writers = JoinSet::new();
     for shard in 0..WRITERS {
@@ -163,7 +165,7 @@ async fn demonstrate(cluster: &mut Cluster, steps: &Steps) -> Result<()> {
     while let Some(ended) = writers.join_next().await {
         ended.context("a writer panicked")?.context("a writer could not go on")?;
     }
-    prove(cluster, steps, &account).await
+    prove(cluster, steps, &account, from).await
 }
 
 async fn watch_for(period: Duration, account: &Account, step: &steps::Step<'_>) {
@@ -175,7 +177,7 @@ async fn watch_for(period: Duration, account: &Account, step: &steps::Step<'_>) 
 }
 
 /// Every node, on its own word: the same log, the same state, and in it what the writers were told.
-async fn prove(cluster: &mut Cluster, steps: &Steps, account: &Account) -> Result<()> {
+async fn prove(cluster: &mut Cluster, steps: &Steps, account: &Account, from: ControlPlaneLogIndex) -> Result<()> {
     let end = cluster.mark().await?;
     let step = steps.step("compare the state of all nodes");
     let (applied, digest) = cluster.agreed().await?;
@@ -185,7 +187,7 @@ async fn prove(cluster: &mut Cluster, steps: &Steps, account: &Account) -> Resul
     let credentials = cluster.credentials()?;
     let mut findings = None;
     for (member, address) in cluster.addresses() {
-        let effects = verify::effects(&address, &credentials, end).await?;
+        let effects = verify::effects(&address, &credentials, from, end).await?;
         let found = verify::hold(account, &effects).with_context(|| format!("by the log of {member}"))?;
         ensure!(findings.is_none_or(|other| other == found), "{member} has another log than the nodes before it");
         findings = Some(found);

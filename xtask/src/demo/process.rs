@@ -17,7 +17,14 @@ impl Binary {
     /// Builds it with both engines and finds where cargo put it.
     pub(crate) async fn build() -> Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
+        let mut command = Command::new(cargo);
+        // What cargo sets for this task makes build scripts of dependencies run again, there and back.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|n| ["CARGO_MANIFEST", "CARGO_PKG_"].iter().any(|set| n.starts_with(set))) {
+                command.env_remove(name);
+            }
+        }
+        let output = command
             .args(["build", "--package", "cp-supervisor", "--bin", "cp-supervisor"])
             .args(["--no-default-features", "--features", "openraft,raftrs"])
             .args(["--message-format", "json-render-diagnostics"])
