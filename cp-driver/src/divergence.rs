@@ -152,5 +152,12 @@ mod tests {
         assert!(matches!(refused, Err(ProposeError::Refused(ProposeRefusal::NoQuorum))), "{refused:?}");
         rig.tell(2, index, digest);
         rig.node.propose(text("yes")).await.expect("settled");
+        rig.tell(2, index, WRONG);
+        assert!(!rig.node.is_leader());
+        rig.puppet.write(cp_store::RecordBody::Blank);
+        rig.until("all is applied", || rig.applied().0 == rig.store.last().index).await;
+        let (later, digest) = rig.applied();
+        rig.tell(2, later, digest);
+        rig.node.propose(text("again")).await.expect("settled since");
     }
 }

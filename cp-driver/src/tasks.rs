@@ -4,7 +4,7 @@ use crate::host::Host;
 use futures::FutureExt;
 use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 /// Runs `task` until the node stops; it is dropped where it is then (CP-D4). A node does
@@ -19,7 +19,11 @@ pub(crate) fn spawn(host: &Arc<Host>, name: &'static str, task: impl Future<Outp
         };
         match ended {
             Ok(()) => host.halt(&format!("its {name} task has ended")),
-            Err(panic) => host.halt(&format!("its {name} task panicked: {}", text(panic.as_ref()))),
+            Err(panic) => {
+                host.halt(&format!("its {name} task panicked: {}", text(panic.as_ref())));
+                // Whoever watches the runtime for panics sees this one too.
+                resume_unwind(panic);
+            }
         }
     });
 }
