@@ -24,7 +24,8 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// Puts `next` into the leader's log and returns where. The driver has made
     /// sure that `next` is one legal step from the newest configuration: a joint
     /// one from a uniform one, the uniform one that a joint one leads to, or a
-    /// change of learners and addresses only. Refused while another is not yet committed.
+    /// change of learners and addresses only. Refused while another is not yet committed,
+    /// and if the newest configuration is another by now ([`is_step`](crate::is_step)).
     async fn reconfigure(&self, next: Configuration) -> Result<LogPosition, EngineError>;
 
     /// Confirms by a quorum round trip that this node still leads, and returns the

@@ -35,6 +35,7 @@ pub use engine::{Engine, EngineError, EngineView};
 pub use host::Host;
 pub use node::{StartError, start};
 pub use observed::Observed;
+pub use reconcile::is_step;
 pub use settings::{Parts, Settings};
 pub use snapshots::build::founding;
 pub use snapshots::send::SnapshotNotSent;

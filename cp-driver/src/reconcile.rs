@@ -125,6 +125,17 @@ pub(crate) fn heir(
         .map(|m| m.incarnation)
 }
 
+/// Whether `next` is one legal step from `from` (CP-M1): into a joint configuration with it, out
+/// of one, or beside its voters. Two quorums of one step always meet. The driver plans only such
+/// steps, from the newest configuration as it was then; an engine checks against the newest as it
+/// is when it appends.
+pub fn is_step(from: &Configuration, next: &Configuration) -> bool {
+    if from.is_joint() {
+        return !next.is_joint() && same(&from.voters, &next.voters) && same(&from.learners, &next.learners);
+    }
+    if next.is_joint() { same(&from.voters, &next.outgoing) } else { same(&from.voters, &next.voters) }
+}
+
 fn holds(members: &[QuorumMember], incarnation: Incarnation) -> bool {
     members.iter().any(|m| m.incarnation == incarnation)
 }

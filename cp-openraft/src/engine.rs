@@ -153,9 +153,13 @@ impl Engine for Handle {
     }
 
     async fn reconfigure(&self, next: Configuration) -> Result<LogPosition, EngineError> {
-        let Some((newest, _)) = self.host.store().configurations().pop() else {
+        let Some((newest, current)) = self.host.store().configurations().pop() else {
             return Err(EngineError::Refused("no configuration is known".to_owned()));
         };
+        // openraft takes any membership that it is handed.
+        if !cp_driver::is_step(&current, &next) {
+            return Err(EngineError::Refused(format!("the newest configuration is another by now, at {newest}")));
+        }
         let (placed, position) = Placed::pair();
         let membership = translate::membership(&next);
         let since = Precondition::LastMembershipLogId { last_membership_log_id: Some(translate::log_id(newest)) };
