@@ -18,7 +18,7 @@ pub struct Session {
 
 impl Session {
     /// How many requests of one session are remembered.
-    pub const IN_FLIGHT_MAX: usize = 64;
+    pub const IN_FLIGHT_MAX: usize = cp_catalog::REPLY_COUNT_MAX;
 
     /// A session of a fresh random client that starts now, `since` being an index
     /// that has been applied.

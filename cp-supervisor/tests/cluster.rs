@@ -143,8 +143,46 @@ fn a_demoted_member_stays_so_and_a_drained_one_can_leave() {
     assert!(exit == 1 && error.contains("not draining"), "{error}");
     site.run(at, &["member", "drain", "n3"]);
     let removed = site.json(at, &["member", "remove", "n3"]);
+    assert_eq!(removed["effect"], "n3#3 removed");
     assert_eq!(removed["settled"], true, "{removed}");
     assert_eq!(site.json(at, &["member", "list"])["members"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_removal_that_would_lose_the_quorum_is_refused() {
+    let site = Site::new();
+    let (places, mut nodes) = site.cluster(3, Engine::COMPILED[0].name(), &[]);
+    let at = &places[0];
+    site.run(at, &["leader", "transfer", "--to", "n1"]);
+    site.run(at, &["member", "drain", "n2"]);
+    nodes[2].kill();
+    until("the leader misses n3", || {
+        let listed = site.json(at, &["member", "list"]);
+        listed["members"][2]["last_ack_ms"].as_str().is_some_and(|ms| ms.parse::<u64>().unwrap() > 600)
+    });
+    let (exit, error) = site.refused(at, &["member", "remove", "n2"]);
+    assert!(exit == 1 && error.contains("1 of 2 voters are reachable"), "{exit}: {error}");
+    nodes[2] = site.serve(&places[2], &[]);
+    until("it can be removed", || {
+        site.run_as("tester.client", &at.client, &["member", "remove", "n2"]).status.success()
+    });
+}
+
+#[test]
+fn what_was_never_sent_is_not_unknown() {
+    let site = Site::new();
+    let (places, mut nodes) = site.cluster(1, Engine::COMPILED[0].name(), &[]);
+    let client = site.client(&[&places[0]]).within(Duration::from_millis(800));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        client.submit(create("a")).await.unwrap();
+        nodes[0].kill();
+        // The first may have been under way when the connection broke; the next finds none.
+        let perhaps = client.submit(create("b")).await.unwrap_err();
+        assert!(matches!(perhaps, ClientError::Unknown { .. } | ClientError::Unreachable { .. }), "{perhaps:?}");
+        let error = client.submit(create("c")).await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 mod join;
 pub mod messages;
+mod query;
 mod server;
 pub mod service;
 mod watch;

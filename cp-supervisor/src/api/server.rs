@@ -2,15 +2,15 @@
 
 use super::convert;
 use super::messages::{
-    Collections, Committed, JoinChunk, JoinRequest, Members, NodeStatus, Progress, ProposeReply, ProposeRequest,
-    ProposeResult, Query, RangeItem, Ranges, RangesQuery, ReadReply, ReadRequest, ReadResult, Redirect, Refused,
-    RefusedCode, TransferReply, TransferRequest, TransferResult, Unknown, WatchEvent, WatchRequest,
+    Committed, JoinChunk, JoinRequest, NodeStatus, Progress, ProposeReply, ProposeRequest, ProposeResult, Query,
+    ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode, TransferReply, TransferRequest, TransferResult,
+    Unknown, WatchEvent, WatchRequest,
 };
 use super::service::ControlPlaneApi;
-use super::{join, watch};
+use super::{join, query, watch};
 use crate::supervisor::{Reading, SubmitError, Supervisor};
 use async_trait::async_trait;
-use cp_catalog::{CollectionName, Request as CatalogRequest, codec};
+use cp_catalog::{Request as CatalogRequest, codec};
 use cp_seam::{ControlPlaneRole, MemberId, MemberKind, ProposeRefusal, ReadError, Standing, TransferError};
 use cp_store::{Identity, Store};
 use futures::stream::BoxStream;
@@ -20,8 +20,6 @@ use tonic::{Request, Status};
 
 /// How long a node waits for a verdict, however long the client would.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// The most ranges in one reply.
-const PAGE_MAX: usize = 4096;
 
 /// A node, as its clients see it.
 #[derive(Debug)]
@@ -124,10 +122,6 @@ pub(super) fn refused(code: RefusedCode, message: impl Into<String>) -> Refused 
     Refused { code: code.into(), message: message.into() }
 }
 
-fn invalid(message: impl Into<String>) -> ReadResult {
-    ReadResult::Refused(refused(RefusedCode::Invalid, message))
-}
-
 #[async_trait]
 impl ControlPlaneApi for NodeApi {
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<ProposeReply, Status> {
@@ -167,7 +161,7 @@ impl ControlPlaneApi for NodeApi {
             });
         }
         let (applied, stale, result) = match self.reading(stale).await {
-            Ok(reading) => (reading.applied.0, reading.stale, answer(&query, &reading)),
+            Ok(reading) => (reading.applied.0, reading.stale, query::answer(&query, &reading)),
             Err(result) => (0, stale, result),
         };
         Ok(ReadReply { applied, stale, result: Some(result) })
@@ -230,61 +224,4 @@ impl NodeApi {
             Err(error) => Err(TransferResult::Refused(refused(RefusedCode::NotTaken, error.to_string()))),
         }
     }
-}
-
-fn answer(query: &Query, reading: &Reading) -> ReadResult {
-    let catalog = &reading.catalog;
-    match query {
-        Query::Node(_) | Query::Members(_) => ReadResult::Members(Members {
-            members: catalog.members().map(|member| codec::encode_member(member).into()).collect(),
-        }),
-        Query::Collections(_) => ReadResult::Collections(Collections {
-            collections: catalog.collections().map(|spec| codec::encode_collection(spec).into()).collect(),
-        }),
-        Query::Ranges(query) => page(query, reading),
-        Query::Lookup(query) => match CollectionName::new(&query.collection) {
-            Err(bad) => invalid(bad.to_string()),
-            Ok(name) if catalog.collection(&name).is_none() => {
-                invalid(format!("collection {name} does not exist; list the collections"))
-            }
-            Ok(name) => ReadResult::Ranges(Ranges {
-                ranges: catalog.locate(&name, &query.key).map(|range| item(&name, range)).into_iter().collect(),
-                more: false,
-            }),
-        },
-    }
-}
-
-fn item(collection: &CollectionName, range: &cp_catalog::Range) -> RangeItem {
-    RangeItem { collection: collection.to_string(), range: codec::encode_range(range).into() }
-}
-
-fn page(query: &RangesQuery, reading: &Reading) -> ReadResult {
-    let catalog = &reading.catalog;
-    let only = match query.collection.as_deref().map(CollectionName::new).transpose() {
-        Ok(only) => only,
-        Err(bad) => return invalid(bad.to_string()),
-    };
-    if let Some(name) = only.as_ref().filter(|name| catalog.collection(name).is_none()) {
-        return invalid(format!("collection {name} does not exist; list the collections"));
-    }
-    let limit = usize::try_from(query.limit).ok().filter(|limit| (1..PAGE_MAX).contains(limit)).unwrap_or(PAGE_MAX);
-    let wanted = |name: &CollectionName| {
-        only.as_ref().is_none_or(|only| only == name)
-            && query.after.as_ref().is_none_or(|after| name.as_str() >= after.collection.as_str())
-    };
-    let mut left = catalog
-        .collections()
-        .filter(|spec| wanted(&spec.name))
-        .flat_map(|spec| catalog.ranges(&spec.name).map(|range| (&spec.name, range)))
-        .peekable();
-    if let Some(after) = &query.after {
-        let before = |name: &CollectionName, id| name.as_str() == after.collection && id != after.id;
-        while left.next_if(|(name, range)| before(name, range.id.0)).is_some() {}
-        if left.next_if(|(name, range)| name.as_str() == after.collection && range.id.0 == after.id).is_none() {
-            return invalid(format!("range {}/{} is gone; list the ranges anew", after.collection, after.id));
-        }
-    }
-    let ranges = left.by_ref().take(limit).map(|(name, range)| item(name, range)).collect();
-    ReadResult::Ranges(Ranges { ranges, more: left.next().is_some() })
 }

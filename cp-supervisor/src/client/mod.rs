@@ -4,22 +4,24 @@
 //! request id until the deadline; what it cannot tell it calls unknown (CP-P3, CP-P5).
 
 mod connect;
+mod error;
 mod join;
+mod query;
 mod route;
 mod watch;
 
+pub use error::ClientError;
 pub use watch::{Watch, Watched};
 
 use crate::api::convert;
 use crate::api::messages::{
-    CollectionsQuery, LookupQuery, MembersQuery, NodeQuery, NodeStatus, ProposeRequest, ProposeResult, Query,
-    RangeName, RangesQuery, ReadRequest, ReadResult, TransferRequest, TransferResult,
+    MembersQuery, NodeQuery, NodeStatus, ProposeRequest, ProposeResult, Query, ReadRequest, ReadResult,
+    TransferRequest, TransferResult,
 };
-use crate::session::{NoRandomness, Session};
+use crate::session::Session;
 use crate::supervisor::Decision;
-use bytes::Bytes;
 use connect::Connections;
-use cp_catalog::{CollectionName, CollectionSpec, Command, Member, Range, RangeKey, Request, RequestId, codec};
+use cp_catalog::{Command, Request, RequestId, codec};
 use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
 use futures::FutureExt;
@@ -35,68 +37,6 @@ pub struct Client {
     within: Duration,
     stale: bool,
     session: OnceCell<Session>,
-}
-
-/// Why a call gave no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// No node could be connected to. Nothing was done.
-    #[error("no node can be reached ({reason}); check the endpoints and whether the nodes run")]
-    Unreachable {
-        /// Of the last attempt.
-        reason: String,
-    },
-    /// Nodes were reached, and none of them served the request. Nothing was done.
-    #[error("no node served the request within {within_ms} ms: {reason}")]
-    NotServed {
-        /// Of the last attempt.
-        reason: String,
-        /// For how long it was tried.
-        within_ms: u64,
-    },
-    /// It may or may not have taken effect. Only the same id makes a retry safe.
-    #[error("whether the request took effect is unknown: {reason}; read the state before asking again")]
-    Unknown {
-        /// What happened.
-        reason: String,
-    },
-    /// The node refuses the request itself. Nothing was done.
-    #[error("{reason}")]
-    Refused {
-        /// Why, and what would do.
-        reason: String,
-    },
-    /// The node failed, or speaks another version.
-    #[error("the node answered with an error: {reason}")]
-    Server {
-        /// What it said.
-        reason: String,
-    },
-    /// The other end is not who it must be, or does not accept this certificate.
-    #[error("{reason}")]
-    Identity {
-        /// Where, and why, from either end.
-        reason: String,
-    },
-    /// No random request id.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-}
-
-impl ClientError {
-    /// What happened, without the advice.
-    fn reason(&self) -> String {
-        match self {
-            Self::Unreachable { reason } | Self::NotServed { reason, .. } | Self::Unknown { reason } => reason.clone(),
-            other => cp_driver::chain(other),
-        }
-    }
-
-    /// Whether no other node would do better.
-    fn is_final(&self) -> bool {
-        matches!(self, Self::Identity { .. } | Self::Refused { .. } | Self::Server { .. })
-    }
 }
 
 /// An answer and what it reflects.
@@ -229,67 +169,6 @@ impl Client {
             })
     }
 
-    /// Every member, in ascending order of names.
-    pub async fn members(&self) -> Result<Answer<Vec<Member>>, ClientError> {
-        let answer = self.ask(Query::Members(MembersQuery {}), self.stale).await?;
-        self.learn_members(&answer.value);
-        let ReadResult::Members(members) = &answer.value else { return Err(newer()) };
-        let members = decode(&members.members, codec::decode_member)?;
-        Ok(answer.with(members))
-    }
-
-    /// Every collection, in ascending order of names.
-    pub async fn collections(&self) -> Result<Answer<Vec<CollectionSpec>>, ClientError> {
-        let answer = self.ask(Query::Collections(CollectionsQuery {}), self.stale).await?;
-        let ReadResult::Collections(collections) = &answer.value else { return Err(newer()) };
-        let collections = decode(&collections.collections, codec::decode_collection)?;
-        Ok(answer.with(collections))
-    }
-
-    /// The ranges of one collection or of all, by collection and key. Asked for in
-    /// pages: each is as fresh as the answer says, and `applied` is that of the first.
-    pub async fn ranges(
-        &self,
-        collection: Option<&CollectionName>,
-    ) -> Result<Answer<Vec<(RangeKey, Range)>>, ClientError> {
-        let mut all: Option<Answer<Vec<(RangeKey, Range)>>> = None;
-        loop {
-            let after = all
-                .as_ref()
-                .and_then(|all| all.value.last())
-                .map(|(key, _)| RangeName { collection: key.collection.to_string(), id: key.id.0 });
-            let query = RangesQuery { collection: collection.map(ToString::to_string), after, limit: 0 };
-            let answer = self.ask(Query::Ranges(query), self.stale).await?;
-            let (page, more) = page(&answer.value)?;
-            match &mut all {
-                Some(all) => all.value.extend(page),
-                None => all = Some(answer.with(page)),
-            }
-            match all.take() {
-                Some(done) if !more => return Ok(done),
-                rest => all = rest,
-            }
-        }
-    }
-
-    /// The range that holds `key`, if one does.
-    pub async fn lookup(
-        &self,
-        collection: &CollectionName,
-        key: &[u8],
-    ) -> Result<Answer<Option<(RangeKey, Range)>>, ClientError> {
-        let query = LookupQuery { collection: collection.to_string(), key: Bytes::copy_from_slice(key) };
-        let answer = self.ask(Query::Lookup(query), self.stale).await?;
-        let found = page(&answer.value)?.0.pop();
-        Ok(answer.with(found))
-    }
-
-    /// The range of this name, if it exists.
-    pub async fn range(&self, key: &RangeKey) -> Result<Option<Range>, ClientError> {
-        let ranges = self.ranges(Some(&key.collection)).await?.value;
-        Ok(ranges.into_iter().find(|(name, _)| name == key).map(|(_, range)| range))
-    }
-
     /// How the node at `address` is; nobody else is asked.
     pub async fn node(&self, address: &str, within: Duration) -> Result<NodeStatus, ClientError> {
         let asked = async {
@@ -300,7 +179,7 @@ impl Client {
                 Ok(_) => Err(newer()),
                 Err(status) => {
                     self.route.connections.forget(address);
-                    Err(ClientError::Unreachable { reason: format!("{address}: {}", status.message()) })
+                    Err(ClientError::Unreachable { reason: format!("{address}: {}", route::explain(&status)) })
                 }
             }
         };
@@ -365,33 +244,13 @@ impl Client {
                         Ok(Some(TransferResult::Refused(refused))) => Attempt::refused(refused),
                         Ok(None) => Attempt::Fail(newer()),
                         // Retried without a named target, it could move leadership twice.
-                        Err(status) => Attempt::Fail(ClientError::Unknown { reason: status.message().to_owned() }),
+                        Err(status) => Attempt::Fail(ClientError::Unknown { reason: route::explain(&status) }),
                     }
                 }
                 .boxed()
             })
             .await
     }
-}
-
-fn page(result: &ReadResult) -> Result<(Vec<(RangeKey, Range)>, bool), ClientError> {
-    let ReadResult::Ranges(ranges) = result else { return Err(newer()) };
-    let mut page = Vec::new();
-    for item in &ranges.ranges {
-        let bad = |reason: String| ClientError::Server { reason };
-        let collection = CollectionName::new(&item.collection).map_err(|error| bad(error.to_string()))?;
-        let range = codec::decode_range(&item.range).map_err(|error| bad(cp_driver::chain(&error)))?;
-        page.push((RangeKey::new(collection, range.id), range));
-    }
-    Ok((page, ranges.more))
-}
-
-fn decode<T>(
-    records: &[Bytes],
-    decode: impl Fn(&[u8]) -> Result<T, codec::DecodeError>,
-) -> Result<Vec<T>, ClientError> {
-    let decoded: Result<Vec<_>, _> = records.iter().map(|bytes| decode(bytes)).collect();
-    decoded.map_err(|error| ClientError::Server { reason: cp_driver::chain(&error) })
 }
 
 fn newer() -> ClientError {

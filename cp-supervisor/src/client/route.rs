@@ -4,6 +4,7 @@ use super::ClientError;
 use super::connect::Connections;
 use crate::api::messages::{Redirect, Refused, RefusedCode};
 use crate::api::service::ControlPlaneCaller;
+use cp_net::tls::dial_reason;
 use futures::future::BoxFuture;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) enum Attempt<T> {
     Done(T),
     /// It does not lead; nothing was done.
     Elsewhere(Redirect),
+    /// It never left this end; try again.
+    Unsent(String),
     /// Nothing was done; try again.
     Later(String),
     /// It may have been done; try again under the same id.
@@ -45,9 +48,13 @@ impl<T> Attempt<T> {
         }
     }
 
-    /// What a failed call means; `safe` if it can have had no effect.
+    /// What a failed call means; `safe` if it can have had no effect. A call that
+    /// found its connection gone and got no new one was never sent.
     pub(super) fn status(status: &Status, safe: bool) -> Self {
-        let reason = status.message().to_owned();
+        if let Some(reason) = dial_reason(status) {
+            return Self::Unsent(reason.to_string());
+        }
+        let reason = explain(status);
         match status.code() {
             tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::PermissionDenied => {
                 Self::Fail(ClientError::Server { reason })
@@ -56,6 +63,21 @@ impl<T> Attempt<T> {
             _ => Self::Perhaps(reason),
         }
     }
+}
+
+/// What a failed call says, with the causes that a transport error keeps to itself.
+pub(super) fn explain(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(source) = cause {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = source.source();
+    }
+    text
 }
 
 /// The nodes to ask, the one that answered last first.
@@ -143,10 +165,11 @@ impl Route {
                     continue;
                 }
             };
-            connected = true;
             let left = deadline.saturating_duration_since(Instant::now());
             let patience = left.min(ATTEMPT_MAX);
-            match timeout(patience, attempt(caller, patience)).await {
+            let outcome = timeout(patience, attempt(caller, patience)).await;
+            connected |= !matches!(outcome, Ok(Attempt::Unsent(_)));
+            match outcome {
                 Ok(Attempt::Done(answer)) => {
                     self.prefer(&target);
                     return Ok(answer);
@@ -166,7 +189,7 @@ impl Route {
                         _ => target = self.pause(&mut pause, &target, left).await,
                     }
                 }
-                Ok(Attempt::Later(reason)) => {
+                Ok(Attempt::Unsent(reason) | Attempt::Later(reason)) => {
                     why = reason;
                     target = self.pause(&mut pause, &target, left).await;
                 }

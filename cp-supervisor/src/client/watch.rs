@@ -1,5 +1,6 @@
 //! Committed changes, followed across nodes.
 
+use super::route::explain;
 use super::{Client, ClientError, newer};
 use crate::api::convert;
 use crate::api::messages::{ChangeMessage, WatchEvent, WatchItem, WatchRequest};
@@ -82,7 +83,7 @@ impl Watch<'_> {
     }
 
     async fn step(&mut self) -> Result<Option<Watched>, ClientError> {
-        let broken = |status: &tonic::Status| ClientError::Unreachable { reason: status.message().to_owned() };
+        let broken = |status: &tonic::Status| ClientError::Unreachable { reason: explain(status) };
         if self.open.is_none() {
             let addresses = self.client.route.addresses();
             let at = self.tries.checked_rem(addresses.len()).unwrap_or(0);

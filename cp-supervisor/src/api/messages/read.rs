@@ -59,6 +59,9 @@ pub struct RangesQuery {
     /// At most this many; 0 leaves it to the node.
     #[prost(uint32, tag = "3")]
     pub limit: u32,
+    /// The one of this number only; the collection must be given.
+    #[prost(uint64, optional, tag = "4")]
+    pub only: Option<u64>,
 }
 
 /// The full name of a range.

@@ -89,7 +89,7 @@ fn key(text: &str) -> Result<RangeKey> {
 /// The range called `text`, as it is now.
 async fn read(client: &Client, text: &str) -> Result<(RangeKey, CatalogRange)> {
     let key = key(text)?;
-    match client.range(&key).await? {
+    match client.range(&key).await?.value {
         Some(range) => Ok((key, range)),
         None => Err(invalid("RANGE", format!("range {key} does not exist; `range list` lists the ranges"))),
     }

@@ -1,0 +1,78 @@
+//! Answers questions from a reading of the state.
+
+use super::messages::{Collections, Members, Query, RangeItem, Ranges, RangesQuery, ReadResult, RefusedCode};
+use super::server::refused;
+use crate::supervisor::Reading;
+use cp_catalog::{CollectionName, RangeId, RangeKey, codec};
+
+/// The most ranges in one reply.
+const PAGE_MAX: usize = 4096;
+
+fn invalid(message: impl Into<String>) -> ReadResult {
+    ReadResult::Refused(refused(RefusedCode::Invalid, message))
+}
+
+pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
+    let catalog = &reading.catalog;
+    match query {
+        Query::Node(_) | Query::Members(_) => ReadResult::Members(Members {
+            members: catalog.members().map(|member| codec::encode_member(member).into()).collect(),
+        }),
+        Query::Collections(_) => ReadResult::Collections(Collections {
+            collections: catalog.collections().map(|spec| codec::encode_collection(spec).into()).collect(),
+        }),
+        Query::Ranges(query) => page(query, reading),
+        Query::Lookup(query) => match CollectionName::new(&query.collection) {
+            Err(bad) => invalid(bad.to_string()),
+            Ok(name) if catalog.collection(&name).is_none() => {
+                invalid(format!("collection {name} does not exist; list the collections"))
+            }
+            Ok(name) => ReadResult::Ranges(Ranges {
+                ranges: catalog.locate(&name, &query.key).map(|range| item(&name, range)).into_iter().collect(),
+                more: false,
+            }),
+        },
+    }
+}
+
+fn item(collection: &CollectionName, range: &cp_catalog::Range) -> RangeItem {
+    RangeItem { collection: collection.to_string(), range: codec::encode_range(range).into() }
+}
+
+fn page(query: &RangesQuery, reading: &Reading) -> ReadResult {
+    let catalog = &reading.catalog;
+    let only = match query.collection.as_deref().map(CollectionName::new).transpose() {
+        Ok(only) => only,
+        Err(bad) => return invalid(bad.to_string()),
+    };
+    if let Some(name) = only.as_ref().filter(|name| catalog.collection(name).is_none()) {
+        return invalid(format!("collection {name} does not exist; list the collections"));
+    }
+    if let Some(id) = query.only {
+        let Some(name) = only else { return invalid("the collection is missing; name it with the range") };
+        let range = catalog.range(&RangeKey::new(name.clone(), RangeId(id)));
+        return ReadResult::Ranges(Ranges {
+            ranges: range.map(|range| item(&name, range)).into_iter().collect(),
+            more: false,
+        });
+    }
+    let limit = usize::try_from(query.limit).ok().filter(|limit| (1..PAGE_MAX).contains(limit)).unwrap_or(PAGE_MAX);
+    let wanted = |name: &CollectionName| {
+        only.as_ref().is_none_or(|only| only == name)
+            && query.after.as_ref().is_none_or(|after| name.as_str() >= after.collection.as_str())
+    };
+    let mut left = catalog
+        .collections()
+        .filter(|spec| wanted(&spec.name))
+        .flat_map(|spec| catalog.ranges(&spec.name).map(|range| (&spec.name, range)))
+        .peekable();
+    if let Some(after) = &query.after {
+        let before = |name: &CollectionName, id| name.as_str() == after.collection && id != after.id;
+        while left.next_if(|(name, range)| before(name, range.id.0)).is_some() {}
+        if left.next_if(|(name, range)| name.as_str() == after.collection && range.id.0 == after.id).is_none() {
+            return invalid(format!("range {}/{} is gone; list the ranges anew", after.collection, after.id));
+        }
+    }
+    let ranges = left.by_ref().take(limit).map(|(name, range)| item(name, range)).collect();
+    ReadResult::Ranges(Ranges { ranges, more: left.next().is_some() })
+}
