@@ -1,0 +1,187 @@
+//! The library as an embedder uses it, around nodes in this process.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails the test")]
+
+mod common;
+
+use common::{CLUSTER, PATIENCE, Place, Site};
+use cp_catalog::{
+    Addresses, Admission, CollectionName, Effect, GroupName, Locality, MemberLife, MembershipCommand, Mode,
+    OwnershipCommand, Request, Verdict,
+};
+use cp_seam::{ControlPlaneLogIndex, Incarnation, MemberId, MemberKind, ProposeRefusal, ReadError};
+use cp_supervisor::changes::Compacted;
+use cp_supervisor::client::{Client, ClientError};
+use cp_supervisor::daemon::found::{self, First, FoundError};
+use cp_supervisor::daemon::{Daemon, Layer, Settings};
+use cp_supervisor::supervisor::{SubmitError, Supervisor};
+use cp_supervisor::token::{Secret, Token};
+use std::time::Duration;
+
+fn addresses(place: &Place) -> Addresses {
+    Addresses { peer: place.peer.clone(), client: place.client.clone(), http: place.http.clone() }
+}
+
+fn settings(site: &Site, place: &Place) -> Settings {
+    let [ca, cert, key] = site.files(&place.name);
+    let flags = Layer {
+        data_dir: Some(place.data_dir.clone()),
+        peer_listen: Some(place.peer.parse().unwrap()),
+        client_listen: Some(place.client.parse().unwrap()),
+        http_listen: Some(place.http.parse().unwrap()),
+        ca: Some(ca),
+        cert: Some(cert),
+        key: Some(key),
+        auto_promote: Some(false),
+        snapshot_every: Some(8),
+        retained: Some(2),
+        ..Layer::default()
+    };
+    Settings::resolve(flags, Layer::default(), Layer::default()).unwrap()
+}
+
+async fn first(site: &Site) -> (Place, Daemon) {
+    let place = site.place(1);
+    let first = First {
+        member: MemberId::new(&place.name).unwrap(),
+        cluster: Some(CLUSTER),
+        addresses: addresses(&place),
+        locality: Locality::default(),
+        engine: None,
+    };
+    found::init(&place.data_dir, first).unwrap();
+    let daemon = Daemon::start(&settings(site, &place)).await.unwrap();
+    serving(daemon.supervisor()).await;
+    (place, daemon)
+}
+
+async fn serving(supervisor: &Supervisor) {
+    let mut watch = supervisor.consensus().watch();
+    while !watch.current().serving {
+        tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap().unwrap();
+    }
+}
+
+fn create(name: &str) -> OwnershipCommand {
+    OwnershipCommand::CreateCollection {
+        collection: CollectionName::new(name).unwrap(),
+        group: GroupName::new("g").unwrap(),
+        mode: Mode::Hash,
+    }
+}
+
+async fn admit(supervisor: &Supervisor, place: &Place) -> Token {
+    let secret = Secret::new().unwrap();
+    let admission = Admission {
+        member: MemberId::new(&place.name).unwrap(),
+        kind: MemberKind::Data,
+        token_hash: secret.hash(),
+        locality: Locality::default(),
+    };
+    let decision = supervisor.submit(Request::new(None, MembershipCommand::Admit(admission)), PATIENCE).await.unwrap();
+    let Verdict::Done(Effect::Admitted { incarnation, .. }) = decision.verdict else { panic!("{decision:?}") };
+    secret.for_life(incarnation)
+}
+
+#[tokio::test]
+async fn a_request_is_decided_once_and_watched_in_order() {
+    let site = Site::new();
+    let (_, node) = first(&site).await;
+    let supervisor = node.supervisor();
+    let session = supervisor.session().unwrap();
+    let from = supervisor.read_stale().applied.next();
+    let mut changes = supervisor.watch(from).unwrap();
+
+    let id = session.next_id();
+    let one = supervisor.submit(Request::new(Some(id), create("one")), PATIENCE).await.unwrap();
+    let again = supervisor.submit(Request::new(Some(id), create("one")), PATIENCE).await.unwrap();
+    assert_eq!(one.verdict, again.verdict);
+    let two = Request::new(Some(session.next_id()), create("two"));
+    // No time to wait: committed or not, it is unknown and nothing else.
+    let hurried = supervisor.submit(two.clone(), Duration::ZERO).await;
+    assert!(matches!(hurried, Err(SubmitError::Unknown { .. })), "{hurried:?}");
+    let two = supervisor.submit(two, PATIENCE).await.unwrap();
+    assert!(two.verdict.is_done());
+
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|(position, _)| *position < two.position) {
+        let change = changes.next().await.unwrap();
+        seen.push((change.position, change.repeated));
+    }
+    assert_eq!(seen.iter().map(|(_, repeated)| *repeated).collect::<Vec<_>>(), [false, true, false, true]);
+    assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    assert_eq!(supervisor.counts().failed, 1);
+
+    let reading = supervisor.read().await.unwrap();
+    assert!(!reading.stale && reading.applied >= two.position.index);
+    assert_eq!(reading.catalog.collections().count(), 2);
+    assert!(supervisor.read_stale().stale);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_that_are_no_longer_kept_are_said_to_be() {
+    let site = Site::new();
+    let (place, node) = first(&site).await;
+    for number in 0..40 {
+        let request = Request::new(None, create(&format!("c{number}")));
+        node.supervisor().submit(request, PATIENCE).await.unwrap();
+    }
+    node.shutdown().await.unwrap();
+    let node = Daemon::start(&settings(&site, &place)).await.unwrap();
+    serving(node.supervisor()).await;
+    let Err(Compacted { resume }) = node.supervisor().watch(ControlPlaneLogIndex(1)) else { panic!("all are kept") };
+    assert!(resume > ControlPlaneLogIndex(40), "{resume}");
+    let mut changes = node.supervisor().watch(resume).unwrap();
+    let decision = node.supervisor().submit(Request::new(None, create("next")), PATIENCE).await.unwrap();
+    assert_eq!(changes.next().await.unwrap().position, decision.position);
+    assert_eq!(node.supervisor().read().await.unwrap().catalog.collections().count(), 41);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_follower_names_the_leader_and_a_membership_change_is_final_once_settled() {
+    let site = Site::new();
+    let (place, leader) = first(&site).await;
+    let second = site.place(2);
+    let token = admit(leader.supervisor(), &second).await;
+    let member = MemberId::new(&second.name).unwrap();
+
+    // Nobody joins in another's name, whatever token it has.
+    site.place(3);
+    let impostor = Client::new(vec![place.client.clone()], site.credentials("n3"), PATIENCE);
+    let refused = impostor.join(&member, &token, &addresses(&second)).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused { reason } if reason.contains("certificate")), "{refused:?}");
+
+    let joiner = Client::new(vec![place.client.clone()], site.credentials("n2"), PATIENCE);
+    let identity = found::join(&second.data_dir, &joiner, &member, &token, &addresses(&second)).await.unwrap();
+    assert_eq!((identity.cluster, identity.incarnation), (CLUSTER, Incarnation(2)));
+    let twice = found::join(&second.data_dir, &joiner, &member, &token, &addresses(&second)).await.unwrap_err();
+    assert!(matches!(twice, FoundError::Create(_)), "{twice:?}");
+
+    let follower = Daemon::start(&settings(&site, &second)).await.unwrap();
+    let life = MemberLife { id: member.clone(), incarnation: identity.incarnation };
+    let voting = Request::new(None, MembershipCommand::SetVoting { member: life });
+    let decision = leader.supervisor().submit(voting, PATIENCE).await.unwrap();
+    assert!(decision.verdict.is_done() && !decision.settled, "{decision:?}");
+    assert!(leader.supervisor().settle(PATIENCE).await);
+
+    let mut watch = follower.supervisor().consensus().watch();
+    while watch.current().applied < decision.position.index {
+        tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap().unwrap();
+    }
+    let refused = follower.supervisor().submit(Request::new(None, create("x")), PATIENCE).await;
+    let Err(SubmitError::Refused(ProposeRefusal::NotLeader { leader: named })) = refused else { panic!("{refused:?}") };
+    assert_eq!(named, Some(MemberId::new(&place.name).unwrap()));
+    let refused = follower.supervisor().read().await.unwrap_err();
+    assert!(matches!(refused, ReadError::NotLeader { leader: Some(_) }), "{refused:?}");
+    assert_eq!(follower.supervisor().read_stale().catalog.member(&member).unwrap().incarnation, Incarnation(2));
+
+    // By the follower's address alone a client finds the leader.
+    let client = site.client(&[&second]);
+    assert!(client.submit(create("y")).await.unwrap().verdict.is_done());
+    let statuses = [client.node(&place.client, PATIENCE).await.unwrap(), client.leader().await.unwrap()];
+    assert_eq!(statuses[0].member, statuses[1].member);
+    follower.shutdown().await.unwrap();
+    leader.shutdown().await.unwrap();
+}
