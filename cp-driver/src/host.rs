@@ -15,6 +15,7 @@ use cp_seam::{
 };
 use cp_store::{Configuration, Identity, Store};
 use prost::Message;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -51,6 +52,8 @@ pub(crate) struct Books {
     pub(crate) transfer: Option<(Incarnation, Instant)>,
     /// The last index at which no majority of voters had the same state.
     pub(crate) disputed: Option<ControlPlaneLogIndex>,
+    /// The latest boot of each peer that was talked to.
+    pub(crate) boots: BTreeMap<Incarnation, u64>,
     pub(crate) served: Vec<QuorumMember>,
     /// Where the newest configuration was recorded when `served` was made.
     pub(crate) served_at: LogPosition,
@@ -92,6 +95,7 @@ impl Host {
                 cut_off: false,
                 transfer: None,
                 disputed: None,
+                boots: BTreeMap::new(),
                 served: Vec::new(),
                 served_at: LogPosition::GENESIS,
                 attached: false,

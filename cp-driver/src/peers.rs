@@ -32,6 +32,14 @@ impl Host {
         self.books().served.iter().any(|m| m.incarnation == hello.incarnation && m.id == hello.member)
     }
 
+    /// Notes which boot a peer is in, and returns the latest that it has been in.
+    pub(crate) fn boot_seen(&self, peer: Incarnation, boot: u64) -> u64 {
+        let mut books = self.books();
+        let seen = books.boots.entry(peer).or_default();
+        *seen = boot.max(*seen);
+        *seen
+    }
+
     pub(crate) fn acknowledged_by(&self, peer: Incarnation) -> LogPosition {
         self.books().contacts.acknowledged(peer)
     }
@@ -67,6 +75,7 @@ impl Host {
         if changed {
             let kept: BTreeSet<_> = peers.iter().map(|member| member.incarnation).collect();
             books.contacts.retain(|who| kept.contains(&who));
+            books.boots.retain(|who, _| kept.contains(who));
             books.digests.retain(|who| kept.contains(&who));
             self.transfers.retain(|who| kept.contains(&who));
         }

@@ -53,6 +53,10 @@ impl PeerReceiver for Receiver {
         if hello.tail < acknowledged {
             return Err(PeerRefusal::Amnesia { member, tail: hello.tail, acknowledged });
         }
+        let (boot, seen) = (hello.boot, self.host.boot_seen(hello.incarnation, hello.boot));
+        if boot < seen {
+            return Err(PeerRefusal::PutBack { member, boot, seen });
+        }
         Ok(())
     }
 
@@ -66,6 +70,9 @@ impl PeerReceiver for Receiver {
         };
         if let Ok(digest) = <[u8; 32]>::try_from(envelope.digest.as_ref()) {
             self.host.note_digest(from, ControlPlaneLogIndex(envelope.applied), StateDigest(digest));
+        }
+        if self.host.halted().is_some() {
+            return;
         }
         match envelope.body {
             Some(Body::Engine(message)) => self.engine.receive(from, message),

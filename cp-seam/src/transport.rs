@@ -89,7 +89,8 @@ pub struct PeerHello {
     pub engine: String,
     /// The version of the engine's frames.
     pub wire_version: u32,
-    /// How often its store has been opened.
+    /// How often its store has been opened. A node of which a peer has seen a later
+    /// life has been put back to an older copy and is refused.
     pub boot: u64,
     /// The end of its durable log. A node behind what it has acknowledged to a
     /// peer has lost its disk and is refused.
@@ -161,5 +162,17 @@ pub enum PeerRefusal {
         tail: LogPosition,
         /// What it has acknowledged.
         acknowledged: LogPosition,
+    },
+    /// It has been opened less often than when it was last talked to.
+    #[error(
+        "{member} has been opened {boot} times, but had been {seen} times before; its directory was put back to an older copy: wipe it and let it rejoin as a new incarnation"
+    )]
+    PutBack {
+        /// The node.
+        member: MemberId,
+        /// How often it says that it has been opened.
+        boot: u64,
+        /// How often it had said before.
+        seen: u64,
     },
 }

@@ -1,7 +1,10 @@
 use crate::apply;
 use crate::testing::{Rig, T, lock, member, settings, text, uniform, want};
 use bytes::Bytes;
-use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, StateDigest, Term, TransferError};
+use cp_seam::{
+    ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, PeerHello, PeerRefusal, StateDigest, Term,
+    TransferError,
+};
 use cp_store::{Batch, RecordBody, SnapshotMeta, TermRun, TermRuns};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -148,4 +151,24 @@ async fn a_stop_is_not_undone() {
     assert_eq!(rig.asked(), ["transfer to #2", "stop", "stop"], "one by the halt, one by the stop");
     assert!(rig.node.watch().changed().await.is_err());
     assert!(rig.store.submit(Batch::default()).is_err(), "closed");
+}
+
+/// CP-M3, CP-D4: who is let in, and who is told that it has lost its state.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_has_lost_its_state_is_refused() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.lead(3).await;
+    let receiver = lock(&rig.wire.receiver).clone().expect("attached");
+    let last = rig.store.last();
+    let hello = PeerHello { member: member(2).id, incarnation: member(2).incarnation, boot: 7, ..receiver.hello() };
+    assert_eq!(receiver.admit(&hello), Ok(()));
+    let back = PeerHello { boot: 6, ..hello.clone() };
+    assert!(matches!(receiver.admit(&back), Err(PeerRefusal::PutBack { boot: 6, seen: 7, .. })));
+    rig.hear(&[2]);
+    let lost = PeerHello { boot: 8, tail: LogPosition::GENESIS, ..hello.clone() };
+    let refused = receiver.admit(&lost);
+    assert!(matches!(refused, Err(PeerRefusal::Amnesia { acknowledged, .. }) if acknowledged == last), "{refused:?}");
+    let other = PeerHello { incarnation: member(4).incarnation, ..hello.clone() };
+    assert!(matches!(receiver.admit(&other), Err(PeerRefusal::NotAMember { .. })));
+    assert_eq!(receiver.admit(&PeerHello { boot: 8, ..hello }), Ok(()));
 }
