@@ -35,7 +35,9 @@ impl Board {
     }
 
     pub(crate) fn watch(&self) -> StatusWatch {
-        StatusWatch { posted: self.posted.subscribe() }
+        let posted = self.posted.subscribe();
+        let seen = posted.borrow().status.clone();
+        StatusWatch { posted, seen }
     }
 }
 
@@ -43,6 +45,7 @@ impl Board {
 #[derive(Debug)]
 pub(crate) struct StatusWatch {
     posted: watch::Receiver<Posted>,
+    seen: ControlPlaneStatus,
 }
 
 impl StatusWatch {
@@ -62,15 +65,57 @@ impl StatusWatch {
 #[async_trait]
 impl ControlPlaneWatch for StatusWatch {
     fn current(&mut self) -> ControlPlaneStatus {
-        self.posted.borrow_and_update().status.clone()
+        self.seen = self.posted.borrow_and_update().status.clone();
+        self.seen.clone()
     }
 
     async fn changed(&mut self) -> Result<ControlPlaneStatus, WatchClosed> {
-        if self.posted.borrow().closed && !self.posted.has_changed().unwrap_or(false) {
-            return Err(WatchClosed);
+        loop {
+            {
+                let posted = self.posted.borrow_and_update();
+                if posted.status != self.seen {
+                    // Also the last one, which says why the node stopped.
+                    self.seen = posted.status.clone();
+                    return Ok(self.seen.clone());
+                }
+                if posted.closed {
+                    return Err(WatchClosed);
+                }
+            }
+            self.posted.changed().await.map_err(|_| WatchClosed)?;
         }
-        self.posted.changed().await.map_err(|_| WatchClosed)?;
-        let posted = self.posted.borrow_and_update();
-        if posted.closed { Err(WatchClosed) } else { Ok(posted.status.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, Term};
+    use futures::FutureExt;
+
+    fn status(stopped: Option<&str>) -> ControlPlaneStatus {
+        ControlPlaneStatus {
+            role: ControlPlaneRole::Follower,
+            term: Term(1),
+            leader: None,
+            serving: false,
+            committed: ControlPlaneLogIndex(1),
+            applied: ControlPlaneLogIndex(1),
+            settled: true,
+            stopped: stopped.map(str::to_owned),
+        }
+    }
+
+    /// No change is lost: a watcher that was slow learns why the node stopped, and only then that it is over.
+    #[test]
+    fn the_last_word_is_heard() {
+        let board = Board::new(status(None));
+        let mut watch = board.watch();
+        assert_eq!(watch.changed().now_or_never(), None, "nothing new");
+        board.post(status(Some("the disk failed")));
+        board.close();
+        assert_eq!(watch.changed().now_or_never(), Some(Ok(status(Some("the disk failed")))));
+        assert_eq!(watch.changed().now_or_never(), Some(Err(WatchClosed)));
+        assert_eq!(watch.current().stopped.as_deref(), Some("the disk failed"));
     }
 }

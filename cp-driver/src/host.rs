@@ -5,6 +5,7 @@ use crate::contact::Contacts;
 use crate::digest::Ledger;
 use crate::disk::DiskGate;
 use crate::engine::EngineView;
+use crate::refusal::Compared;
 use crate::settings::{Parts, Settings};
 use crate::snapshots::Transfers;
 use crate::wire::{Body, Envelope};
@@ -29,7 +30,7 @@ pub struct Host {
     pub(crate) wire_version: u32,
     pub(crate) board: Board,
     pub(crate) transfers: Transfers,
-    pub(crate) refreshing: Mutex<()>,
+    pub(crate) refreshing: Mutex<Compared>,
     gate: DiskGate,
     view: watch::Sender<EngineView>,
     stopped: watch::Sender<Option<String>>,

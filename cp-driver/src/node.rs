@@ -15,6 +15,7 @@ use cp_seam::{
     LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, ShutdownError, Standing,
     Term, TransferError,
 };
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -103,7 +104,7 @@ async fn end(host: Arc<Host>, engine: Arc<dyn Engine>) {
     engine.stop().await;
 }
 
-/// A running node. Dropping it stops it as `shutdown` does, without the handover.
+/// A running node. Dropping it stops it without a handover; the store closes with its last handle.
 #[derive(Debug)]
 struct Node {
     host: Arc<Host>,
@@ -234,9 +235,8 @@ impl ControlPlaneConsensus for Node {
     }
 
     fn progress(&self) -> Vec<MemberProgress> {
-        let matched = self.engine.matched();
+        let matched: BTreeMap<_, _> = self.engine.matched().into_iter().collect();
         let (_, configuration) = &*self.host.newest_configuration();
-        let of = |member: Incarnation| matched.iter().find(|(who, _)| *who == member).map(|(_, index)| *index);
         let lists = |half: &[cp_seam::QuorumMember], member| half.iter().any(|m| m.incarnation == member);
         if self.role() != ControlPlaneRole::Leader {
             return Vec::new();
@@ -251,7 +251,7 @@ impl ControlPlaneConsensus for Node {
             } else {
                 Standing::Learner
             },
-            matched: of(member.incarnation).unwrap_or_default(),
+            matched: matched.get(&member.incarnation).copied().unwrap_or_default(),
             last_ack: if member.incarnation == self.host.me() {
                 Some(Duration::ZERO)
             } else {

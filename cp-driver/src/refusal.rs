@@ -1,10 +1,19 @@
 //! Whether this node serves, why it does not, and what it publishes of itself.
 
 use crate::host::Host;
-use cp_seam::{ControlPlaneRole, ControlPlaneStatus, Incarnation, ProposeRefusal};
-use std::sync::PoisonError;
+use cp_seam::{ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, ProposeRefusal, Quorum};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The last comparison of the newest configuration with the wanted quorum; a thousand
+/// members need not be compared at every commit.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    at: LogPosition,
+    wanted: Arc<Quorum>,
+    alike: bool,
+}
 
 impl Host {
     /// Answers within a window shorter than T count, so that a cut-off leader has
@@ -63,7 +72,7 @@ impl Host {
     /// Recomputes the published status.
     pub(crate) fn refresh(&self) {
         // One at a time, or a status made earlier could be posted later, and stay.
-        let _turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         // Applied before committed, so that it is never above; and with what is wanted there, so
         // that nobody who waits for an entry to be applied sees it settled before it has begun.
         let (applied, wanted) = {
@@ -71,7 +80,10 @@ impl Host {
             (books.applied.0, books.wanted.clone())
         };
         let committed = self.durable_committed();
-        let (at, newest) = &*self.newest_configuration();
+        let newest = self.newest_configuration();
+        if turn.at != newest.0 || !Arc::ptr_eq(&turn.wanted, &wanted) {
+            *turn = Compared { at: newest.0, alike: newest.1.is(&wanted), wanted };
+        }
         let stopped = self.halted();
         let view = self.view();
         let role = if stopped.is_some() { ControlPlaneRole::Follower } else { view.role };
@@ -82,7 +94,7 @@ impl Host {
             serving: self.refusal().is_none(),
             committed,
             applied,
-            settled: at.index <= committed && newest.is(&wanted),
+            settled: newest.0.index <= committed && turn.alike,
             stopped,
         });
     }

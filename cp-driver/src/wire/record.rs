@@ -239,6 +239,9 @@ impl TryFrom<SnapshotMetaMessage> for SnapshotMeta {
         if !ascending || terms.0.last().is_some_and(|run| run.first > position.index) {
             return Err(BadFrame("the history of terms is not ascending up to the snapshot".to_owned()));
         }
+        if position != LogPosition::GENESIS && terms.term_at(position.index) != Some(position.term) {
+            return Err(BadFrame(format!("the history of terms does not lead to {position}")));
+        }
         let digest = <[u8; 32]>::try_from(message.digest.as_ref())
             .map_err(|_| BadFrame(format!("a digest of {} bytes", message.digest.len())))?;
         let configuration_at: LogPosition = required(message.configuration_at, "configuration_at")?.into();

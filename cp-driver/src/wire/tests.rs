@@ -88,4 +88,18 @@ fn what_a_node_must_not_believe_is_refused() {
     assert!(refuse(ConfigurationMessage::default()).contains("no voter"));
     let twice = ConfigurationMessage { voters: vec![voter.clone(), voter], ..Default::default() };
     assert!(refuse(twice).contains("not ascending"));
+    let digest = Bytes::from_static(&[0; 32]);
+    let voters = ConfigurationMessage {
+        voters: vec![MemberMessage { id: "a".to_owned(), incarnation: 1, ..Default::default() }],
+        ..Default::default()
+    };
+    let (at, first) = (Some(PositionMessage { term: 4, index: 50 }), PositionMessage { term: 3, index: 1 });
+    let meta = SnapshotMetaMessage {
+        position: at,
+        configuration: Some(voters),
+        configuration_at: at,
+        terms: vec![first],
+        digest,
+    };
+    assert!(SnapshotMeta::try_from(meta).expect_err("refused").0.contains("does not lead to 4.50"));
 }
