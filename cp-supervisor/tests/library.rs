@@ -1,6 +1,6 @@
 //! The library as an embedder uses it, around nodes in this process.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of tests fails the test")]
 
 mod common;
 
