@@ -56,7 +56,7 @@ pub enum MembershipCommand {
         /// Who.
         member: MemberLife,
     },
-    /// Takes a member's vote.
+    /// Takes a member's vote: it stands by, and is given none unless it is asked for.
     Demote {
         /// Who.
         member: MemberLife,
@@ -115,6 +115,8 @@ pub struct Admission {
     pub token_hash: TokenHash,
     /// Where it stands.
     pub locality: Locality,
+    /// Whether it stands by, rather than being given its vote once it is caught up.
+    pub standby: bool,
 }
 
 /// An admitted member that has come. Checked in this order: cluster, admission

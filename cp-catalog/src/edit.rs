@@ -138,8 +138,9 @@ impl Catalog {
     }
 
     pub(crate) fn derive_quorum(&self) -> Quorum {
-        let of = |voting| {
-            let wanted = self.members().filter(move |m| m.voting == voting && m.join == Join::Joined);
+        let of = |votes| {
+            let wanted =
+                self.members().filter(move |m| (m.voting == Voting::Voting) == votes && m.join == Join::Joined);
             let mut members: Vec<_> = wanted
                 .map(|m| QuorumMember {
                     incarnation: m.incarnation,
@@ -151,6 +152,6 @@ impl Catalog {
             members.sort_by_key(|m| m.incarnation);
             members
         };
-        Quorum { voters: of(Voting::Voting), learners: of(Voting::CatchingUp) }
+        Quorum { voters: of(true), learners: of(false) }
     }
 }

@@ -56,8 +56,10 @@ impl From<&Member> for cp_seam::Member {
 /// Whether a member counts toward the quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Voting {
-    /// Not yet, or no longer: it receives the log and has no vote.
+    /// Not yet: it receives the log, and is given its vote once it is caught up.
     CatchingUp,
+    /// No: it receives the log, and is given no vote unless one is asked for.
+    Standby,
     /// Yes.
     Voting,
 }

@@ -58,7 +58,7 @@ impl Catalog {
     }
 
     fn admit(&self, admission: &Admission) -> Decision {
-        let Admission { member: id, kind, token_hash, locality } = admission;
+        let Admission { member: id, kind, token_hash, locality, standby } = admission;
         if let Some(member) = self.member(id) {
             if member.kind != *kind {
                 return Err(Refusal::KindMismatch { member: id.clone(), admitted: member.kind });
@@ -73,7 +73,7 @@ impl Catalog {
             id: id.clone(),
             incarnation,
             kind: *kind,
-            voting: Voting::CatchingUp,
+            voting: if *standby { Voting::Standby } else { Voting::CatchingUp },
             service: Service::Active,
             join: Join::Awaited(*token_hash),
             addresses: Addresses::default(),
@@ -126,7 +126,7 @@ impl Catalog {
     fn demote(&self, life: &MemberLife, reachable: &BTreeSet<Incarnation>) -> Decision {
         self.change(life, |member| {
             self.can_spare(member, reachable)?;
-            member.voting = Voting::CatchingUp;
+            member.voting = Voting::Standby;
             Ok(())
         })
     }
@@ -165,7 +165,7 @@ impl Catalog {
 
     /// Whether the quorum can do without the vote of `member`, if it has one.
     fn can_spare(&self, member: &Member, reachable: &BTreeSet<Incarnation>) -> Result<(), Refusal> {
-        if member.voting == Voting::CatchingUp {
+        if member.voting != Voting::Voting {
             return Ok(());
         }
         let rest: Vec<_> = self.quorum.voters.iter().filter(|m| m.incarnation != member.incarnation).collect();

@@ -114,6 +114,7 @@ async fn admit(client: &Client, specs: &[MemberSpec], applied: &mut Applied) -> 
                     kind: spec.kind,
                     token_hash: secret.hash(),
                     locality: spec.locality.clone(),
+                    standby: false,
                 };
                 let decision = client.submit(MembershipCommand::Admit(admission)).await?;
                 if let Effect::Admitted { member, incarnation } = done(decision, || format!("member {}", spec.id))? {

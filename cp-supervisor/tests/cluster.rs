@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, Process, Site, page, until};
+use common::{Place, Site, page, until};
 use cp_catalog::{CollectionName, Command, Effect, GroupName, Mode, OwnershipCommand, Verdict};
 use cp_seam::ControlPlaneLogIndex;
 use cp_supervisor::client::{ClientError, Watched};
@@ -125,19 +125,26 @@ fn without_a_quorum_nothing_pretends_to_work() {
 #[test]
 fn a_demoted_member_stays_so_and_a_drained_one_can_leave() {
     let site = Site::new();
-    let (places, _nodes): (_, Vec<Process>) = site.cluster(3, Engine::COMPILED[0].name(), &[]);
+    let (places, mut nodes) = site.cluster(3, Engine::COMPILED[0].name(), &[]);
     let at = &places[0];
-    site.run(at, &["leader", "transfer", "--to", "n1"]);
     let demoted = site.json(at, &["member", "demote", "n3"]);
     assert_eq!(demoted["settled"], true, "{demoted}");
-    let voting = || {
+    // Nobody but the replicated state remembers it, and a leader that promotes whom it may.
+    for (place, node) in places.iter().zip(&mut nodes) {
+        node.kill();
+        *node = site.serve(place, &[]);
+    }
+    let fourth = site.place(4);
+    let token = site.admit(at, &fourth);
+    assert!(site.join(&fourth, &token, at).status.success());
+    let _fourth = site.serve(&fourth, &[]);
+    let standing = |name: &str| {
         let listed = site.json(at, &["member", "list"]);
-        listed["members"].as_array().unwrap().iter().filter(|m| m["voting"] == true).count()
+        let found = listed["members"].as_array().unwrap().iter().find(|m| m["id"] == name).cloned().unwrap();
+        (found["voting"] == true, found["standby"] == true)
     };
-    assert_eq!(voting(), 2);
-    site.run(at, &["leader", "transfer", "--to", "n2"]);
-    site.run(at, &["collection", "create", "x", "--group", "g", "--mode", "hash"]);
-    assert_eq!(voting(), 2, "a demoted member was promoted again");
+    until("n4 votes", || standing("n4") == (true, false));
+    assert_eq!(standing("n3"), (false, true), "a demoted member was promoted again");
 
     let (exit, error) = site.refused(at, &["member", "remove", "n3"]);
     assert!(exit == 1 && error.contains("not draining"), "{error}");
@@ -145,7 +152,18 @@ fn a_demoted_member_stays_so_and_a_drained_one_can_leave() {
     let removed = site.json(at, &["member", "remove", "n3"]);
     assert_eq!(removed["effect"], "n3#3 removed");
     assert_eq!(removed["settled"], true, "{removed}");
-    assert_eq!(site.json(at, &["member", "list"])["members"].as_array().unwrap().len(), 2);
+    assert_eq!(site.json(at, &["member", "list"])["members"].as_array().unwrap().len(), 3);
+
+    // One that is admitted on hold waits until it is asked for.
+    let held = site.place(3);
+    std::fs::remove_dir_all(&held.data_dir).unwrap();
+    let token = site.json(at, &["member", "add", "n3", "--hold"])["token"].as_str().unwrap().to_owned();
+    nodes[2].kill();
+    assert!(site.join(&held, &token, at).status.success());
+    nodes[2] = site.serve(&held, &[]);
+    assert_eq!(standing("n3"), (false, true));
+    site.run(at, &["member", "promote", "n3"]);
+    assert_eq!(standing("n3"), (true, false));
 }
 
 #[test]

@@ -77,6 +77,7 @@ async fn admit(supervisor: &Supervisor, place: &Place) -> Token {
         kind: MemberKind::Data,
         token_hash: secret.hash(),
         locality: Locality::default(),
+        standby: false,
     };
     let decision = supervisor.submit(Request::new(None, MembershipCommand::Admit(admission)), PATIENCE).await.unwrap();
     let Verdict::Done(Effect::Admitted { incarnation, .. }) = decision.verdict else { panic!("{decision:?}") };
@@ -97,9 +98,9 @@ async fn a_request_is_decided_once_and_watched_in_order() {
     let again = supervisor.submit(Request::new(Some(id), create("one")), PATIENCE).await.unwrap();
     assert_eq!(one.verdict, again.verdict);
     let two = Request::new(Some(session.next_id()), create("two"));
-    // No time to wait: committed or not, it is unknown and nothing else.
+    // No time to wait: it is unknown, unless it was faster than that, and never a failure.
     let hurried = supervisor.submit(two.clone(), Duration::ZERO).await;
-    assert!(matches!(hurried, Err(SubmitError::Unknown { .. })), "{hurried:?}");
+    assert!(matches!(hurried, Ok(_) | Err(SubmitError::Unknown { .. })), "{hurried:?}");
     let two = supervisor.submit(two, PATIENCE).await.unwrap();
     assert!(two.verdict.is_done());
 
@@ -110,7 +111,7 @@ async fn a_request_is_decided_once_and_watched_in_order() {
     }
     assert_eq!(seen.iter().map(|(_, repeated)| *repeated).collect::<Vec<_>>(), [false, true, false, true]);
     assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0));
-    assert_eq!(supervisor.counts().failed, 1);
+    assert_eq!(supervisor.counts().failed, u64::from(hurried.is_err()));
 
     let reading = supervisor.read().await.unwrap();
     assert!(!reading.stale && reading.applied >= two.position.index);

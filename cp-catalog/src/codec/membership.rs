@@ -50,6 +50,8 @@ struct AdmitMessage {
     token_hash: Vec<u8>,
     #[prost(message, optional, tag = "4")]
     locality: Option<LocalityMessage>,
+    #[prost(bool, tag = "5")]
+    standby: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -89,11 +91,12 @@ impl From<&MembershipCommand> for Membership {
         use MembershipCommand as Command;
         let of = |member| OfMember { member: Some(LifeMessage::from(member)), ..OfMember::default() };
         let body = match command {
-            Command::Admit(Admission { member, kind, token_hash, locality }) => Body::Admit(AdmitMessage {
+            Command::Admit(Admission { member, kind, token_hash, locality, standby }) => Body::Admit(AdmitMessage {
                 member: member.as_str().to_owned(),
                 kind: kind_number(*kind),
                 token_hash: token_hash.0.to_vec(),
                 locality: Some(locality.into()),
+                standby: *standby,
             }),
             Command::Joined(Joining { cluster, member, token_hash, kind, addresses, features }) => {
                 Body::Joined(JoinedMessage {
@@ -140,6 +143,7 @@ impl TryFrom<Membership> for MembershipCommand {
                 kind: kind(admit.kind)?,
                 token_hash: TokenHash(fixed(&admit.token_hash, "token hash")?),
                 locality: need(admit.locality, "locality")?.try_into()?,
+                standby: admit.standby,
             }),
             Body::Joined(joined) => Self::Joined(Joining {
                 cluster: ClusterId(fixed(&joined.cluster, "cluster id")?),

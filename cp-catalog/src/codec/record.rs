@@ -81,6 +81,8 @@ pub(crate) struct MemberRecord {
     locality: Option<LocalityMessage>,
     #[prost(message, optional, tag = "9")]
     features: Option<FeaturesMessage>,
+    #[prost(bool, tag = "10")]
+    standby: bool,
 }
 
 impl From<&Member> for MemberRecord {
@@ -90,6 +92,7 @@ impl From<&Member> for MemberRecord {
             incarnation: member.incarnation.0,
             kind: kind_number(member.kind),
             voting: member.voting == Voting::Voting,
+            standby: member.voting == Voting::Standby,
             draining: member.service == Service::Draining,
             token_hash: match member.join {
                 Join::Awaited(hash) => hash.0.to_vec(),
@@ -110,7 +113,12 @@ impl TryFrom<MemberRecord> for Member {
             id: member_id(&record.id, "member")?,
             incarnation: incarnation(record.incarnation)?,
             kind: kind(record.kind)?,
-            voting: if record.voting { Voting::Voting } else { Voting::CatchingUp },
+            voting: match (record.voting, record.standby) {
+                (true, false) => Voting::Voting,
+                (false, true) => Voting::Standby,
+                (false, false) => Voting::CatchingUp,
+                (true, true) => return Err(malformed("voting")),
+            },
             service: if record.draining { Service::Draining } else { Service::Active },
             join: match record.token_hash.as_slice() {
                 [] => Join::Joined,

@@ -50,7 +50,7 @@ fn all_commands() -> Vec<(&'static str, Command)> {
         archives: [id("r")].into_iter().collect(),
         placement: placement.clone(),
     };
-    let admission = Admission { member: id("m-1"), kind, token_hash, locality: locality.clone() };
+    let admission = Admission { member: id("m-1"), kind, token_hash, locality: locality.clone(), standby: false };
     let joining = Joining {
         cluster: CLUSTER,
         member: member.clone(),
@@ -128,6 +128,7 @@ fn full_state() -> CatalogMachine {
         kind: cp_seam::MemberKind::Data,
         token_hash: TokenHash([5; 32]),
         locality: Locality::default(),
+        standby: false,
     };
     node.done(MembershipCommand::Admit(admission));
     node.machine

@@ -107,6 +107,7 @@ fn defect_4_only_active_data_members_own_or_hold() {
         kind: cp_seam::MemberKind::Data,
         token_hash: TokenHash([1; 32]),
         locality: Locality::default(),
+        standby: false,
     };
     node.done(MembershipCommand::Admit(admission));
     node.done(MembershipCommand::Drain { member: node.life("c") });

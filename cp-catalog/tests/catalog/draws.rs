@@ -89,8 +89,13 @@ fn member_step(model: &mut Model, [_, what, a, b, c, d, ..]: Draw) -> (Command, 
     let token = |good| TokenHash([if good { 9 } else { 8 }; 32]);
     let (command, answer) = match what % 10 {
         0 | 1 => {
-            let admission =
-                Admission { member: id(name), kind, token_hash: token(true), locality: Locality::default() };
+            let admission = Admission {
+                member: id(name),
+                kind,
+                token_hash: token(true),
+                locality: Locality::default(),
+                standby: d % 5 == 0,
+            };
             (MembershipCommand::Admit(admission), model.admit(name, witness))
         }
         2 | 3 => {

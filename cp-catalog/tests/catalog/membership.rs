@@ -10,6 +10,7 @@ fn admission(name: &str) -> Admission {
         kind: MemberKind::Data,
         token_hash: TokenHash([9; 32]),
         locality: Locality::default(),
+        standby: false,
     }
 }
 
@@ -193,4 +194,27 @@ fn genesis_refuses_what_cannot_serve() {
     assert_eq!(genesis(twice).unwrap_err(), BadGenesis::Twice { member: id("a") });
     let nowhere = FoundingMember { addresses: Addresses::default(), ..founder("a", MemberKind::Data) };
     assert!(matches!(genesis(vec![nowhere]).unwrap_err(), BadGenesis::Member { .. }));
+}
+
+/// A member on standby is a learner like another; only who gives out votes tells them apart.
+#[test]
+fn a_member_stands_by_if_admitted_so_or_demoted() {
+    let mut node = Node::new(founded());
+    node.done(MembershipCommand::Admit(Admission { standby: true, ..admission("e") }));
+    node.done(MembershipCommand::Joined(joining(&node, "e")));
+    let voting = |node: &Node, name: &str| node.machine.read(|catalog| catalog.member(&id(name)).unwrap().voting);
+    assert_eq!(voting(&node, "e"), Voting::Standby);
+    let learners = node.machine.wanted_quorum().learners;
+    assert_eq!(learners.iter().map(|m| m.id.clone()).collect::<Vec<_>>(), [id("e")]);
+
+    node.done(MembershipCommand::SetVoting { member: node.life("e") });
+    assert_eq!(voting(&node, "e"), Voting::Voting);
+    let reachable = node.machine.wanted_quorum().voters.iter().map(|m| m.incarnation).collect();
+    node.done(MembershipCommand::Demote { member: node.life("e"), reachable });
+    assert_eq!(voting(&node, "e"), Voting::Standby);
+
+    let record = node.machine.read(|catalog| catalog.member(&id("e")).unwrap().clone());
+    assert_eq!(codec::decode_member(&codec::encode_member(&record)), Ok(record));
+    let admitted = Request::new(None, MembershipCommand::Admit(Admission { standby: true, ..admission("f") }));
+    assert_eq!(Request::from_entry(&admitted.to_entry().unwrap()), Ok(admitted));
 }

@@ -56,7 +56,7 @@ impl World {
     async fn admit(&mut self, member: &MemberId, kind: MemberKind) -> Result<(Incarnation, Founding), Broken> {
         let token_hash = TokenHash([9; 32]);
         let locality = Locality::default();
-        let admission = Admission { member: member.clone(), kind, token_hash, locality };
+        let admission = Admission { member: member.clone(), kind, token_hash, locality, standby: false };
         let effect = self.done(MembershipCommand::Admit(admission)).await?;
         let Effect::Admitted { incarnation, .. } = effect else {
             return Err(scenario(format!("{member} was not admitted: {effect}")));

@@ -48,6 +48,9 @@ pub(crate) struct Add {
     kind: Kind,
     #[command(flatten)]
     locality: LocalityArgs,
+    /// Give it no vote before `member promote` does
+    #[arg(long)]
+    hold: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -120,7 +123,7 @@ impl Add {
             Kind::Data => MemberKind::Data,
             Kind::Witness => MemberKind::Witness,
         };
-        let admission = Admission { member, kind, token_hash: secret.hash(), locality };
+        let admission = Admission { member, kind, token_hash: secret.hash(), locality, standby: self.hold };
         let decision = decide(&client, MembershipCommand::Admit(admission)).await?;
         let added = match decision.verdict {
             Verdict::Done(Effect::Admitted { member, incarnation }) => {
@@ -192,6 +195,7 @@ pub(crate) struct MemberRow {
     incarnation: String,
     kind: &'static str,
     voting: bool,
+    standby: bool,
     service: &'static str,
     joined: bool,
     failure_domain: Option<String>,
@@ -221,11 +225,12 @@ impl Report for Members {
     fn render(&self) -> String {
         let dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let row = |m: &MemberRow| {
-            let state = match (m.joined, m.service, m.voting) {
+            let state = match (m.joined, m.service, m.voting, m.standby) {
                 (false, ..) => "awaited",
-                (_, "draining", _) => "draining",
-                (_, _, true) => "voting",
-                (_, _, false) => "catching up",
+                (_, "draining", ..) => "draining",
+                (_, _, true, _) => "voting",
+                (_, _, _, true) => "standby",
+                (..) => "catching up",
             };
             let role = if m.down.is_some() { "down".to_owned() } else { dash(&m.role) };
             [
@@ -272,6 +277,7 @@ fn row(member: &cp_catalog::Member, node: &Asked, leader: Option<&NodeStatus>) -
             MemberKind::Witness => "witness",
         },
         voting: member.voting == Voting::Voting,
+        standby: member.voting == Voting::Standby,
         service: match member.service {
             Service::Active => "active",
             Service::Draining => "draining",

@@ -119,7 +119,7 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
         up += usize::from(counts && fault.is_none());
         reasons.extend(fault);
         if member.join == Join::Joined && member.voting == Voting::CatchingUp {
-            reasons.push(format!("{} has no vote", member.id));
+            reasons.push(format!("{} is catching up", member.id));
         }
     }
     let statuses: Vec<&NodeStatus> = nodes.iter().filter_map(|node| node.as_ref().ok()).collect();

@@ -109,7 +109,7 @@ impl Pages {
             Some(member) if member.incarnation != self.identity.incarnation => {
                 Err(format!("{} is {} now; wipe this directory and join anew", member.id, member.incarnation))
             }
-            Some(member) if member.voting == Voting::CatchingUp => Err("it has no vote yet".to_owned()),
+            Some(member) if member.voting != Voting::Voting => Err("it has no vote yet".to_owned()),
             Some(_) => Ok(()),
             None => Err(format!("{} is no member any more", self.identity.member)),
         };

@@ -1,12 +1,10 @@
 //! The leader gives caught-up members their vote.
 //!
-//! A life that has had a vote and lost it was demoted on purpose: it is left
-//! alone. Every node remembers that since its start, so that any may lead.
+//! One that stands by, because it was admitted so or demoted, is left alone.
 
 use crate::supervisor::Supervisor;
 use cp_catalog::{Join, Member, MembershipCommand, Request, Service, Verdict, Voting};
-use cp_seam::{Incarnation, Standing};
-use std::collections::BTreeSet;
+use cp_seam::Standing;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +20,11 @@ pub(super) async fn run(supervisor: Arc<Supervisor>) {
     let mut watch = supervisor.consensus().watch();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut voted = BTreeSet::new();
     while watch.current().stopped.is_none() {
         ticks.tick().await;
-        let catalog = supervisor.read_stale().catalog;
-        voted.extend(catalog.members().filter(|m| m.voting == Voting::Voting).map(|m| m.incarnation));
         if supervisor.consensus().is_leader()
             && watch.current().settled
-            && let Some(member) = ready(&supervisor, &voted)
+            && let Some(member) = ready(&supervisor)
         {
             promote(&supervisor, &member).await;
         }
@@ -37,7 +32,7 @@ pub(super) async fn run(supervisor: Arc<Supervisor>) {
 }
 
 /// A member that is to vote, and can: joined, not draining, close behind, and in touch.
-fn ready(supervisor: &Supervisor, voted: &BTreeSet<Incarnation>) -> Option<Member> {
+fn ready(supervisor: &Supervisor) -> Option<Member> {
     let progress = supervisor.consensus().progress();
     let committed = supervisor.consensus().committed_index();
     let catalog = supervisor.read_stale().catalog;
@@ -46,8 +41,7 @@ fn ready(supervisor: &Supervisor, voted: &BTreeSet<Incarnation>) -> Option<Membe
         .filter(|p| p.standing == Standing::Learner && p.last_ack.is_some_and(|age| age <= supervisor.patience()))
         .filter(|p| p.matched.0.saturating_add(LAG_MAX_ENTRIES) >= committed.0)
         .filter_map(|p| catalog.member(&p.member).filter(|m| m.incarnation == p.incarnation))
-        .filter(|m| m.voting == Voting::CatchingUp && m.join == Join::Joined && m.service == Service::Active)
-        .find(|m| !voted.contains(&m.incarnation))
+        .find(|m| m.voting == Voting::CatchingUp && m.join == Join::Joined && m.service == Service::Active)
         .cloned()
 }
 
