@@ -52,6 +52,7 @@ where
     tasks::spawn(&host, "snapshot", snapshots::build::run(Arc::clone(&host), Arc::clone(&running)));
     tasks::spawn(&host, "tick", tick(Arc::clone(&host)));
     tokio::spawn(end(Arc::clone(&host), Arc::clone(&running)));
+    host.refresh();
     let permits = Semaphore::new(host.settings().proposals_max);
     Ok(Arc::new(Node { host, engine: running, permits, ending: Mutex::default() }))
 }

@@ -11,7 +11,7 @@ use cp_store::Configuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How far behind the committed index a learner may be when its vote begins to count.
 const CAUGHT_UP_WITHIN: u64 = 64;
@@ -158,8 +158,12 @@ pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
             match plan(&host, engine.as_ref(), &declined) {
                 Step::Rest => {}
                 Step::Reconfigure(next) => {
-                    if let Err(error) = engine.reconfigure(next).await {
-                        tracing::debug!(error = crate::chain(&error), "a configuration step was not taken");
+                    match timeout(host.settings().propose_deadline, engine.reconfigure(next)).await {
+                        Ok(Ok(position)) => tracing::debug!(%position, "a configuration step was taken"),
+                        Ok(Err(error)) => {
+                            tracing::debug!(error = crate::chain(&error), "a configuration step was not taken");
+                        }
+                        Err(_) => tracing::debug!("a configuration step was not placed in time"),
                     }
                 }
                 Step::HandOver(heir) => {

@@ -13,7 +13,7 @@ use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, Incarnation, LogPosition}
 use cp_store::{Configuration, Staged};
 use futures::FutureExt;
 use raft::eraftpb::Message;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -44,7 +44,11 @@ impl RaftRs {
             match AssertUnwindSafe(Box::pin(core.run(arriving, asked))).catch_unwind().await {
                 Ok(Ok(())) => {}
                 Ok(Err(stop)) => host.halt(&cp_driver::chain(&stop)),
-                Err(panic) => host.halt(&format!("the engine panicked: {}", what(panic.as_ref()))),
+                Err(panic) => {
+                    host.halt(&format!("the engine panicked: {}", what(panic.as_ref())));
+                    // Whoever watches the runtime for panics sees this one too.
+                    resume_unwind(panic);
+                }
             }
         });
         Ok(Arc::new(Self { me, inbox, commands, books, task: Mutex::new(Some(task)) }))

@@ -5,6 +5,7 @@ use crate::host::Host;
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneWatch, Halt, LogPosition, SnapshotReader};
 use cp_store::{Founding, SnapshotMeta, Store};
 use std::sync::Arc;
+use tokio::time::timeout;
 
 /// Captures the applied state as what a joining member's store is founded on: it
 /// then starts like any member that was once at this index, on either engine.
@@ -36,6 +37,9 @@ fn describe(store: &Store, reader: &dyn SnapshotReader) -> Result<SnapshotMeta, 
         digest: reader.digest(),
     })
 }
+
+/// How many election timeouts the engine may take to adopt a snapshot; the log grows meanwhile.
+const ADOPTION_PATIENCE: u32 = 60;
 
 /// Builds a snapshot whenever enough has been applied since the last.
 pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
@@ -89,6 +93,10 @@ async fn build(host: &Host, engine: &dyn Engine) -> Result<ControlPlaneLogIndex,
     }
     let staged = stage.seal(meta).await.map_err(|failure| later(&failure))?;
     let compact_to = ControlPlaneLogIndex(index.0.saturating_sub(host.settings().retained));
-    engine.adopt(staged, compact_to).await.map_err(|error| later(&error))?;
+    let patience = host.settings().election_timeout * ADOPTION_PATIENCE;
+    match timeout(patience, engine.adopt(staged, compact_to)).await {
+        Ok(adopted) => adopted.map_err(|error| later(&error))?,
+        Err(_) => return Err(NotBuilt::Later(format!("the engine did not adopt it within {patience:?}"))),
+    }
     Ok(index)
 }

@@ -1,10 +1,12 @@
-use crate::testing::{Rig, T, lock, settings, uniform};
+use crate::Settings;
+use crate::testing::{Rig, T, lock, settings, text, uniform};
 use crate::wire::{Body, Chunk, Ended, Envelope, Offer, Pull};
 use bytes::Bytes;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, StateDigest, Term};
 use cp_store::{SnapshotMeta, TermRun, TermRuns};
 use prost::Message;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::sleep;
 
 const PEER: Incarnation = Incarnation(2);
@@ -128,4 +130,34 @@ async fn an_offer_is_repeated_while_nothing_is_pulled() {
     assert!(!sending.is_finished(), "a word of an earlier life");
     rig.host().halt("told to");
     assert!(sending.await.expect("ran").is_err());
+}
+
+/// CP-R1: snapshots are built as the log grows, also after an engine has left one lying, and none is
+/// begun once the node has stopped.
+#[tokio::test(start_paused = true)]
+async fn snapshots_are_built_as_the_log_grows() {
+    let rig = Rig::start(&[1], Settings { snapshot_every: 16, retained: 4, ..settings() }).await;
+    rig.lead(1).await;
+    let write = async |count: u64| {
+        for n in 0..count {
+            rig.node.propose(text(&n.to_string())).await.expect("placed");
+            sleep(T / 50).await;
+        }
+    };
+    write(20).await;
+    assert_eq!(rig.asked(), ["adopt 1.16 and compact to 12"]);
+    assert_eq!(rig.store.purged().index, ControlPlaneLogIndex(12));
+    rig.puppet.hangs.store(true, Ordering::SeqCst);
+    write(16).await;
+    rig.puppet.hangs.store(false, Ordering::SeqCst);
+    sleep(T * 61).await;
+    write(16).await;
+    let adopted = rig.asked().len();
+    assert!(adopted >= 3 && rig.store.snapshot().position.index > ControlPlaneLogIndex(40), "{:?}", rig.asked());
+    rig.puppet.hangs.store(true, Ordering::SeqCst);
+    write(10).await;
+    rig.host().halt("told to");
+    let asked = rig.asked().len();
+    sleep(T * 100).await;
+    assert!(rig.asked().len() <= asked + 1, "nothing but the end");
 }
