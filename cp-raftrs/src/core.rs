@@ -147,7 +147,7 @@ impl Core {
     }
 
     /// Makes the engine anew from the store: the joint configuration that it started
-    /// from has been truncated away.
+    /// from has been truncated away, or there is one now that it must start from.
     pub(crate) fn reopen(&mut self) -> Result<(), Stop> {
         let (term, leader) = (self.node.raft.term, self.node.raft.leader_id);
         (self.node, self.configured_at) = open(&self.host, &self.fault)?;

@@ -7,7 +7,7 @@ use raft::eraftpb::{Message, MessageType};
 
 impl Core {
     /// Takes in a peer's message.
-    pub(crate) async fn receive(&mut self, message: Message) -> Result<(), Stop> {
+    pub(crate) async fn receive(&mut self, mut message: Message) -> Result<(), Stop> {
         let follows = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
         if !follows {
             self.settle_log().await?;
@@ -18,6 +18,11 @@ impl Core {
         if let Err(error) = wire::plausible(&message, raft.term, leader, raft.raft_log.last_index()) {
             tracing::warn!(from = message.from, %error, "a message was dropped");
             return Ok(());
+        }
+        if message.log_term > raft.raft_log.last_term() {
+            // The engine lets a lower priority win by the length of its log alone. A witness whose
+            // log is later by its term must win too: nobody who refuses it can (CP-M2, CP-L1).
+            message.priority = message.priority.max(raft.priority);
         }
         let (from, term, kind) = (message.from, message.term, message.get_msg_type());
         let (accepted, index) = (!message.reject, message.index);

@@ -12,6 +12,7 @@
 //! says that it is durable (CP-D3). Its ticket is watched by the loop.
 
 use crate::core::{Core, Stop, priority};
+use crate::storage::opening_configuration;
 use crate::{translate, wire};
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LastVote, Term};
 use cp_store::{Batch, RecordBody, Ticket};
@@ -27,6 +28,7 @@ impl Core {
         let vote = self.next_vote(&held);
         let batch = self.batch(&mut ready, vote)?;
         let undone = batch.truncate_from.is_some_and(|from| from <= self.configured_at);
+        let configures = batch.append.iter().any(|record| matches!(record.body, RecordBody::Configuration(_)));
         let snapshot = batch.snapshot.as_ref().map(|staged| staged.meta().clone());
         let promise = self.submit(batch)?;
         let may_outrun_the_disk =
@@ -42,7 +44,7 @@ impl Core {
         }
         self.vote = vote;
         self.send_all(held)?;
-        if undone {
+        if undone || (configures && self.is_outrun()?) {
             return self.reopen();
         }
         if let Some(meta) = snapshot {
@@ -115,6 +117,15 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether the log leaves a joint configuration that is neither obeyed nor known to be committed
+    /// here (CP-M1). A leader says that one is committed before it leaves it, unless it started from
+    /// such a log itself: then those who left it may go on alone, and no old majority without them.
+    fn is_outrun(&self) -> Result<bool, Stop> {
+        let (at, _) = opening_configuration(&self.store)?;
+        let unknown = at.index > self.configured_at.max(self.store.committed());
+        Ok(unknown && self.store.newest_configuration_at().index > at.index)
     }
 
     /// Lets committed configurations take effect in the engine (CP-M1). The rest of
