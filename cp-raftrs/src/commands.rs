@@ -153,6 +153,10 @@ impl Core {
         if raft.has_pending_conf() {
             return refused("an earlier configuration may not be committed yet");
         }
+        let newest = self.store.configurations().pop().unwrap_or_default().1;
+        if !cp_driver::is_step(&newest, next) {
+            return refused("it is not one step from the newest configuration");
+        }
         let change = match translate::steps(&raft.prs().conf().to_conf_state(), next) {
             // The engine looks no further than whether anything changes.
             Ok(steps) => steps.into_iter().next(),
