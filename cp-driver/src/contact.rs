@@ -17,6 +17,9 @@ pub(crate) struct Contacts {
     /// What each has acknowledged in any reign and was committed: the rest of it a
     /// later leader may rightly have taken back.
     held: BTreeMap<Incarnation, LogPosition>,
+    /// When this node was last seen to run, and until when answers do not count as contact.
+    awake: Option<Instant>,
+    deaf_until: Option<Instant>,
 }
 
 impl Contacts {
@@ -34,6 +37,15 @@ impl Contacts {
         self.matched.clear();
     }
 
+    /// Notes that this node runs; called at least ten times per window. One that was paused finds
+    /// answers from before its pause waiting: they say nothing of now, and are not taken for contact (CP-P2).
+    pub(crate) fn awake(&mut self, window: Duration, now: Instant) {
+        if self.awake.is_some_and(|last| now.saturating_duration_since(last) > window / 2) {
+            self.deaf_until = Some(now + window / 8);
+        }
+        self.awake = Some(now);
+    }
+
     /// `from` has answered in `term` and holds `matched`, of which `held` is committed.
     pub(crate) fn note(
         &mut self,
@@ -46,7 +58,9 @@ impl Contacts {
         if self.reign.is_none_or(|(led, _)| led != term) {
             return;
         }
-        self.last_ack.insert(from, now);
+        if self.deaf_until.is_none_or(|until| now >= until) {
+            self.last_ack.insert(from, now);
+        }
         for (book, position) in [(&mut self.matched, matched), (&mut self.held, held)] {
             let best = book.entry(from).or_default();
             *best = position.max(*best);
@@ -140,5 +154,29 @@ mod tests {
         assert_eq!(contacts.acknowledged(peer), at(3, 60));
         contacts.retain(|_| false);
         assert_eq!(contacts.acknowledged(peer), LogPosition::GENESIS);
+    }
+
+    /// CP-P2: a leader that was paused has answers waiting that were given long ago; another may lead by now.
+    #[test]
+    fn answers_from_before_a_pause_are_no_contact() {
+        let voters = vec![member(1), member(2), member(3)];
+        let three = Configuration { voters, ..Configuration::default() };
+        let (window, tick) = (Duration::from_millis(100), Duration::from_millis(10));
+        let mut now = Instant::now();
+        let mut contacts = Contacts::default();
+        contacts.begin(Term(2), now);
+        let hear = |contacts: &mut Contacts, now: Instant| {
+            contacts.awake(window, now);
+            contacts.note(Incarnation(2), Term(2), LogPosition::GENESIS, LogPosition::GENESIS, now);
+            contacts.has_quorum(&three, Incarnation(1), window, now)
+        };
+        for _ in 0..20 {
+            now += tick;
+            assert!(hear(&mut contacts, now));
+        }
+        now += Duration::from_secs(10);
+        assert!(!hear(&mut contacts, now), "it was waiting");
+        now += tick * 2;
+        assert!(hear(&mut contacts, now), "it was given now");
     }
 }

@@ -129,10 +129,12 @@ impl Host {
         *self.view.borrow()
     }
 
-    /// Publishes what the engine is now. Call it on every change, from one task.
+    /// Publishes what the engine is now. Call it on every change, from one task. A view of
+    /// an earlier term than the last is stale and ignored.
     pub fn publish(&self, view: EngineView) {
-        let before = self.view.send_replace(view);
-        if before != view {
+        let before = self.view();
+        if before != view && view.term >= before.term {
+            self.view.send_replace(view);
             let newest = self.newest_configuration();
             let now = Instant::now();
             let mut books = self.books();
@@ -185,7 +187,10 @@ impl Host {
     pub fn acknowledged(&self, from: Incarnation, term: Term, matched: LogPosition) {
         let held = matched.index.min(self.durable_committed());
         let held = self.store().term_at(held).map(|term| LogPosition::new(term, held)).unwrap_or_default();
-        self.books().contacts.note(from, term, matched, held, Instant::now());
+        let (window, now) = (self.quorum_window(), Instant::now());
+        let mut books = self.books();
+        books.contacts.awake(window, now);
+        books.contacts.note(from, term, matched, held, now);
     }
 
     /// Stops the node for good and says why (CP-D4, CP-R3). Idempotent: the first reason stays.
@@ -232,6 +237,12 @@ impl Host {
         let over = |view: &EngineView| view.role != ControlPlaneRole::Leader || view.term != term;
         let waited = self.view.subscribe().wait_for(over).await.is_ok();
         debug_assert!(waited, "the sender outlives the wait");
+    }
+
+    /// Notes that this node runs.
+    pub(crate) fn awake(&self) {
+        let (window, now) = (self.quorum_window(), Instant::now());
+        self.books().contacts.awake(window, now);
     }
 
     pub(crate) fn disk_stalled(&self) -> Option<Duration> {

@@ -90,6 +90,7 @@ async fn tick(host: Arc<Host>) {
     let mut count = 0_u64;
     loop {
         ticks.tick().await;
+        host.awake();
         count = count.wrapping_add(1);
         if count.is_multiple_of(2) && host.view().role == ControlPlaneRole::Leader {
             host.probe_disk();

@@ -172,3 +172,12 @@ async fn a_peer_that_has_lost_its_state_is_refused() {
     assert!(matches!(receiver.admit(&other), Err(PeerRefusal::NotAMember { .. })));
     assert_eq!(receiver.admit(&PeerHello { boot: 8, ..hello }), Ok(()));
 }
+
+/// The term never falls, whatever an engine says before it has read its own.
+#[tokio::test(start_paused = true)]
+async fn a_stale_view_is_ignored() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.publish(ControlPlaneRole::Follower, 4, Some(2));
+    rig.publish(ControlPlaneRole::Follower, 0, None);
+    assert_eq!((rig.node.term(), rig.node.leader()), (Term(4), Some(member(2).id)));
+}
