@@ -103,6 +103,9 @@ impl World {
             if let Attempt::Committed(position) = self.attempt(leader, self.election_timeout() * 2).await? {
                 last = position;
                 done += 1;
+            } else {
+                // A refusal takes no time: without a pause the clock would stand still.
+                self.pass(Duration::from_millis(10)).await;
             }
         }
         Ok(last)
