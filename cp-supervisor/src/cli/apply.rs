@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::exit::invalid;
 use super::member::join_command;
-use super::output::{self, Format, Report};
+use super::output::{self, Format, Report, count};
 use anyhow::Result;
 use clap::Args;
 use cp_supervisor::apply::{ApplyError, apply};
@@ -44,8 +44,10 @@ impl Report for Applied {
 
     fn render(&self) -> String {
         let mut text = format!(
-            "{} collections and {} ranges created, {} ranges left as they are",
-            self.collections_created, self.ranges_created, self.ranges_kept
+            "{} and {} created, {} left alone",
+            count(self.collections_created, "collection"),
+            count(self.ranges_created, "range"),
+            count(self.ranges_kept, "range")
         );
         for Admitted { member, join_command, .. } in &self.admitted {
             text.push_str(&format!("\n\n{member} admitted; with its certificate, run there:\n\n{join_command}"));
@@ -69,7 +71,9 @@ impl Report for Checked {
     const KIND: &'static str = "checked";
 
     fn render(&self) -> String {
-        format!("{} members, {} collections, {} ranges: the file is good", self.members, self.collections, self.ranges)
+        let members = count(self.members, "member");
+        let (collections, ranges) = (count(self.collections, "collection"), count(self.ranges, "range"));
+        format!("{members}, {collections}, {ranges}: the file is good")
     }
 }
 

@@ -112,6 +112,11 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<I
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// `count` of what `one` is one of.
+pub(crate) fn count(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
 /// `text`, which says so if it may be older than what was acknowledged.
 pub(crate) fn labelled(mut text: String, stale: bool, applied: &str) -> String {
     if stale {

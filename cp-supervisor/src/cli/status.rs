@@ -79,7 +79,7 @@ pub(crate) async fn nodes(client: &Client, members: &[Member]) -> Vec<Result<Nod
             if !joined {
                 return Err("it has not joined yet".to_owned());
             }
-            client.node(&address, NODE_WITHIN).await.map_err(|error| cp_driver::chain(&error))
+            client.node(&address, NODE_WITHIN).await.map_err(|error| error.reason())
         }
     };
     join_all(members.iter().map(ask)).await

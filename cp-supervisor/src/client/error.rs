@@ -51,7 +51,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// What happened, without the advice.
-    pub(super) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         match self {
             Self::Unreachable { reason } | Self::NotServed { reason, .. } | Self::Unknown { reason } => reason.clone(),
             other => cp_driver::chain(other),
