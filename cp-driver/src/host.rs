@@ -142,7 +142,11 @@ impl Host {
             let leads = view.role == ControlPlaneRole::Leader;
             if led && (!leads || view.term != before.term) {
                 let window = self.quorum_window();
-                books.cut_off = view.leader.is_none() && !books.contacts.has_quorum(&newest.1, self.me(), window, now);
+                // A voter gives leadership up in its own term only for want of a quorum, and may notice
+                // before the window here is over.
+                let gave_up = view.term == before.term && newest.1.is_voter(self.me());
+                let out_of_touch = gave_up || !books.contacts.has_quorum(&newest.1, self.me(), window, now);
+                books.cut_off = view.leader.is_none() && out_of_touch;
                 books.contacts.end();
                 books.transfer = None;
             }
@@ -259,10 +263,5 @@ impl Host {
 
     pub(crate) fn last_ack(&self, peer: Incarnation) -> Option<Duration> {
         self.books().contacts.last_ack(peer).map(|at| Instant::now().saturating_duration_since(at))
-    }
-
-    /// Whether `peer` has answered this leader lately.
-    pub(crate) fn in_touch(&self, peer: Incarnation) -> bool {
-        self.last_ack(peer).is_some_and(|ago| ago < self.quorum_window())
     }
 }

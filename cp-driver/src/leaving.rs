@@ -7,7 +7,7 @@ use cp_seam::{ControlPlaneLogIndex, Incarnation};
 use cp_store::Failure;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use std::sync::Arc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The end of a node, for as many as want to wait for it.
 pub(crate) type Ending = Shared<BoxFuture<'static, Result<(), Failure>>>;
@@ -35,7 +35,10 @@ pub(crate) async fn hand_over(host: &Host, engine: &dyn Engine, to: Incarnation)
 /// Who is in touch with this leader, and how far.
 pub(crate) fn in_touch(host: &Host, engine: &dyn Engine) -> Vec<(Incarnation, ControlPlaneLogIndex)> {
     let mut matched = engine.matched();
-    matched.retain(|(who, _)| host.in_touch(*who));
+    let (window, now, books) = (host.quorum_window(), Instant::now(), host.books());
+    let fresh = |at: Instant| now.saturating_duration_since(at) < window;
+    matched.retain(|(who, _)| books.contacts.last_ack(*who).is_some_and(fresh));
+    drop(books);
     matched
 }
 

@@ -2,8 +2,8 @@ use crate::apply;
 use crate::testing::{Rig, T, lock, member, settings, text, uniform, want};
 use bytes::Bytes;
 use cp_seam::{
-    ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, PeerHello, PeerRefusal, StateDigest, Term,
-    TransferError,
+    ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, PeerHello, PeerRefusal, ProposeRefusal, StateDigest,
+    Term, TransferError,
 };
 use cp_store::{Batch, RecordBody, SnapshotMeta, TermRun, TermRuns};
 use std::sync::Arc;
@@ -180,4 +180,31 @@ async fn a_stale_view_is_ignored() {
     rig.publish(ControlPlaneRole::Follower, 4, Some(2));
     rig.publish(ControlPlaneRole::Follower, 0, None);
     assert_eq!((rig.node.term(), rig.node.leader()), (Term(4), Some(member(2).id)));
+}
+
+/// CP-P2: a leader that gave up for want of a quorum says so until it sees a leader, also if its engine
+/// noticed before the last answers were old; one that was deposed or voted out says that it does not lead.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_gave_up_says_why() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    let refusal = || rig.host().refusal().expect("refuses");
+    rig.lead(1).await;
+    rig.hear(&[2, 3]);
+    rig.publish(ControlPlaneRole::Follower, 1, None);
+    assert_eq!(refusal(), ProposeRefusal::NoQuorum);
+    rig.publish(ControlPlaneRole::Candidate, 2, None);
+    assert_eq!(refusal(), ProposeRefusal::NoQuorum);
+    rig.publish(ControlPlaneRole::Follower, 3, Some(2));
+    assert_eq!(refusal(), ProposeRefusal::NotLeader { leader: Some(member(2).id) });
+    rig.publish(ControlPlaneRole::Follower, 4, None);
+    assert_eq!(refusal(), ProposeRefusal::NotLeader { leader: None });
+    rig.lead(5).await;
+    rig.hear(&[2, 3]);
+    rig.publish(ControlPlaneRole::Follower, 6, None);
+    assert_eq!(refusal(), ProposeRefusal::NotLeader { leader: None }, "deposed by a later term");
+    rig.lead(7).await;
+    rig.hear(&[2, 3]);
+    rig.puppet.write(RecordBody::Configuration(uniform(&[2, 3], &[])));
+    rig.publish(ControlPlaneRole::Follower, 7, None);
+    assert_eq!(refusal(), ProposeRefusal::NotLeader { leader: None }, "voted out");
 }
