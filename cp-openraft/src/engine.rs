@@ -156,7 +156,7 @@ impl Engine for Handle {
         let Some((newest, current)) = self.host.store().configurations().pop() else {
             return Err(EngineError::Refused("no configuration is known".to_owned()));
         };
-        // openraft takes any membership that it is handed.
+        // openraft alone would also change one voter without a joint configuration.
         if !cp_driver::is_step(&current, &next) {
             return Err(EngineError::Refused(format!("the newest configuration is another by now, at {newest}")));
         }

@@ -48,14 +48,13 @@ impl Shelf {
         told
     }
 
-    /// Makes `staged` current unless a newer one is; returns once that is durable (CP-R1).
+    /// Makes `staged` current unless a newer one is; returns once either is durable (CP-R1).
     async fn make_current(&self, staged: Staged) -> io::Result<()> {
         let ticket = {
             let _one_at_a_time = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
-            if staged.meta().position <= self.ground.store.snapshot().position {
-                return Ok(());
-            }
-            self.ground.submit(Batch { snapshot: Some(staged), ..Batch::default() })?
+            let newer = staged.meta().position > self.ground.store.snapshot().position;
+            // The store finishes in order: once an empty batch is through, so is the current one.
+            self.ground.submit(Batch { snapshot: newer.then_some(staged), ..Batch::default() })?
         };
         self.ground.durable(ticket).await
     }
@@ -154,5 +153,62 @@ impl RaftSnapshotBuilder<Types> for Builder {
         }
         let meta = translate::snapshot_meta(&self.shelf.ground.store.snapshot());
         Ok(Snapshot { meta, snapshot: Content::Current })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::{configuration, meta, staged, store};
+    use crate::types::Membership;
+    use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Term};
+    use cp_store::{MemoryDirectory, Pace, Writer, WriterWork};
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::time::Duration;
+    use tokio::sync::watch;
+
+    /// A disk that stands still while it is told to.
+    #[derive(Debug)]
+    struct Gate(watch::Sender<bool>);
+
+    impl Pace for Gate {
+        fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let mut stalled = self.0.subscribe();
+            Box::pin(async move { drop(stalled.wait_for(|stalled| !stalled).await) })
+        }
+    }
+
+    /// CP-D2: openraft takes what a build returns for durable, and tells a leader that its snapshot
+    /// is installed once it knows of one as new, even if that came from a build meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_that_is_not_durable_is_not_shown_as_built() {
+        let disk = Arc::new(Gate(watch::Sender::new(false)));
+        let store = store(Arc::new(MemoryDirectory::new()), Writer::Task(disk.clone()));
+        let ground = Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}")));
+        let shelf = Arc::new(Shelf::new(Arc::clone(&ground)));
+        let mut shadow = Shadow::new(Arc::clone(&shelf));
+        let members = configuration(&Membership::new_with_defaults(vec![[0].into()], []));
+        let at =
+            |index| meta(LogPosition::new(Term(1), ControlPlaneLogIndex(index)), LogPosition::GENESIS, members.clone());
+        let installed = staged(&ground.store, at(9)).await;
+        let built = staged(&ground.store, at(5)).await;
+        disk.0.send_replace(true);
+        let snapshot_meta = translate::snapshot_meta(installed.meta());
+        let mut builder = shadow.get_snapshot_builder().await;
+        let installing = shadow.install_snapshot(&snapshot_meta, Content::Staged(installed));
+        let mut told = shelf.offer(built);
+        let building = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            builder.build_snapshot().await
+        };
+        let both = futures::future::join(installing, building);
+        let mut both = std::pin::pin!(both);
+        let waited = tokio::time::timeout(Duration::from_secs(3600), both.as_mut()).await;
+        assert!(waited.is_err() && told.try_recv().is_err(), "shown before it is durable");
+        disk.0.send_replace(false);
+        let (installed, built) = both.await;
+        installed.expect("installed");
+        assert_eq!(built.expect("the newer one").meta, snapshot_meta);
     }
 }

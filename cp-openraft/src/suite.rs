@@ -82,7 +82,11 @@ pub(crate) fn store(files: Arc<dyn Directory>, writer: Writer) -> Store {
     Store::open(files, &Expected::default(), writer).expect("opened")
 }
 
-fn meta(position: LogPosition, configuration_at: LogPosition, configuration: Configuration) -> cp_store::SnapshotMeta {
+pub(crate) fn meta(
+    position: LogPosition,
+    configuration_at: LogPosition,
+    configuration: Configuration,
+) -> cp_store::SnapshotMeta {
     let mut terms = TermRuns::default();
     if position != LogPosition::GENESIS {
         terms.push(position);
@@ -90,12 +94,12 @@ fn meta(position: LogPosition, configuration_at: LogPosition, configuration: Con
     cp_store::SnapshotMeta { position, configuration, configuration_at, terms, digest: StateDigest::default() }
 }
 
-async fn staged(store: &Store, meta: cp_store::SnapshotMeta) -> Staged {
+pub(crate) async fn staged(store: &Store, meta: cp_store::SnapshotMeta) -> Staged {
     store.stage().seal(meta).await.expect("staged")
 }
 
 /// Names for nodes that have none.
-fn configuration(membership: &Membership) -> Configuration {
+pub(crate) fn configuration(membership: &Membership) -> Configuration {
     let member = |id: &u64| QuorumMember {
         incarnation: Incarnation(id + 1),
         id: MemberId::new(&format!("m{}", id + 1)).expect("legal"),
