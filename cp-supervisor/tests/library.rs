@@ -6,7 +6,7 @@ mod common;
 
 use common::{CLUSTER, PATIENCE, Place, Site};
 use cp_catalog::{
-    Addresses, Admission, CollectionName, Effect, GroupName, Locality, MemberLife, MembershipCommand, Mode,
+    Addresses, Admission, CollectionName, Effect, GroupName, Join, Locality, MemberLife, MembershipCommand, Mode,
     OwnershipCommand, Request, Verdict,
 };
 use cp_seam::{ControlPlaneLogIndex, Incarnation, MemberId, MemberKind, ProposeRefusal, ReadError};
@@ -157,8 +157,13 @@ async fn a_follower_names_the_leader_and_a_membership_change_is_final_once_settl
     let joiner = Client::new(vec![place.client.clone()], site.credentials("n2"), PATIENCE);
     let identity = found::join(&second.data_dir, &joiner, &member, &token, &addresses(&second)).await.unwrap();
     assert_eq!((identity.cluster, identity.incarnation), (CLUSTER, Incarnation(2)));
-    let twice = found::join(&second.data_dir, &joiner, &member, &token, &addresses(&second)).await.unwrap_err();
-    assert!(matches!(twice, FoundError::Create(_)), "{twice:?}");
+    // A directory that is taken is refused before a token is spent on it.
+    let third = admit(leader.supervisor(), &site.place(3)).await;
+    let other = MemberId::new("n3").unwrap();
+    let taken = found::join(&second.data_dir, &impostor, &other, &third, &addresses(&site.place(3))).await.unwrap_err();
+    assert!(matches!(taken, FoundError::Create(_)), "{taken:?}");
+    let awaited = leader.supervisor().read_stale().catalog.member(&other).unwrap().join;
+    assert!(matches!(awaited, Join::Awaited(_)), "{awaited:?}");
 
     let follower = Daemon::start(&settings(&site, &second)).await.unwrap();
     let life = MemberLife { id: member.clone(), incarnation: identity.incarnation };
