@@ -18,6 +18,7 @@
 //! | `storage` | log, vote and committed index over the store |
 //! | `snapshot` | the shadow, and snapshots becoming current |
 //! | `wire`, `network`, `inbound` | messages; asking; answering |
+//! | `pipeline` | several appends to one peer on their way at once |
 //! | `translate`, `types` | the store's types to openraft's |
 //! | `timing` | settings to openraft's configuration |
 
@@ -25,6 +26,7 @@ mod core;
 mod engine;
 mod inbound;
 mod network;
+mod pipeline;
 mod snapshot;
 mod storage;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! anew above all earlier ones at every start, so that an answer to a question of
 //! an earlier life is never taken for one of this life.
 
+use crate::pipeline;
 use crate::snapshot::Content;
 use crate::timing;
 use crate::translate;
@@ -15,18 +16,22 @@ use bytes::Bytes;
 use cp_driver::Host;
 use cp_driver::wire::RecordMessage;
 use cp_seam::{Incarnation, LogPosition, Term};
+use futures::Stream;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest, VoteResponse,
+};
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use prost::Message as _;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// The questions under way.
 #[derive(Debug)]
@@ -73,14 +78,16 @@ impl Exchange {
         }
     }
 
-    async fn ask(
+    /// Sends `body` at once; the future is its answer, `None` if there is none in time.
+    fn ask(
         &self,
         to: Incarnation,
         body: Body,
         acknowledges: Option<(Term, LogPosition)>,
         patience: Duration,
-    ) -> Option<Body> {
+    ) -> impl Future<Output = Option<Body>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
+        let until = Instant::now() + patience;
         let id = {
             let mut open = self.open();
             open.next += 1;
@@ -94,7 +101,7 @@ impl Exchange {
             id
         };
         self.send(to, id, body);
-        timeout(patience, answered).await.ok()?.ok()
+        async move { timeout_at(until, answered).await.ok()?.ok() }
     }
 
     /// Asks `to` to take over from the leader of `term`: why it does not, empty if it
@@ -150,7 +157,9 @@ pub(crate) struct Client {
     target: Incarnation,
 }
 
-type RpcError = RPCError<Types>;
+pub(crate) type RpcError = RPCError<Types>;
+type Answers<'s> = Pin<Box<dyn Stream<Item = Result<StreamAppendResult<Types>, RpcError>> + Send + 's>>;
+type Opening<'s> = Pin<Box<dyn Future<Output = Result<Answers<'s>, RpcError>> + Send + 's>>;
 
 impl Client {
     fn late(&self, action: RPCTypes, timeout: Duration) -> RpcError {
@@ -167,6 +176,37 @@ impl Client {
     fn voted(&self, vote: VoteMessage) -> Result<VoteMessage, RpcError> {
         let about_me = vote.elected && Incarnation(vote.candidate) == self.exchange.host.me();
         voted(vote).ok().filter(|_| !about_me).ok_or_else(|| self.odd())
+    }
+
+    /// Sends records at once; the future is what became of them.
+    fn append(
+        &self,
+        rpc: AppendEntriesRequest<Types>,
+    ) -> impl Future<Output = Result<AppendEntriesResponse<Types>, RpcError>> + Send {
+        let after = rpc.prev_log_id.as_ref().map(translate::position);
+        let term = Term(rpc.vote.leader_id.term);
+        let records: Vec<_> = rpc.entries.into_iter().filter_map(translate::record).collect();
+        let end = records.last().map(|record| record.position).or(after).unwrap_or_default();
+        let append = Append {
+            term: term.0,
+            after: after.map(Into::into),
+            records: records.iter().map(RecordMessage::from).collect(),
+            committed: rpc.leader_commit.as_ref().map(|id| translate::position(id).into()),
+        };
+        let patience = timing::append_deadline(self.exchange.host.settings());
+        let answer = self.exchange.ask(self.target, Body::Append(append), Some((term, end)), patience);
+        async move {
+            match answer.await {
+                Some(Body::Appended(Appended { fate: Some(fate) })) => match fate {
+                    Fate::Durable(_) => Ok(AppendEntriesResponse::Success),
+                    Fate::Conflict(_) if after.is_some() => Ok(AppendEntriesResponse::Conflict),
+                    Fate::Conflict(_) => Err(self.odd()),
+                    Fate::Outvoted(vote) => Ok(AppendEntriesResponse::HigherVote(vote_of(self.voted(vote)?))),
+                },
+                Some(_) => Err(self.odd()),
+                None => Err(self.late(RPCTypes::AppendEntries, patience)),
+            }
+        }
     }
 
     async fn campaign(
@@ -202,27 +242,15 @@ impl RaftNetworkV2<Types> for Client {
         rpc: AppendEntriesRequest<Types>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RpcError> {
-        let after = rpc.prev_log_id.as_ref().map(translate::position);
-        let term = Term(rpc.vote.leader_id.term);
-        let records: Vec<_> = rpc.entries.into_iter().filter_map(translate::record).collect();
-        let end = records.last().map(|record| record.position).or(after).unwrap_or_default();
-        let append = Append {
-            term: term.0,
-            after: after.map(Into::into),
-            records: records.iter().map(RecordMessage::from).collect(),
-            committed: rpc.leader_commit.as_ref().map(|id| translate::position(id).into()),
-        };
-        let patience = timing::append_deadline(self.exchange.host.settings());
-        match self.exchange.ask(self.target, Body::Append(append), Some((term, end)), patience).await {
-            Some(Body::Appended(Appended { fate: Some(fate) })) => match fate {
-                Fate::Durable(_) => Ok(AppendEntriesResponse::Success),
-                Fate::Conflict(_) if after.is_some() => Ok(AppendEntriesResponse::Conflict),
-                Fate::Conflict(_) => Err(self.odd()),
-                Fate::Outvoted(vote) => Ok(AppendEntriesResponse::HigherVote(vote_of(self.voted(vote)?))),
-            },
-            Some(_) => Err(self.odd()),
-            None => Err(self.late(RPCTypes::AppendEntries, patience)),
-        }
+        self.append(rpc).await
+    }
+
+    fn stream_append<'s, S>(&'s mut self, input: S, _option: RPCOption) -> Opening<'s>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        let answers: Answers<'s> = Box::pin(pipeline::answers(|rpc| self.append(rpc), input));
+        Box::pin(std::future::ready(Ok(answers)))
     }
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RpcError> {

@@ -446,3 +446,21 @@ fn garbage_is_dropped() {
         assert!(world.running().iter().all(|id| world.node(*id).watch().current().stopped.is_none()));
     });
 }
+
+/// One client that proposes without a pause waits for two writes to a disk and a
+/// round trip each time, and never for what was sent before.
+#[test]
+fn a_commit_takes_two_writes_and_a_round_trip() {
+    run(24, async {
+        let world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        let mut slow = 0;
+        for n in 0..200 {
+            let begun = Instant::now();
+            world.commit(leader, text(&n.to_string())).await.expect("committed");
+            // Links take 2 ms each way, writes 1 ms.
+            slow += usize::from(begun.elapsed() > Duration::from_millis(7));
+        }
+        assert!(slow <= 4, "{slow} of 200 were held up");
+    });
+}
