@@ -241,3 +241,31 @@ fn an_id_takes_effect_once_and_not_knowing_is_no_failure() {
         assert_eq!(collections.iter().map(|c| c.name.to_string()).collect::<Vec<_>>(), ["once", "perhaps"]);
     });
 }
+
+/// CP-E1, with the daemon: killed under one engine, carried on by the other.
+#[cfg(all(feature = "openraft", feature = "raftrs"))]
+#[test]
+fn a_killed_cluster_goes_on_with_the_other_engine() {
+    for (old, new) in [("openraft", "raftrs"), ("raftrs", "openraft")] {
+        let site = Site::new();
+        let (places, mut nodes) = site.cluster(3, old, &[]);
+        for name in ["a", "b", "c"] {
+            site.run(&places[0], &["collection", "create", name, "--group", "g", "--mode", "hash"]);
+        }
+        nodes.iter_mut().for_each(common::Process::kill);
+        for (place, node) in places.iter().zip(&mut nodes) {
+            *node = site.serve(place, &["--engine", new, "--swap-engine"]);
+        }
+        until("it serves again", || {
+            let status = site.run_as("tester.client", &places[0].client, &["status", "-o", "json"]);
+            String::from_utf8_lossy(&status.stdout).contains("\"health\":\"healthy\"")
+        });
+        assert_eq!(site.json(&places[0], &["status"])["engine"], new);
+        site.run(&places[0], &["collection", "create", "d", "--group", "g", "--mode", "hash"]);
+        let listed = site.json(&places[2], &["collection", "list"]);
+        assert_eq!(listed["collections"].as_array().unwrap().len(), 4);
+        // The directory remembers the engine that ran last.
+        nodes[2].kill();
+        nodes[2] = site.serve(&places[2], &[]);
+    }
+}
