@@ -39,6 +39,7 @@ pub use reconcile::is_step;
 pub use settings::{Parts, Settings};
 pub use snapshots::build::founding;
 pub use snapshots::send::SnapshotNotSent;
+pub use tasks::guarded;
 
 /// An error with its causes, in one line.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -11,21 +11,22 @@ use std::sync::Arc;
 /// not live on without one of its tasks: one that ends or panics before stops it.
 pub(crate) fn spawn(host: &Arc<Host>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
     let host = Arc::clone(host);
-    tokio::spawn(async move {
-        let ended = tokio::select! {
+    tokio::spawn(guarded(Arc::clone(&host), name, async move {
+        tokio::select! {
             biased;
-            () = host.until_halted() => return,
-            ended = AssertUnwindSafe(task).catch_unwind() => ended,
-        };
-        match ended {
-            Ok(()) => host.halt(&format!("its {name} task has ended")),
-            Err(panic) => {
-                host.halt(&format!("its {name} task panicked: {}", text(panic.as_ref())));
-                // Whoever watches the runtime for panics sees this one too.
-                resume_unwind(panic);
-            }
+            () = host.until_halted() => {}
+            () = task => host.halt(&format!("its {name} task has ended")),
         }
-    });
+    }));
+}
+
+/// Runs `task`, and stops the node if it panics: an adapter spawns its own tasks in this.
+pub async fn guarded(host: Arc<Host>, name: &'static str, task: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+        host.halt(&format!("its {name} task panicked: {}", text(panic.as_ref())));
+        // Whoever watches the runtime for panics sees this one too.
+        resume_unwind(panic);
+    }
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

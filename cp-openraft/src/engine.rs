@@ -8,7 +8,7 @@ use crate::storage::{Ground, LogStorage};
 use crate::timing;
 use crate::translate;
 use crate::types::{Payload, Placed, Proposal, Reply, Snapshot, Types, Vote};
-use crate::wire::{Body, Header, Message};
+use crate::wire::{Body, Header, Message, NUMBER_MAX};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cp_driver::{Engine, EngineError, Host, StartError};
@@ -70,17 +70,17 @@ pub(crate) async fn build(host: Arc<Host>) -> Result<Arc<dyn Engine>, StartError
         host: Arc::clone(&host),
         raft: raft.clone(),
     };
-    handle.spawn(inbound::serve(raft.clone(), host.store().clone(), exchange, Arc::clone(&ear), queue));
-    handle.spawn(publish(Arc::clone(&host), raft.clone()));
-    handle.spawn(stand_last(host, raft, ear));
+    handle.spawn("inbound", inbound::serve(raft.clone(), host.store().clone(), exchange, Arc::clone(&ear), queue));
+    handle.spawn("publishing", publish(Arc::clone(&host), raft.clone()));
+    handle.spawn("witness", stand_last(host, raft, ear));
     Ok(Arc::new(handle))
 }
 
 impl Handle {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
-        tasks.push(tokio::spawn(task).abort_handle());
+        tasks.push(tokio::spawn(cp_driver::guarded(Arc::clone(&self.host), name, task)).abort_handle());
     }
 
     fn not_leader(&self) -> EngineError {
@@ -194,7 +194,7 @@ impl Engine for Handle {
             return Err(EngineError::Refused(format!("member {to} is not another voter")));
         }
         let (host, exchange) = (Arc::clone(&self.host), Arc::clone(&self.exchange));
-        self.spawn(hand_over(host, self.raft.clone(), exchange, view.term, to));
+        self.spawn("handover", hand_over(host, self.raft.clone(), exchange, view.term, to));
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Engine for Handle {
         if from == self.host.me() {
             return refused("it claims to be this node's own".to_owned());
         }
-        if meta.position.term.0 > term {
+        if meta.position.term.0 > term || meta.position.index.0 > NUMBER_MAX {
             return refused(format!("the leader of term {term} cannot have a snapshot at {}", meta.position));
         }
         if meta.position.index <= self.host.store().committed() {

@@ -5,7 +5,9 @@ use crate::core::{Ear, Raft};
 use crate::network::{Exchange, vote_message, vote_of};
 use crate::translate;
 use crate::types::Vote;
-use crate::wire::{Append, Appended, Body, Campaign, Fate, Judged, Records, Transfer, Transferred, VoteMessage, led};
+use crate::wire::{
+    Append, Appended, Body, Campaign, Fate, Judged, Records, Transfer, Transferred, VoteMessage, led, position,
+};
 use cp_driver::wire::BadFrame;
 use cp_seam::{Incarnation, LogPosition};
 use cp_store::Store;
@@ -112,7 +114,7 @@ async fn appended(raft: &Raft, store: &Store, from: Incarnation, append: Append)
 async fn judged(raft: &Raft, from: Incarnation, campaign: Campaign) -> Result<Option<Judged>, BadFrame> {
     let term = led(campaign.term)?;
     let vote = vote_of(VoteMessage { term: term.0, candidate: from.0, elected: false });
-    let last: Option<LogPosition> = campaign.last.map(Into::into);
+    let last = campaign.last.map(position).transpose()?;
     if last.is_some_and(|last| last.term > term) {
         return Err(BadFrame(format!("a candidate for term {term} with a record of a later one")));
     }
@@ -129,7 +131,7 @@ async fn judged(raft: &Raft, from: Incarnation, campaign: Campaign) -> Result<Op
 async fn transferred(raft: &Raft, from: Incarnation, transfer: Transfer) -> Result<Option<Transferred>, BadFrame> {
     let term = led(transfer.term)?;
     let vote = Vote::new_committed(term.0, from.0);
-    let last = transfer.last.map(|last| translate::log_id(last.into()));
+    let last = transfer.last.map(position).transpose()?.map(translate::log_id);
     let response = raft.handle_transfer_leader(TransferLeaderRequest::new(vote, *raft.node_id(), last)).await;
     Ok(response.ok().map(|response| Transferred { refusal: response.err().map(|e| e.to_string()).unwrap_or_default() }))
 }

@@ -10,7 +10,8 @@ use crate::timing;
 use crate::translate;
 use crate::types::{Snapshot, Types, Vote};
 use crate::wire::{
-    Append, Appended, Body, Campaign, Fate, Header, Judged, Message, Transfer, Transferred, VoteMessage, voted,
+    Append, Appended, Body, Campaign, Fate, Header, Judged, Message, Transfer, Transferred, VoteMessage, position,
+    voted,
 };
 use bytes::Bytes;
 use cp_driver::Host;
@@ -225,7 +226,7 @@ impl Client {
         match self.exchange.ask(self.target, Body::Campaign(campaign), None, patience).await {
             Some(Body::Judged(Judged { vote: Some(vote), granted, last })) => {
                 let vote = self.voted(vote)?;
-                let last = last.map(|last| translate::log_id(last.into()));
+                let last = last.map(position).transpose().map_err(|_| self.odd())?.map(translate::log_id);
                 Ok(VoteResponse::new(vote_of(vote), last, granted))
             }
             Some(_) => Err(self.odd()),

@@ -15,6 +15,9 @@ use prost::Message as _;
 /// The version of these messages.
 pub(crate) const VERSION: u32 = 1;
 
+/// Higher terms and indexes cannot be reached by counting; openraft adds one to what it is told.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
 /// A request or the answer to one.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Message {
@@ -171,7 +174,7 @@ impl TryFrom<Append> for Records {
 
     fn try_from(message: Append) -> Result<Self, BadFrame> {
         let term = led(message.term)?;
-        let after: Option<LogPosition> = message.after.map(Into::into);
+        let after = message.after.map(position).transpose()?;
         let records = message.records.into_iter().map(LogRecord::try_from).collect::<Result<Vec<_>, _>>()?;
         let mut end = match after {
             Some(after) => after,
@@ -185,7 +188,7 @@ impl TryFrom<Append> for Records {
             }
             end = next;
         }
-        let committed: Option<LogPosition> = message.committed.map(Into::into);
+        let committed = message.committed.map(position).transpose()?;
         for claimed in [Some(end), committed].into_iter().flatten() {
             if claimed.term > term {
                 return Err(BadFrame(format!("the leader of term {term} cannot know of {claimed}")));
@@ -197,11 +200,25 @@ impl TryFrom<Append> for Records {
 
 /// Nobody leads or stands in term 0: it is genesis's.
 pub(crate) fn led(term: u64) -> Result<Term, BadFrame> {
-    if term == 0 { Err(BadFrame("nobody leads term 0".to_owned())) } else { Ok(Term(term)) }
+    match term {
+        0 => Err(BadFrame("nobody leads term 0".to_owned())),
+        1..=NUMBER_MAX => Ok(Term(term)),
+        _ => Err(BadFrame(format!("term {term} is out of range"))),
+    }
+}
+
+/// A position that a log can have.
+pub(crate) fn position(message: PositionMessage) -> Result<LogPosition, BadFrame> {
+    let position = LogPosition::from(message);
+    let in_range = position.term.0 <= NUMBER_MAX && position.index.0 <= NUMBER_MAX;
+    if in_range { Ok(position) } else { Err(BadFrame(format!("position {position} is out of range"))) }
 }
 
 /// A vote names its candidate.
 pub(crate) fn voted(vote: VoteMessage) -> Result<VoteMessage, BadFrame> {
+    if vote.term > NUMBER_MAX {
+        return Err(BadFrame(format!("a vote in term {}, which is out of range", vote.term)));
+    }
     if Incarnation(vote.candidate) == Incarnation::default() {
         return Err(BadFrame("a vote for member 0".to_owned()));
     }
@@ -322,6 +339,18 @@ mod tests {
     fn nobody_leads_genesis() {
         let append = Append { term: 0, after: None, records: Vec::new(), committed: None };
         assert!(read(append).is_err());
+    }
+
+    /// openraft counts on from a term or an index that it is told, and there must be room for that.
+    #[test]
+    fn numbers_out_of_reach_are_refused() {
+        let at = |term, index| Some(PositionMessage { term, index });
+        let append = |term, after, committed| Append { term, after, records: Vec::new(), committed };
+        assert!(read(append(NUMBER_MAX, at(1, 5), at(1, NUMBER_MAX))).is_ok());
+        assert!(read(append(u64::MAX, at(1, 5), None)).is_err());
+        assert!(read(append(4, at(1, u64::MAX), None)).is_err());
+        assert!(read(append(4, at(1, 5), at(1, u64::MAX))).is_err());
+        assert!(voted(VoteMessage { term: u64::MAX, candidate: 2, elected: false }).is_err());
     }
 
     #[test]

@@ -5,15 +5,13 @@
 use crate::books::Books;
 use crate::commands::{Command, Reply};
 use crate::core::Core;
-use crate::wire;
+use crate::{ENGINE, wire};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cp_driver::{Engine, EngineError, Host, StartError};
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, Incarnation, LogPosition};
 use cp_store::{Configuration, Staged};
-use futures::FutureExt;
 use raft::eraftpb::Message;
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -39,18 +37,12 @@ impl RaftRs {
         let books = Arc::new(Books::default());
         let me = host.me();
         let core = Core::open(Arc::clone(&host), Arc::clone(&books)).map_err(|stop| StartError::Engine(stop.into()))?;
-        let task = tokio::spawn(async move {
-            // The engine has panics of its own; the node must not live on without it.
-            match AssertUnwindSafe(Box::pin(core.run(arriving, asked))).catch_unwind().await {
-                Ok(Ok(())) => {}
-                Ok(Err(stop)) => host.halt(&cp_driver::chain(&stop)),
-                Err(panic) => {
-                    host.halt(&format!("the engine panicked: {}", what(panic.as_ref())));
-                    // Whoever watches the runtime for panics sees this one too.
-                    resume_unwind(panic);
-                }
+        // The engine has panics of its own; the node must not live on without it.
+        let task = tokio::spawn(cp_driver::guarded(Arc::clone(&host), ENGINE, async move {
+            if let Err(stop) = Box::pin(core.run(arriving, asked)).await {
+                host.halt(&cp_driver::chain(&stop));
             }
-        });
+        }));
         Ok(Arc::new(Self { me, inbox, commands, books, task: Mutex::new(Some(task)) }))
     }
 
@@ -61,11 +53,6 @@ impl RaftRs {
         }
         answer.await.unwrap_or_else(|_| Err(EngineError::Unknown("the engine stopped meanwhile".to_owned())))
     }
-}
-
-fn what(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
 
 #[async_trait]
