@@ -60,8 +60,8 @@ fn view(metrics: &RaftMetrics<Types>) -> EngineView {
 fn heir(metrics: &RaftMetrics<Types>) -> Option<Incarnation> {
     let newest = &metrics.membership_config;
     let settled = newest.log_id() == metrics.committed_membership_config.log_id();
-    let mut voters = newest.membership().voter_ids();
-    if metrics.state != ServerState::Leader || !settled || voters.any(|voter| voter == metrics.id) {
+    let votes = || newest.membership().get_joint_config().iter().any(|half| half.contains(&metrics.id));
+    if metrics.state != ServerState::Leader || !settled || votes() {
         return None;
     }
     let matched = |voter: u64| metrics.replication.as_ref().and_then(|all| all.get(&voter)).copied().flatten();

@@ -447,6 +447,31 @@ fn garbage_is_dropped() {
     });
 }
 
+/// CP-S2: a peer that claims another record where one is committed here is not
+/// believed, and does not stop the node.
+#[test]
+fn a_peer_cannot_contradict_what_is_committed() {
+    run(25, async {
+        let world = World::found("1,2,3;", Settings::default()).await;
+        let leader = world.leader().await;
+        world.commit(leader, text("a")).await.expect("committed");
+        world.agree().await;
+        let term = world.node(leader).term().0;
+        let (from, to) = if leader == 1 { (2, 3) } else { (1, leader) };
+        for (after, committed) in [(Some((term + 3, 2)), None), (None, Some((term + 3, 2)))] {
+            world.hub.forge(from, to, world::append(term + 5, after, committed));
+        }
+        // Nor can it speak as the node itself, or of a term that it does not lead.
+        world.hub.forge(to, to, world::append(term + 5, None, None));
+        world.hub.forge(from, to, world::append(term, Some((term + 1, 9)), None));
+        sleep(T).await;
+        assert_eq!(world.node(to).watch().current().stopped, None);
+        assert_eq!(world.node(to).term().0, term, "nothing of it was taken up");
+        world.commit(world.leader().await, text("b")).await.expect("committed");
+        world.agree().await;
+    });
+}
+
 /// One client that proposes without a pause waits for two writes to a disk and a
 /// round trip each time, and never for what was sent before.
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::state::{Texts, quorum};
 use bytes::Bytes;
-use cp_driver::wire::{Body, Envelope};
+use cp_driver::wire::{Body, Envelope, PositionMessage};
 use cp_driver::{Parts, Settings, founding};
 use cp_seam::{
     ClusterId, ControlPlaneConsensus, ControlPlaneConsensusExt, ControlPlaneEntry, ControlPlaneRole, Generation,
@@ -282,6 +282,31 @@ impl World {
         }
         leaders
     }
+}
+
+/// An append without records by the leader of `term`, as the engine writes it; positions are (term, index).
+pub(crate) fn append(term: u64, after: Option<(u64, u64)>, committed: Option<(u64, u64)>) -> Vec<u8> {
+    let position = |(term, index)| PositionMessage { term, index };
+    let append = Append { term, after: after.map(position), committed: committed.map(position) };
+    Asking { id: 1, append: Some(append) }.encode_to_vec()
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Asking {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(message, optional, tag = "2")]
+    append: Option<Append>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Append {
+    #[prost(uint64, tag = "1")]
+    term: u64,
+    #[prost(message, optional, tag = "2")]
+    after: Option<PositionMessage>,
+    #[prost(message, optional, tag = "4")]
+    committed: Option<PositionMessage>,
 }
 
 /// As much of the engine's message as tells a question from an answer.
