@@ -2,6 +2,7 @@
 
 use crate::core::{Core, Stop};
 use crate::{timing, translate, wire};
+use cp_driver::wire::BadFrame;
 use cp_seam::{Incarnation, LogPosition, Term};
 use raft::eraftpb::{Message, MessageType};
 
@@ -12,13 +13,11 @@ impl Core {
         if !follows {
             self.settle_log().await?;
         }
-        let raft = &self.node.raft;
-        let leader =
-            translate::member(raft.leader_id).or(self.vote.following.filter(|_| self.vote.term.0 == raft.term));
-        if let Err(error) = wire::plausible(&message, raft.term, leader, raft.raft_log.last_index()) {
+        if let Err(error) = self.plausible(&message) {
             tracing::warn!(from = message.from, %error, "a message was dropped");
             return Ok(());
         }
+        let raft = &self.node.raft;
         if message.log_term > raft.raft_log.last_term() {
             // The engine lets a lower priority win by the length of its log alone. A witness whose
             // log is later by its term must win too: nobody who refuses it can (CP-M2, CP-L1).
@@ -38,6 +37,14 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether an honest peer can have sent `message` to this node as it is.
+    pub(crate) fn plausible(&self, message: &Message) -> Result<(), BadFrame> {
+        let raft = &self.node.raft;
+        let leader =
+            translate::member(raft.leader_id).or(self.vote.following.filter(|_| self.vote.term.0 == raft.term));
+        wire::plausible(message, raft.term, leader, raft.raft_log.last_index())
     }
 
     fn acknowledged(&mut self, from: u64, index: u64) {

@@ -16,9 +16,9 @@ use raft::eraftpb::{Message, MessageType, Snapshot, SnapshotMetadata};
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Header {
     #[prost(uint64, tag = "1")]
-    term: u64,
+    pub(crate) term: u64,
     #[prost(uint64, tag = "2")]
-    index: u64,
+    pub(crate) index: u64,
 }
 
 /// A transfer that has ended.
@@ -106,6 +106,9 @@ impl Core {
             // The engine refuses a snapshot from before its own admission. As a learner, in
             // its own books alone, it takes it, and the record that admits it follows.
             message.mut_snapshot().mut_metadata().mut_conf_state().mut_learners().push(me);
+        }
+        if let Err(error) = self.plausible(&message) {
+            return reply.given(refuse(error.to_string()));
         }
         self.installing = Some(staged);
         self.step(message);

@@ -287,7 +287,7 @@ fn context(bytes: Bytes) -> Result<Bytes, BadFrame> {
 pub(crate) fn plausible(message: &Message, term: u64, leader: Option<Incarnation>, last: u64) -> Result<(), BadFrame> {
     let bad = |why: String| Err(BadFrame(why));
     let (now, kind) = (message.term == term, message.get_msg_type());
-    let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+    let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot);
     if leads && now && leader.is_some_and(|leader| leader.0 != message.from) {
         return bad(format!("it leads term {term}, and so does {leader:?}"));
     }

@@ -1,7 +1,11 @@
 //! Members that are far behind.
 
+use crate::snapshot::Header;
 use crate::testing::{Cluster, entry};
-use cp_seam::{ControlPlaneEntry, ControlPlanePayload};
+use cp_driver::EngineError;
+use cp_seam::{ControlPlaneEntry, ControlPlanePayload, Incarnation, LogPosition};
+use cp_store::SnapshotMeta;
+use prost::Message;
 
 /// CP-R1: a member far behind catches up from a snapshot, and takes part again after it.
 #[tokio::test(start_paused = true)]
@@ -89,4 +93,26 @@ async fn large_entries_catch_up() {
     cluster.boot(behind).await;
     cluster.agree().await;
     assert_eq!(cluster.net.too_long(), 0);
+}
+
+/// A second leader of one term is a lie, also when it comes with a snapshot: it is refused and stops nobody.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_from_another_than_the_leader_is_refused() {
+    let cluster = Cluster::start([1, 2, 3]).await;
+    cluster.write(0..3).await;
+    cluster.agree().await;
+    let leader = cluster.leader().await;
+    let [follower, liar] = [1, 2, 3].map(|n| (leader + n - 1) % 3 + 1)[..2] else { panic!("three") };
+    let node = cluster.node(follower);
+    let term = node.seam.term();
+    let position = LogPosition::new(term, node.store.last().index.next().next());
+    let mut terms = node.store.terms_to(node.store.last().index);
+    terms.push(position);
+    let meta = SnapshotMeta { position, terms, ..node.store.snapshot() };
+    let staged = node.store.stage().seal(meta).await.expect("staged");
+    let header = Header { term: term.0, index: position.index.0 }.encode_to_vec();
+    let answer = node.engine.install(Incarnation(liar), header.into(), staged).await;
+    assert!(matches!(answer, Err(EngineError::Refused(_))), "{answer:?}");
+    cluster.write(3..6).await;
+    assert_eq!(node.stopped(), None);
 }
