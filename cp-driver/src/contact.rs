@@ -37,7 +37,7 @@ impl Contacts {
         self.matched.clear();
     }
 
-    /// Notes that this node runs; called at least ten times per window. One that was paused finds
+    /// Notes that this node runs; called several times per window. One that was paused finds
     /// answers from before its pause waiting: they say nothing of now, and are not taken for contact (CP-P2).
     pub(crate) fn awake(&mut self, window: Duration, now: Instant) {
         if self.awake.is_some_and(|last| now.saturating_duration_since(last) > window / 2) {
