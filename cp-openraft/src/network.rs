@@ -172,11 +172,14 @@ impl Client {
         RPCError::Network(NetworkError::from_string(format!("member {} answered something else", self.target)))
     }
 
-    /// The vote that a peer says it has given. No peer can tell this node that it
-    /// was elected: it knows that best, and openraft would take it as elected.
+    /// The vote that a peer says it has given. A peer that followed an earlier life of
+    /// this node remembers it as elected; to this life it was a vote and no more, and
+    /// openraft would take it as elected. Not to listen at all would be worse: a leader
+    /// that has restarted could then not be elected by those that followed it.
     fn voted(&self, vote: VoteMessage) -> Result<VoteMessage, RpcError> {
-        let about_me = vote.elected && Incarnation(vote.candidate) == self.exchange.host.me();
-        voted(vote).ok().filter(|_| !about_me).ok_or_else(|| self.odd())
+        let about_me = Incarnation(vote.candidate) == self.exchange.host.me();
+        let vote = VoteMessage { elected: vote.elected && !about_me, ..vote };
+        voted(vote).map_err(|_| self.odd())
     }
 
     /// Sends records at once; the future is what became of them.
