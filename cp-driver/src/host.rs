@@ -56,6 +56,10 @@ pub(crate) struct Books {
     /// The latest boot of each peer that was talked to.
     pub(crate) boots: BTreeMap<Incarnation, u64>,
     pub(crate) served: Vec<QuorumMember>,
+    /// A configuration beyond this node's committed index, by a served peer's word.
+    pub(crate) introduced: Option<(LogPosition, Configuration)>,
+    /// When peers that are behind were last told who the members are.
+    pub(crate) introductions: BTreeMap<Incarnation, Instant>,
     /// Where the newest configuration was recorded when `served` was made.
     pub(crate) served_at: LogPosition,
     pub(crate) attached: bool,
@@ -98,6 +102,8 @@ impl Host {
                 disputed: None,
                 boots: BTreeMap::new(),
                 served: Vec::new(),
+                introduced: None,
+                introductions: BTreeMap::new(),
                 served_at: LogPosition::GENESIS,
                 attached: false,
             }),

@@ -1,9 +1,12 @@
 //! Whom this node talks to, and by what names.
 
 use crate::host::Host;
-use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
+use crate::wire::{Body, Members};
+use cp_seam::{ControlPlaneLogIndex, Incarnation, Lane, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
+use cp_store::Configuration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 impl Host {
     /// The name of a member, by the catalog, else by any configuration that counts.
@@ -66,6 +69,10 @@ impl Host {
             peers.extend(configuration.members().into_iter().map(|member| (member.incarnation, member.clone())));
         }
         let mut books = self.books();
+        books.introduced = books.introduced.take().filter(|(at, _)| at.index > committed);
+        for member in books.introduced.iter().flat_map(|(_, configuration)| configuration.members()) {
+            peers.entry(member.incarnation).or_insert_with(|| member.clone());
+        }
         let wanted = books.wanted.voters.iter().chain(&books.wanted.learners);
         peers.extend(wanted.map(|member| (member.incarnation, member.clone())));
         peers.remove(&self.me());
@@ -85,6 +92,49 @@ impl Host {
         if changed && attached {
             self.parts.transport.serve(peers);
         }
+    }
+
+    /// Tells `peer`, which has applied up to `applied`, who the members are, if it
+    /// has not got so far as to know. The leader may be one that it has never heard
+    /// of, and would refuse, though it is the leader alone that can bring it up.
+    pub(crate) fn introduce(&self, peer: Incarnation, applied: ControlPlaneLogIndex) {
+        let committed = self.durable_committed();
+        if applied >= committed {
+            return;
+        }
+        let known = self.store().configurations();
+        let Some((at, configuration)) = known.iter().rfind(|(at, _)| at.index <= committed) else { return };
+        if applied >= at.index {
+            return;
+        }
+        let now = Instant::now();
+        let mut books = self.books();
+        let pause = self.settings().election_timeout;
+        if books.introductions.get(&peer).is_some_and(|last| now.saturating_duration_since(*last) < pause) {
+            return;
+        }
+        books.introductions.insert(peer, now);
+        drop(books);
+        let members = Members { configuration: Some(configuration.into()), at: Some((*at).into()) };
+        self.send_body(peer, Lane::Consensus, Body::Members(members));
+    }
+
+    /// Takes a served peer's word for who the members are, until this node has got
+    /// so far itself. They are talked to, and count for nothing: votes are counted
+    /// by this node's own configurations (CP-M3).
+    pub(crate) fn introduced(&self, members: Members) {
+        let configuration = members.configuration.map(Configuration::try_from);
+        let (Some(Ok(configuration)), Some(at)) = (configuration, members.at.map(LogPosition::from)) else { return };
+        if at.index <= self.durable_committed() {
+            return;
+        }
+        let mut books = self.books();
+        if books.introduced.as_ref().is_some_and(|(newest, _)| *newest >= at) {
+            return;
+        }
+        books.introduced = Some((at, configuration));
+        drop(books);
+        self.serve_peers();
     }
 
     /// Joins the transport: only now can a peer be answered.

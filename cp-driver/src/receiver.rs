@@ -74,7 +74,9 @@ impl PeerReceiver for Receiver {
         if self.host.halted().is_some() {
             return;
         }
+        self.host.introduce(from, ControlPlaneLogIndex(envelope.applied));
         match envelope.body {
+            Some(Body::Members(members)) => self.host.introduced(members),
             Some(Body::Engine(message)) => self.engine.receive(from, message),
             Some(Body::Offer(offer)) => receive::offered(&self.host, &self.engine, from, offer),
             Some(Body::Pull(pull)) => self.host.pulled(from, pull),

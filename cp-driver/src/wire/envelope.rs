@@ -1,7 +1,7 @@
 //! The frame around everything that a driver sends.
 
 use super::BadFrame;
-use super::record::SnapshotMetaMessage;
+use super::record::{ConfigurationMessage, PositionMessage, SnapshotMetaMessage};
 use bytes::Bytes;
 use prost::Message;
 
@@ -18,7 +18,7 @@ pub struct Envelope {
     #[prost(bytes = "bytes", tag = "3")]
     pub digest: Bytes,
     /// What it says.
-    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10")]
     pub body: Option<Body>,
 }
 
@@ -43,6 +43,9 @@ pub enum Body {
     /// What a majority of voters has as its digest (CP-R3).
     #[prost(message, tag = "9")]
     Majority(Majority),
+    /// Who the members are.
+    #[prost(message, tag = "10")]
+    Members(Members),
 }
 
 /// A snapshot can be pulled, chunk by chunk.
@@ -109,6 +112,17 @@ pub struct Majority {
     pub digest: Bytes,
 }
 
+/// The newest committed configuration, for a peer that has not got so far.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Members {
+    /// The configuration.
+    #[prost(message, optional, tag = "1")]
+    pub configuration: Option<ConfigurationMessage>,
+    /// Where it was recorded.
+    #[prost(message, optional, tag = "2")]
+    pub at: Option<PositionMessage>,
+}
+
 impl Envelope {
     /// The version written here.
     pub const VERSION: u32 = 1;
@@ -127,7 +141,9 @@ impl Envelope {
     pub fn engine_message(frame: Bytes) -> Option<Bytes> {
         match Self::read(frame).ok()?.body? {
             Body::Engine(message) => Some(message),
-            Body::Offer(_) | Body::Pull(_) | Body::Chunk(_) | Body::Ended(_) | Body::Majority(_) => None,
+            Body::Offer(_) | Body::Pull(_) | Body::Chunk(_) | Body::Ended(_) | Body::Majority(_) | Body::Members(_) => {
+                None
+            }
         }
     }
 }
