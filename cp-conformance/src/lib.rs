@@ -23,7 +23,7 @@
 //!
 //! An engine's type, a wall clock, unseeded chance, a retry around the subject.
 
-#[cfg(not(tokio_unstable))]
+#[cfg(not(any(tokio_unstable, doc, doctest)))]
 compile_error!(
     "cp-conformance needs tokio's seeded task order (`rng_seed`), which needs `--cfg tokio_unstable`. \
      The workspace's .cargo/config.toml sets it; a RUSTFLAGS variable in the environment replaces that setting: unset it."

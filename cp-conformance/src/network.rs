@@ -86,6 +86,7 @@ struct State {
     rng: Rng,
     conditions: Conditions,
     cut: BTreeSet<(usize, usize)>,
+    slow: BTreeMap<(usize, usize), Duration>,
     endpoints: BTreeMap<Incarnation, Endpoint>,
     links: BTreeMap<(Incarnation, Incarnation), Link>,
     flights: BTreeMap<(Instant, u64), Flight>,
@@ -139,6 +140,7 @@ impl Network {
             rng: Rng::new(seed, "network"),
             conditions: Conditions::default(),
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             links: BTreeMap::new(),
             flights: BTreeMap::new(),
@@ -197,9 +199,20 @@ impl Network {
         self.cut_one_way(b, a);
     }
 
+    /// Makes the way from the slots of `from` to those of `to` take so much longer.
+    pub fn slow_one_way(&self, from: &[usize], to: &[usize], by: Duration) {
+        let mut state = locked(&self.state);
+        state.slow.extend(from.iter().flat_map(|a| to.iter().map(move |b| ((*a, *b), by))));
+        drop(state);
+        self.trace.note(&"net", &format_args!("slows {from:?} -> {to:?} by {} ms", by.as_millis()));
+    }
+
     /// Opens all ways again.
     pub fn heal(&self) {
-        locked(&self.state).cut.clear();
+        let mut state = locked(&self.state);
+        state.cut.clear();
+        state.slow.clear();
+        drop(state);
         self.trace.note(&"net", &"heals");
     }
 
@@ -280,12 +293,13 @@ impl State {
         (number(a), number(b))
     }
 
-    fn is_cut(&self, from: Incarnation, to: Incarnation) -> bool {
+    fn slots_of(&self, (from, to): (Incarnation, Incarnation)) -> Option<(usize, usize)> {
         let slot = |i: Incarnation| self.endpoints.get(&i).map(|e| e.life.slot());
-        match (slot(from), slot(to)) {
-            (Some(from), Some(to)) => self.cut.contains(&(from, to)),
-            _ => true,
-        }
+        Some((slot(from)?, slot(to)?))
+    }
+
+    fn is_cut(&self, from: Incarnation, to: Incarnation) -> bool {
+        self.slots_of((from, to)).is_none_or(|slots| self.cut.contains(&slots))
     }
 
     fn landing(&mut self, flight: &Flight) -> Option<Landing> {
@@ -330,6 +344,7 @@ impl State {
         }
         let way = (flight.from, flight.to);
         let mut arrival = Instant::now() + Duration::from_micros(self.rng.between(low_us, high_us));
+        arrival += self.slots_of(way).and_then(|slots| self.slow.get(&slots).copied()).unwrap_or_default();
         if self.rng.per_mille(reorder) {
             self.traffic.reordered += 1;
             arrival += Duration::from_micros(self.rng.between(high_us, high_us.saturating_mul(10)));

@@ -23,6 +23,8 @@ pub struct Options {
     pub storm: Duration,
     /// How many clients write during a storm.
     pub clients: usize,
+    /// Whether members come and go in a storm.
+    pub churn: bool,
 }
 
 impl Default for Options {
@@ -35,6 +37,7 @@ impl Default for Options {
             disk: Latency::default(),
             storm: Duration::from_secs(20),
             clients: 3,
+            churn: false,
         }
     }
 }
@@ -43,6 +46,12 @@ impl Options {
     /// The default with so many nodes.
     pub fn nodes(nodes: usize) -> Self {
         Self { nodes, ..Self::default() }
+    }
+
+    /// For storms: snapshots are frequent, so that members fall behind them.
+    pub fn storm(nodes: usize) -> Self {
+        let calm = Self::nodes(nodes);
+        Self { settings: Settings { snapshot_every: 24, retained: 8, ..calm.settings.clone() }, ..calm }
     }
 
     /// T.

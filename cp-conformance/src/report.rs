@@ -41,6 +41,8 @@ pub struct Least {
     pub commits: u64,
     /// Acknowledged proposals.
     pub acknowledged: u64,
+    /// Changes of ranges.
+    pub transitions: u64,
     /// Restarts.
     pub restarts: u64,
     /// Snapshots installed by running nodes.
@@ -70,6 +72,7 @@ impl Report {
             ("recovered disks", t.inspections, 1),
             ("commits", t.commits, least.commits.max(1)),
             ("acknowledged proposals", t.acknowledged, least.acknowledged),
+            ("changes of ranges", t.transitions, least.transitions),
             ("restarts", self.restarts, least.restarts),
             ("snapshot installs", t.snapshot_installs, least.snapshot_installs),
             ("frames cut", self.traffic.cut, least.cut),
@@ -103,6 +106,7 @@ impl Report {
             refused: a.refused + b.refused,
             unknown: a.unknown + b.unknown,
             reads: a.reads + b.reads,
+            transitions: a.transitions + b.transitions,
             append_acks: a.append_acks + b.append_acks,
             snapshot_installs: a.snapshot_installs + b.snapshot_installs,
             aimed: a.aimed + b.aimed,

@@ -4,8 +4,9 @@ use crate::checks::Broken;
 use crate::rng::Rng;
 use crate::world::scenario;
 use cp_catalog::{
-    ClientId, CollectionName, Command, GroupName, Locality, MemberLife, MembershipCommand, Mode, OwnershipCommand,
-    Request, RequestId,
+    Bound, Bounds, Catalog, ClientId, CollectionName, Command, Copies, CopyEdit, DataPosition, Evidence, GroupName,
+    Key, Locality, MemberLife, MembershipCommand, Mode, NewRange, OwnershipCommand, Placement, RangeId, RangeKey,
+    Request, RequestId, Transfer,
 };
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, Incarnation, MemberId};
 
@@ -37,20 +38,64 @@ impl Workload {
         Self { seed, client: ClientId(client), sequence: 0, rng }
     }
 
-    /// The next entry: mostly a new collection, sometimes a change of a member's locality.
-    pub(crate) fn next(&mut self) -> Result<ControlPlaneEntry, Broken> {
-        let name = |text: &str| CollectionName::new(text).map_err(|e| scenario(e.to_string()));
-        let command: Command = if self.rng.per_mille(200) {
-            let id = MemberId::new("n0").map_err(|e| scenario(e.to_string()))?;
-            let member = MemberLife { id, incarnation: Incarnation(1) };
-            let weight = u32::try_from(self.rng.below(1000)).unwrap_or_default();
-            MembershipCommand::SetLocality { member, locality: Locality { domain: None, weight } }.into()
-        } else {
-            let collection = name(&format!("c{}", self.rng.below(40)))?;
-            let group = GroupName::new("g").map_err(|e| scenario(e.to_string()))?;
-            OwnershipCommand::CreateCollection { collection, group, mode: Mode::Hash }.into()
+    /// The next entry: a collection, a change of a member's locality, or a
+    /// transition of a range, fenced by what `seen` says of it, stale or not.
+    pub(crate) fn next(&mut self, seen: Option<&Catalog>) -> Result<ControlPlaneEntry, Broken> {
+        let command = match (self.rng.below(10), seen) {
+            (0..2, _) => {
+                let member = MemberLife { id: member(0)?, incarnation: Incarnation(1) };
+                let weight = u32::try_from(self.rng.below(1000)).unwrap_or_default();
+                MembershipCommand::SetLocality { member, locality: Locality { domain: None, weight } }.into()
+            }
+            (2..6, Some(catalog)) => self.transition(catalog)?.into(),
+            _ => {
+                let collection = name(&format!("c{}", self.rng.below(40)))?;
+                create(collection)?.into()
+            }
         };
         self.request(command)
+    }
+
+    /// A step in the life of one of a few ranges.
+    fn transition(&mut self, catalog: &Catalog) -> Result<OwnershipCommand, Broken> {
+        let collection = name("ranges")?;
+        if catalog.collection(&collection).is_none() {
+            return create(collection);
+        }
+        let id = RangeId(1 + self.rng.below(3));
+        let key = RangeKey::new(collection, id);
+        let Some(range) = catalog.range(&key) else {
+            let lower = Bound::Key(Key::new(&[u8::try_from(id.0).unwrap_or(1)]).map_err(|e| scenario(e.to_string()))?);
+            let upper =
+                Bound::Key(Key::new(&[u8::try_from(id.0 + 1).unwrap_or(2)]).map_err(|e| scenario(e.to_string()))?);
+            let bounds = Bounds::new(lower, upper).map_err(|e| scenario(e.to_string()))?;
+            let (mode, owner) = (Mode::Ordered, member(self.rng.below(2))?);
+            let (replicas, archives, placement) = (Copies::default(), Copies::default(), Placement::default());
+            return Ok(OwnershipCommand::CreateRange(NewRange {
+                range: key,
+                mode,
+                bounds,
+                owner,
+                replicas,
+                archives,
+                placement,
+            }));
+        };
+        let fence = range.fence();
+        let other = range.replicas.iter().next().cloned();
+        match other {
+            Some(to) if self.rng.per_mille(700) => {
+                let position = DataPosition { term: 1, lsn: 1 };
+                let evidence =
+                    Some(Evidence { candidate: to.clone(), applied: position, watermark: position, closed_gate: None });
+                Ok(OwnershipCommand::Promote(Transfer { range: key, from: range.owner.clone(), fence, to, evidence }))
+            }
+            Some(gone) => Ok(OwnershipCommand::RemoveReplica(CopyEdit { range: key, fence, member: gone })),
+            None => {
+                let target = member(u64::from(range.owner == member(0)?))?;
+                Ok(OwnershipCommand::AddReplica(CopyEdit { range: key, fence, member: target }))
+            }
+        }
     }
 
     /// `command` as this client's next request.
@@ -59,4 +104,17 @@ impl Workload {
         let id = RequestId { client: self.client, since: ControlPlaneLogIndex(0), sequence: self.sequence };
         Request::new(Some(id), command).to_entry().map_err(|e| scenario(e.to_string()))
     }
+}
+
+fn name(text: &str) -> Result<CollectionName, Broken> {
+    CollectionName::new(text).map_err(|e| scenario(e.to_string()))
+}
+
+fn member(number: u64) -> Result<MemberId, Broken> {
+    MemberId::new(&format!("n{number}")).map_err(|e| scenario(e.to_string()))
+}
+
+fn create(collection: CollectionName) -> Result<OwnershipCommand, Broken> {
+    let group = GroupName::new("g").map_err(|e| scenario(e.to_string()))?;
+    Ok(OwnershipCommand::CreateCollection { collection, group, mode: Mode::Ordered })
 }

@@ -88,6 +88,40 @@ pub fn a_failed_write_stops_the_node(backend: &'static dyn Backend) -> Verdict {
     })
 }
 
+/// Bits flip on the disk of a member that is down. Either it notices and does not
+/// start, and is then replaced as a new incarnation, or the flip was where nothing
+/// is, and it is whole; it never votes on less than it had (CP-D4, CP-S2, CP-S3).
+pub fn damage_is_noticed_and_never_voted_over(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { restarts: 8, acknowledged: 32, ..Least::default() };
+    Scenario::new("disk::damage_is_noticed_and_never_voted_over").least(least).run(backend, async |world| {
+        let (mut noticed, mut harmless) = (0, 0);
+        for round in 0..8 {
+            world.writes(4).await?;
+            let leader = world.settled_leader().await?;
+            let slot = world.others(&[leader]).first().copied().unwrap_or_default();
+            world.kill(slot, Survivors::Nothing)?;
+            let disk = world.disk(slot)?;
+            let before = disk.duplicate();
+            // A few the store repairs from its second copies; a spray it must refuse.
+            for _ in 0..if round % 2 == 0 { 3 } else { 60 } {
+                let flipped = disk.flip_a_bit();
+                world.trace().node(slot, format_args!("has a bit flipped in {flipped:?}"));
+            }
+            match world.try_start(slot).await {
+                Err(why) => {
+                    noticed += 1;
+                    world.trace().node(slot, format_args!("notices: {why}"));
+                    disk.overwrite_with(&before);
+                    world.start(slot).await?;
+                }
+                Ok(()) => harmless += 1,
+            }
+            world.writes(1).await?;
+        }
+        ensure(noticed >= 3, Promise::D4, || format!("{noticed} of {} damaged disks were noticed", noticed + harmless))
+    })
+}
+
 /// A disk without room stops its node; with room again it starts and catches up (CP-D4, CP-L1).
 pub fn a_full_disk_stops_the_node(backend: &'static dyn Backend) -> Verdict {
     let least = Least { failed_operations: 1, restarts: 1, ..Least::default() };

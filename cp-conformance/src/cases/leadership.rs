@@ -24,6 +24,32 @@ pub fn failover_is_bounded(backend: &'static dyn Backend) -> Verdict {
     })
 }
 
+/// A leader restarts and is the only one left that can win: those that followed it
+/// vote for it again (CP-L1).
+pub fn a_restarted_leader_can_be_elected_again(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 4, restarts: 6, cut: 1, ..Least::default() };
+    Scenario::new("leadership::a_restarted_leader_can_be_elected_again").least(least).run(backend, async |world| {
+        for _ in 0..3 {
+            let leader = world.settled_leader().await?;
+            let others = world.others(&[leader]);
+            let (behind, lost) =
+                (others.first().copied().unwrap_or_default(), others.last().copied().unwrap_or_default());
+            world.network().cut(&[behind], &[leader, lost]);
+            for _ in 0..3 {
+                world.write(leader).await?;
+            }
+            // The one that is behind followed this leader too, and now it alone is left to vote for it.
+            world.kill(lost, Survivors::Nothing)?;
+            world.restart(leader, Survivors::Nothing).await?;
+            world.network().heal();
+            let next = world.leader_among(&[leader], world.election_timeout() * 8).await?;
+            world.write(next).await?;
+            world.start(lost).await?;
+        }
+        Ok(())
+    })
+}
+
 /// Leadership goes to the voter that was asked to take it, while clients write (CP-L1, CP-S2).
 pub fn leadership_is_transferred(backend: &'static dyn Backend) -> Verdict {
     let least = Least { elections: 5, ..Least::default() };

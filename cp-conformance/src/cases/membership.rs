@@ -115,6 +115,33 @@ pub fn the_next_leader_finishes_a_change(backend: &'static dyn Backend) -> Verdi
     )
 }
 
+/// A member is away while another is admitted, gets its vote and comes to lead. It
+/// has never heard of that leader, which alone can tell it: it follows all the same
+/// (CP-L1, CP-R1). Without it a cluster of four was one loss away from standing still.
+pub fn a_leader_that_a_laggard_never_heard_of_brings_it_up(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 2, cut: 1, ..Least::default() };
+    Scenario::new("membership::a_leader_that_a_laggard_never_heard_of_brings_it_up").least(least).run(
+        backend,
+        async |world| {
+            let leader = world.settled_leader().await?;
+            let away = world.others(&[leader]).first().copied().unwrap_or_default();
+            world.network().cut(&[away], &world.others(&[away]));
+            let joiner = world.join("n3", MemberKind::Data).await?;
+            world.network().cut(&[away], &[joiner]);
+            let last = world.writes(2).await?;
+            world.applied(&[joiner], last, world.election_timeout() * 6).await?;
+            world.promote(joiner).await?;
+            let leader = world.leader().await?;
+            let name = world.member(joiner)?;
+            let handed = world.up(leader)?.node.transfer_leadership(&name).await;
+            ensure(handed.is_ok(), Promise::L1, || format!("handing over to {name} ended {handed:?}"))?;
+            let last = world.writes(5).await?;
+            world.network().heal();
+            world.applied(&[away], last, world.election_timeout() * 10).await
+        },
+    )
+}
+
 /// A member whose disk was emptied comes back under its old incarnation: it is
 /// refused by whoever holds its acknowledgements, and its vote is not counted;
 /// admitted anew, it is a member again (CP-M3, CP-D4).

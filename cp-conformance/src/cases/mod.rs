@@ -86,6 +86,7 @@ cases! { ($)
     }
     leadership {
         failover_is_bounded,
+        a_restarted_leader_can_be_elected_again,
         leadership_is_transferred,
         a_transfer_to_nobody_is_called_off,
     }
@@ -93,9 +94,11 @@ cases! { ($)
         a_stalled_leader_is_replaced,
         a_failed_write_stops_the_node,
         a_full_disk_stops_the_node,
+        damage_is_noticed_and_never_voted_over,
     }
     partition {
         an_isolated_leader_refuses,
+        a_deposed_leader_serves_no_stale_read,
         what_an_isolated_leader_took_is_superseded,
         a_minority_makes_no_progress,
         one_way_cuts_end_in_a_leader,
@@ -113,6 +116,7 @@ cases! { ($)
         a_follower_is_removed,
         the_leader_is_removed,
         the_next_leader_finishes_a_change,
+        a_leader_that_a_laggard_never_heard_of_brings_it_up,
         a_wiped_member_is_refused_and_replaced,
         a_witness_makes_up_for_any_one,
         a_witness_brings_a_lagging_member_up,
@@ -124,6 +128,8 @@ cases! { ($)
     storm {
         random_faults_break_nothing,
         random_faults_break_nothing_among_five,
+        random_faults_break_nothing_while_members_change,
+        random_faults_break_nothing_with_a_witness,
     }
     determinism {
         the_same_seed_gives_the_same_trace,

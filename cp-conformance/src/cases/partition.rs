@@ -48,6 +48,33 @@ pub fn an_isolated_leader_refuses(backend: &'static dyn Backend) -> Verdict {
     })
 }
 
+/// A leader is not heard any more and does not know it yet, because answers are
+/// still on their way to it; another has been elected and has acknowledged. What
+/// the old one answers to reads must not be older: no clock decides (CP-P4).
+pub fn a_deposed_leader_serves_no_stale_read(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 6, cut: 1, ..Least::default() };
+    Scenario::new("partition::a_deposed_leader_serves_no_stale_read").least(least).run(backend, async |world| {
+        let mut dared = 0;
+        for _ in 0..6 {
+            let leader = world.settled_leader().await?;
+            let others = world.others(&[leader]);
+            world.network().slow_one_way(&others, &[leader], world.election_timeout() / 3);
+            world.pass(world.election_timeout()).await;
+            let leads = world.up(leader)?.node.is_leader();
+            world.network().cut_one_way(&[leader], &others);
+            let next = world.leader_among(&others, world.election_timeout() * 4).await?;
+            world.write(next).await?;
+            dared += u32::from(leads && world.up(leader)?.node.is_leader());
+            // The monitor compares what is served with what was acknowledged.
+            let read = world.read(leader).await?;
+            ensure(read.is_err(), Promise::P4, || format!("n{leader} serves a read in the dark"))?;
+            world.network().heal();
+            world.writes(1).await?;
+        }
+        ensure(dared > 0, Promise::P4, || "no old leader ever believed itself".to_owned()).map_err(|b| scenario(b.what))
+    })
+}
+
 /// What a leader took while it was cut off is unknown as long as nobody can know,
 /// and superseded, on every node, once another entry has its slot (CP-P3, CP-S2).
 pub fn what_an_isolated_leader_took_is_superseded(backend: &'static dyn Backend) -> Verdict {

@@ -23,10 +23,17 @@ pub(super) fn named(name: &'static str, backend: &'static dyn Backend, seed: u64
         .run(backend, async |world| Box::pin(world.storm()).await)
 }
 
-/// The seeds to run: `count` of them, or the one in `CP_SEED`.
+/// The seeds to run: `1` to `count`, or the one in `CP_SEED`, or the first and last in
+/// `CP_SEEDS`, as in `100-199`.
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("CP_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        Some(seed) => vec![seed],
+    let number = |text: &str| text.parse::<u64>().ok();
+    if let Some(seed) = std::env::var("CP_SEED").ok().and_then(|seed| number(&seed)) {
+        return vec![seed];
+    }
+    let range = std::env::var("CP_SEEDS").ok();
+    let range = range.as_deref().and_then(|range| range.split_once('-'));
+    match range.and_then(|(first, last)| Some(number(first)?..=number(last)?)) {
+        Some(range) => range.collect(),
         None => (1..=count).collect(),
     }
 }
@@ -47,10 +54,11 @@ fn several(name: &'static str, backend: &'static dyn Backend, count: u64, option
         return Ok(total);
     }
     let least = Least {
-        elections: 4 * count,
+        elections: 3 * count,
         commits: 40 * count,
         acknowledged: 20 * count,
-        restarts: 4 * count,
+        transitions: 5 * count,
+        restarts: 3 * count,
         snapshot_installs: 1,
         cut: count,
         aimed: count,
@@ -67,13 +75,25 @@ fn several(name: &'static str, backend: &'static dyn Backend, count: u64, option
 
 /// Three nodes through several storms: crashes and power losses, aimed right after
 /// grants and acknowledgements too, cuts, loss, stalls, failing disks, transfers
-/// (CP-S1, CP-S2, CP-S3, CP-D1, CP-D2, CP-D3, CP-P1, CP-P3, CP-P4, CP-R3, CP-L1).
+/// (CP-S1, CP-S2, CP-S3, CP-S5, CP-D1, CP-D2, CP-D3, CP-P1, CP-P3, CP-P4, CP-R3, CP-L1).
 pub fn random_faults_break_nothing(backend: &'static dyn Backend) -> Verdict {
-    several("storm::random_faults_break_nothing", backend, 6, &Options::default())
+    several("storm::random_faults_break_nothing", backend, 4, &Options::storm(3))
 }
 
 /// The same among five (CP-S1, CP-S2, CP-S3, CP-L1).
 pub fn random_faults_break_nothing_among_five(backend: &'static dyn Backend) -> Verdict {
-    let options = Options { storm: Duration::from_secs(12), ..Options::nodes(5) };
-    several("storm::random_faults_break_nothing_among_five", backend, 3, &options)
+    let options = Options { storm: Duration::from_secs(15), ..Options::storm(5) };
+    several("storm::random_faults_break_nothing_among_five", backend, 2, &options)
+}
+
+/// The same while members are admitted, get a vote and are removed (CP-M1, CP-M3, CP-S1, CP-S2).
+pub fn random_faults_break_nothing_while_members_change(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { churn: true, ..Options::storm(3) };
+    several("storm::random_faults_break_nothing_while_members_change", backend, 3, &options)
+}
+
+/// The same with two data members and a witness (CP-M2, CP-S1, CP-S2).
+pub fn random_faults_break_nothing_with_a_witness(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { witnesses: 1, ..Options::storm(3) };
+    several("storm::random_faults_break_nothing_with_a_witness", backend, 2, &options)
 }

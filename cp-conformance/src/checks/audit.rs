@@ -40,7 +40,7 @@ pub enum Claim {
         /// The last index.
         up_to: ControlPlaneLogIndex,
     },
-    /// The snapshot at this position is its own now (CP-D2).
+    /// It needs the snapshot at this position no longer: it has it, or as much (CP-D2).
     Installed {
         /// The snapshot.
         position: LogPosition,
@@ -70,7 +70,8 @@ impl Claim {
             Self::Leads { term } => vote.term > *term || (vote.term == *term && vote.granted_to == Some(me)),
             Self::Holds { term, up_to } => vote.term > *term || (vote.term == *term && last(image).index >= *up_to),
             Self::Committed { up_to } => image.committed >= *up_to,
-            Self::Installed { position } => image.snapshot.position.index >= position.index,
+            // A log that had got there by itself meanwhile needs no snapshot.
+            Self::Installed { position } => image.snapshot.position.index.max(image.committed) >= position.index,
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod committed;
 pub mod digests;
+pub mod fencing;
 pub mod leaders;
 pub mod ledger;
 pub mod matching;

@@ -1,16 +1,23 @@
 //! A file's bytes as shared pages, so that an image is cheap to copy.
 
+use crate::rng::Rng;
 use std::io;
 use std::sync::Arc;
 
 const PAGE_BYTES: usize = 4096;
 type Page = [u8; PAGE_BYTES];
 
-/// The content of a file. A page that was never written is zero and takes no room.
+/// How many pages one table names.
+const TABLE_PAGES: usize = 256;
+type Table = [Option<Arc<Page>>; TABLE_PAGES];
+
+/// The content of a file. A page that was never written is zero and takes no
+/// room; tables and pages are shared until they are written, so a copy costs next
+/// to nothing however long the file is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Image {
     len: u64,
-    pages: Vec<Option<Arc<Page>>>,
+    tables: Vec<Option<Arc<Table>>>,
 }
 
 fn size(offset: u64) -> io::Result<usize> {
@@ -43,7 +50,7 @@ impl Image {
         let mut rest = out;
         for (page, within, take) in spans(size(offset)?, rest.len()) {
             let Some((now, later)) = std::mem::take(&mut rest).split_at_mut_checked(take) else { break };
-            match self.pages.get(page).and_then(Option::as_deref).and_then(|p| p.get(within..within + take)) {
+            match self.page(page).and_then(|p| p.get(within..within + take)) {
                 Some(bytes) => now.copy_from_slice(bytes),
                 None => now.fill(0),
             }
@@ -60,28 +67,69 @@ impl Image {
         let mut rest = bytes;
         for (page, within, take) in spans(size(offset)?, rest.len()) {
             let Some((now, later)) = rest.split_at_checked(take) else { break };
-            if let Some(slot) = self.pages.get_mut(page) {
-                let whole = Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; PAGE_BYTES])));
-                if let Some(target) = whole.get_mut(within..within + take) {
-                    target.copy_from_slice(now);
-                }
+            let whole =
+                self.slot_mut(page).map(|slot| Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; PAGE_BYTES]))));
+            if let Some(target) = whole.and_then(|whole| whole.get_mut(within..within + take)) {
+                target.copy_from_slice(now);
             }
             rest = later;
         }
         Ok(())
     }
 
+    fn page(&self, number: usize) -> Option<&Page> {
+        self.tables.get(number / TABLE_PAGES)?.as_ref()?.get(number % TABLE_PAGES)?.as_deref()
+    }
+
+    fn slot_mut(&mut self, number: usize) -> Option<&mut Option<Arc<Page>>> {
+        let table = self.tables.get_mut(number / TABLE_PAGES)?;
+        let table = table.get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
+        Arc::make_mut(table).get_mut(number % TABLE_PAGES)
+    }
+
+    /// The numbers of the pages that hold anything but zeros.
+    fn filled(&self) -> Vec<usize> {
+        let all = 0..self.tables.len() * TABLE_PAGES;
+        all.filter(|number| self.page(*number).is_some_and(|page| *page != [0; PAGE_BYTES])).collect()
+    }
+
+    /// How many pages hold anything but zeros.
+    pub(super) fn filled_pages(&self) -> u64 {
+        self.filled().len().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Flips a bit in the filled page `ordinal`, in a byte that is not zero; answers its offset.
+    pub(super) fn flip_a_bit(&mut self, ordinal: u64, rng: &mut Rng) -> usize {
+        let ordinal = usize::try_from(ordinal).unwrap_or(usize::MAX);
+        let Some(number) = self.filled().get(ordinal).copied() else { return 0 };
+        let Some(Some(page)) = self.slot_mut(number) else { return 0 };
+        let bytes: Vec<usize> = page.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+        let (at, bit) = (rng.pick(&bytes).copied().unwrap_or_default(), rng.below(8));
+        if let Some(byte) = Arc::make_mut(page).get_mut(at) {
+            *byte ^= 1 << bit;
+        }
+        number * PAGE_BYTES + at
+    }
+
     pub(super) fn set_len(&mut self, len: u64) -> io::Result<()> {
         let whole = size(len)?;
-        self.pages.resize(whole.div_ceil(PAGE_BYTES), None);
-        let within = whole % PAGE_BYTES;
-        if len < self.len
-            && within > 0
-            && let Some(Some(last)) = self.pages.last_mut()
-            && let Some(tail) = Arc::make_mut(last).get_mut(within..)
-        {
-            tail.fill(0);
+        let (first_gone, within) = (whole.div_ceil(PAGE_BYTES), whole % PAGE_BYTES);
+        if len < self.len {
+            for page in first_gone..first_gone.next_multiple_of(TABLE_PAGES) {
+                if self.page(page).is_some()
+                    && let Some(slot) = self.slot_mut(page)
+                {
+                    *slot = None;
+                }
+            }
+            if within > 0
+                && let Some(Some(last)) = self.slot_mut(first_gone.saturating_sub(1))
+                && let Some(tail) = Arc::make_mut(last).get_mut(within..)
+            {
+                tail.fill(0);
+            }
         }
+        self.tables.resize(first_gone.div_ceil(TABLE_PAGES), None);
         self.len = len;
         Ok(())
     }
@@ -90,7 +138,6 @@ impl Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
 
     /// The image against a plain vector, through random writes, cuts and reads.
     #[test]
@@ -98,7 +145,7 @@ mod tests {
         let mut rng = Rng::new(11, "image");
         let (mut image, mut plain) = (Image::default(), Vec::<u8>::new());
         for round in 0..400_u32 {
-            let offset = rng.below(20_000) as usize;
+            let offset = rng.below(3_000_000) as usize;
             if rng.per_mille(150) {
                 image.set_len(offset as u64).unwrap();
                 plain.resize(offset, 0);

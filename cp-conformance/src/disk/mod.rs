@@ -67,6 +67,8 @@ pub struct Effects {
     pub torn_changes: u64,
     /// Pieces of I/O that waited for a stall to end.
     pub stalls: u64,
+    /// Bits that were flipped.
+    pub flipped_bits: u64,
 }
 
 impl Effects {
@@ -78,6 +80,7 @@ impl Effects {
             lost_changes: self.lost_changes + other.lost_changes,
             torn_changes: self.torn_changes + other.torn_changes,
             stalls: self.stalls + other.stalls,
+            flipped_bits: self.flipped_bits + other.flipped_bits,
         }
     }
 }
@@ -205,8 +208,20 @@ impl Disk {
 
     /// What a power loss at this moment would leave, as a disk of its own.
     pub fn synced_only(&self) -> Self {
-        let copy = self.duplicate();
-        copy.crash(Survivors::Nothing);
+        let from = locked(&self.state);
+        let copy = Self::new(0, "copy", from.latency);
+        {
+            let mut to = locked(&copy.state);
+            let synced = |content: &Content| Content {
+                live: content.synced.clone(),
+                synced: content.synced.clone(),
+                unsynced: Vec::new(),
+            };
+            to.contents = from.contents.iter().map(|(inode, content)| (*inode, synced(content))).collect();
+            to.live.clone_from(&from.synced);
+            to.synced.clone_from(&from.synced);
+            (to.inode, to.syncs) = (from.inode, from.syncs);
+        }
         copy
     }
 
@@ -252,6 +267,29 @@ impl Disk {
         state.renames.clear();
         state.locked_by = None;
         state.syncs += 1;
+    }
+
+    /// Flips one bit of what is on the disk, where something is, and says where.
+    pub fn flip_a_bit(&self) -> Option<String> {
+        let mut state = locked(&self.state);
+        let State { contents, rng, effects, syncs, synced, .. } = &mut *state;
+        let pages: u64 = contents.values().map(|c| c.synced.filled_pages()).sum();
+        let mut at = rng.below(pages);
+        let mut flipped = None;
+        for (inode, content) in contents.iter_mut() {
+            let here = content.synced.filled_pages();
+            if at < here {
+                let offset = content.synced.flip_a_bit(at, rng);
+                content.live.clone_from(&content.synced);
+                let name = synced.iter().find(|(_, of)| *of == inode).map(|(name, _)| name.clone()).unwrap_or_default();
+                flipped = Some(format!("{name} at {offset}"));
+                break;
+            }
+            at -= here;
+        }
+        *syncs += 1;
+        effects.flipped_bits += u64::from(flipped.is_some());
+        flipped
     }
 
     /// Changes what is wrong with the disk.

@@ -4,6 +4,7 @@ use crate::backend::{Observed, Sign};
 use crate::checks::audit::{self, Claim, last};
 use crate::checks::committed::Committed;
 use crate::checks::digests::Digests;
+use crate::checks::fencing::Fencing;
 use crate::checks::leaders::Leaders;
 use crate::checks::ledger::Ledger;
 use crate::checks::matching::Matching;
@@ -64,6 +65,8 @@ pub struct Tally {
     pub unknown: u64,
     /// Reads served.
     pub reads: u64,
+    /// Changes of ranges seen.
+    pub transitions: u64,
     /// Acknowledgements of appends seen.
     pub append_acks: u64,
     /// Snapshots installed by running nodes.
@@ -96,6 +99,7 @@ pub(super) struct Books {
     pub(super) committed: Committed,
     pub(super) matching: Matching,
     pub(super) digests: Digests,
+    pub(super) fencing: Fencing,
     pub(super) outcomes: Outcomes,
     pub(super) register: Register,
     pub(super) aims: Vec<Aim>,
@@ -138,6 +142,7 @@ impl Books {
             elections: count(self.leaders.count()),
             commits: count(self.committed.count()),
             acknowledged: count(self.register.count()),
+            transitions: count(self.fencing.count()),
             grants: count(self.ledger.count()),
             ..self.counts
         }
@@ -156,7 +161,7 @@ impl Books {
         let image = match Store::inspect(&*synced) {
             Ok(image) => Arc::new(image),
             // A disk that was made to fail may be damaged; that it is refused is the promise kept (CP-D4).
-            Err(_) if book.disk.effects().failed_operations > 0 => return Ok(()),
+            Err(_) if book.disk.effects().failed_operations + book.disk.effects().flipped_bits > 0 => return Ok(()),
             Err(error) => {
                 let what = format!("a power loss now would leave n{slot} with a store that does not open: {error}");
                 return Err(Broken::new(audit::NAME, Promise::D2, what));

@@ -21,6 +21,7 @@ use crate::sync::locked;
 use crate::trace::Trace;
 use books::Books;
 use bytes::Bytes;
+use cp_catalog::Effect;
 use cp_driver::wire::{Body, Envelope};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, Outcome,
@@ -152,6 +153,14 @@ impl Monitor {
         self.judge(verdict);
     }
 
+    /// What the node of `life` has applied at `index` did this.
+    pub(crate) fn effect(&self, life: &Life, index: ControlPlaneLogIndex, effect: &Effect) {
+        if life.goes_on() {
+            let verdict = locked(&self.books).fencing.effect(index, effect);
+            self.judge(verdict);
+        }
+    }
+
     /// The node of `life` has this digest at `index`.
     pub(crate) fn digest(&self, life: &Life, index: ControlPlaneLogIndex, digest: StateDigest) {
         if !life.goes_on() {
@@ -247,6 +256,7 @@ fn name(body: Option<&Body>) -> String {
         Some(Body::Pull(pull)) => format!("pull {}/{}", pull.transfer, pull.ordinal),
         Some(Body::Chunk(chunk)) => format!("chunk {}/{}", chunk.transfer, chunk.ordinal),
         Some(Body::Ended(ended)) => format!("ended {} {}", ended.transfer, ended.failure),
+        Some(Body::Members(_)) => "members".to_owned(),
         Some(Body::Majority(majority)) => format!("majority digest at {}", majority.index),
     }
 }

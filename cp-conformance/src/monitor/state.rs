@@ -3,6 +3,7 @@
 use super::Monitor;
 use crate::life::Life;
 use bytes::Bytes;
+use cp_catalog::{CatalogMachine, Verdict};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, Halt, LogPosition, Quorum, SnapshotError,
     SnapshotReader, SnapshotWriter, StateDigest,
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pub(crate) inner: Arc<dyn ControlPlaneStateMachine>,
+    pub(crate) inner: Arc<CatalogMachine>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) life: Arc<Life>,
     pub(crate) booted: Arc<AtomicBool>,
@@ -32,6 +33,9 @@ impl ControlPlaneStateMachine for Watched {
     fn apply(&self, position: LogPosition, entry: &ControlPlaneEntry) -> Result<(), Halt> {
         self.monitor.applies(&self.life, position, Some(entry));
         self.inner.apply(position, entry)?;
+        if let Some(Verdict::Done(effect)) = self.inner.verdict(position.index) {
+            self.monitor.effect(&self.life, position.index, &effect);
+        }
         self.now();
         Ok(())
     }

@@ -61,7 +61,7 @@ pub(super) async fn attempt(monitor: &Monitor, up: &Up, entry: &ControlPlaneEntr
 impl World {
     /// The next entry of the run's workload, unlike any other.
     pub fn entry(&mut self) -> Result<ControlPlaneEntry, Broken> {
-        self.workload.next()
+        self.workload.next(None)
     }
 
     /// Proposes at `slot`: a position or why not.
@@ -157,7 +157,7 @@ impl Client {
                 }
                 continue;
             }
-            let Ok(entry) = self.workload.next() else { return };
+            let Ok(entry) = up.state.read(|catalog| self.workload.next(Some(catalog))) else { return };
             if let Attempt::Unknown(Some(position)) =
                 attempt(&self.monitor, &up, &entry, Duration::from_millis(800)).await
                 && let Some(other) = self.anyone()

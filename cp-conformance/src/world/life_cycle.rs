@@ -9,7 +9,7 @@ use crate::promise::Promise;
 use crate::sync::locked;
 use cp_catalog::{Addresses, Catalog, CatalogMachine, Features, FoundingMember, Locality};
 use cp_driver::{Parts, Settings};
-use cp_seam::{ControlPlaneConsensus, ControlPlaneStateMachine, Incarnation, LogPosition, MemberId, MemberKind};
+use cp_seam::{ControlPlaneConsensus, Incarnation, LogPosition, MemberId, MemberKind};
 use cp_store::{Configuration, Expected, Founding, Identity, SnapshotMeta, Store, TermRuns, Writer};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -116,7 +116,7 @@ impl World {
         };
         let state = Arc::new(CatalogMachine::vacant());
         let watched = Watched {
-            inner: Arc::clone(&state) as Arc<dyn ControlPlaneStateMachine>,
+            inner: Arc::clone(&state),
             monitor: Arc::clone(&self.monitor),
             life: Arc::clone(&life),
             booted: Arc::new(AtomicBool::new(false)),

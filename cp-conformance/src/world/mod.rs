@@ -1,5 +1,6 @@
 //! A simulated cluster, as a scenario handles it.
 
+mod churn;
 mod clients;
 mod life_cycle;
 mod membership;

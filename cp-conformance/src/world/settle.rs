@@ -34,6 +34,9 @@ impl World {
     pub async fn heal_and_settle(&mut self) -> Result<(), Broken> {
         self.heal().await?;
         let within = self.election_timeout() * 20;
+        let leader = self.leader().await?;
+        self.writes(1).await?;
+        self.retire_as_decided(leader)?;
         self.settled_leader().await?;
         let last = self.writes(3).await?;
         let mut running = self.running();

@@ -25,8 +25,9 @@ impl World {
     pub async fn storm(&mut self) -> Result<(), Broken> {
         let clients: Vec<_> = (0..self.options.clients).map(|number| self.client(number)).collect();
         let end = Instant::now() + self.options.storm;
+        let longest_pause = self.rng.pick(&[150, 500, 1_200]).copied().unwrap_or(500);
         while Instant::now() < end {
-            let pause = self.rng.between(20, 400);
+            let pause = self.rng.between(20, longest_pause);
             self.pass(Duration::from_millis(pause)).await;
             let survivors = self.survivors();
             self.reap(survivors)?;
@@ -60,6 +61,9 @@ impl World {
 
     async fn fault(&mut self) -> Result<(), Broken> {
         let survivors = self.survivors();
+        if self.options.churn && self.rng.per_mille(250) {
+            return Box::pin(self.churn()).await;
+        }
         match self.rng.below(100) {
             0..30 => self.revive().await,
             30..38 => {
