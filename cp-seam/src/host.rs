@@ -44,7 +44,7 @@ pub trait ControlPlaneStateMachine: fmt::Debug + Send + Sync + 'static {
     fn restore(&self) -> Result<Box<dyn SnapshotWriter>, Halt>;
 }
 
-/// A captured state, read in chunks of at most [`SnapshotReader::CHUNK_MAX_BYTES`].
+/// A captured state, read in chunks of at most 1 MiB (`CHUNK_MAX_BYTES`).
 pub trait SnapshotReader: fmt::Debug + Send + 'static {
     /// The index at which the state was captured.
     fn index(&self) -> ControlPlaneLogIndex;
