@@ -16,6 +16,7 @@
 //! |---|---|
 //! | add an engine | [`Backend`], [`suite!`](crate::suite) |
 //! | add a case | [`cases`] |
+//! | add a fault | [`schedule`] |
 //! | add a checker | [`checks`], [`monitor`] |
 //! | run one seed | [`run_seed`] |
 //!
@@ -41,6 +42,8 @@ pub mod promise;
 pub mod report;
 pub mod rng;
 pub mod scenario;
+pub mod schedule;
+pub mod shape;
 mod sync;
 pub mod trace;
 mod workload;
@@ -52,6 +55,8 @@ pub use options::Options;
 pub use promise::Promise;
 pub use report::{Least, Report, Violation};
 pub use scenario::{Scenario, Verdict};
+pub use schedule::{Kept, Schedule};
+pub use shape::Shape;
 pub use world::World;
 
 /// Runs one storm of random faults: what `cargo xtask sim` repeats.

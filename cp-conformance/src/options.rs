@@ -3,6 +3,7 @@
 
 use crate::disk::Latency;
 use crate::network::Conditions;
+use crate::schedule::Kept;
 use cp_driver::Settings;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub struct Options {
     pub clients: usize,
     /// Whether members come and go in a storm.
     pub churn: bool,
+    /// Whether each storm has kinds of fault of its own, rather than all of them.
+    pub swarm: bool,
+    /// Which steps of the storm's schedule take place.
+    pub kept: Kept,
 }
 
 impl Default for Options {
@@ -38,6 +43,8 @@ impl Default for Options {
             storm: Duration::from_secs(20),
             clients: 3,
             churn: false,
+            swarm: false,
+            kept: Kept::All,
         }
     }
 }
