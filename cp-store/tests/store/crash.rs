@@ -141,52 +141,117 @@ fn assert_allowed(recording: &Recording, at: usize, image: &Inspection) -> usize
     found
 }
 
+/// After a crash in recovery the image is read each time, and every so often opened and compared in full too.
+const REOPENED_EVERY: usize = 8;
+
+/// How much was tried.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tried {
+    images: usize,
+    in_recovery: usize,
+    reopened: usize,
+}
+
+impl std::ops::Add for Tried {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            images: self.images + other.images,
+            in_recovery: self.in_recovery + other.in_recovery,
+            reopened: self.reopened + other.reopened,
+        }
+    }
+}
+
+/// Every point, in every mode; and from each of these images every point of the
+/// recovery from it.
 #[tokio::test]
 async fn every_crash_point_of_a_workload() {
     let recording = record().await;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let tried = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers)
+            .map(|worker| {
+                let recording = &recording;
+                scope.spawn(move || crash_at(recording, |at| at % workers == worker))
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("holds")).fold(Tried::default(), |all, one| all + one)
+    });
+    eprintln!("{} operations, {tried:?}", recording.ops.len());
+    let Tried { images, in_recovery, reopened } = tried;
+    assert!(images > 2_000 && in_recovery > 100_000 && reopened > 5_000, "the workload has become small");
+}
+
+fn crash_at(recording: &Recording, mine: impl Fn(usize) -> bool) -> Tried {
     let mut replay = Replay::from(recording.start.clone());
-    let (mut images, mut in_recovery) = (0, 0);
+    let mut tried = Tried::default();
     for at in 0..=recording.ops.len() {
-        let previous = at.checked_sub(1).map(|last| &recording.ops[last]);
-        previous.into_iter().for_each(|op| replay.step(op));
-        for loss in Loss::ALL.into_iter().filter(|loss| previous.is_none_or(|op| loss.sees(op))) {
-            // What is left to chance is tried more than once; where recovery is cut short always is.
+        at.checked_sub(1).into_iter().for_each(|last| replay.step(&recording.ops[last]));
+        if !mine(at) {
+            continue;
+        }
+        // Writers are tasks; with the runtime goes what they hold.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let _entered = runtime.enter();
+        for loss in Loss::ALL {
+            // What is left to chance is tried more than once.
             for round in 0..if loss.is_random() { 3 } else { 1 } {
                 let mut rng = Rng::new((at as u64 * 8 + loss as u64) * 8 + round);
                 let image = replay.crash(loss, &mut rng);
-                recover(&recording, at, &image, &mut rng, &mut in_recovery);
-                images += 1;
+                recover(recording, at, &image, round == 0, &mut rng, &mut tried);
+                tried.images += 1;
             }
         }
     }
-    eprintln!("{} operations, {images} images, {in_recovery} crashes in recovery", recording.ops.len());
-    assert!(images > 1_000 && in_recovery > 1_000, "the workload has become small");
+    tried
 }
 
-/// Recovers the image, after recovery was itself cut short at some point.
-fn recover(recording: &Recording, at: usize, image: &Image, rng: &mut Rng, in_recovery: &mut usize) {
-    let disk = Recorder::holding(image.clone());
-    let seen = Store::inspect(&disk).unwrap_or_else(|e| panic!("crash after {at} operations: {e:?}"));
-    let found = assert_allowed(recording, at, &seen);
-    let store = Store::open(Arc::new(disk.clone()), &Expected::default(), instant())
-        .unwrap_or_else(|e| panic!("crash after {at} operations: {e:?}"));
-    recording.states[found].assert_is(&store);
+/// Recovers the image, then cuts that recovery short at each of its points: in
+/// every mode if `thorough`, else in one that changes from point to point.
+fn recover(recording: &Recording, at: usize, image: &Image, thorough: bool, rng: &mut Rng, tried: &mut Tried) {
+    let open = |image: Image, when: &dyn Fn() -> String| {
+        let disk = Recorder::holding(image);
+        let store = Store::open(Arc::new(disk.clone()), &Expected::default(), instant())
+            .unwrap_or_else(|e| panic!("{}: {e:?}", when()));
+        (disk, store)
+    };
+    let when = || format!("crash after {at} operations");
+    let seen = Store::inspect(&Recorder::holding(image.clone())).unwrap_or_else(|e| panic!("{}: {e:?}", when()));
+    let found = &recording.states[assert_allowed(recording, at, &seen)];
+    let (disk, store) = open(image.clone(), &when);
+    found.assert_is(&store);
     assert_eq!(store.boot(), seen.boot + 1);
     store.abandon();
     let ops = disk.ops();
 
     let mut replay = Replay::from(image.clone());
-    let cut = rng.below(ops.len() + 1);
-    ops.iter().take(cut).for_each(|op| replay.step(op));
-    let loss = Loss::ALL[rng.below(Loss::ALL.len())];
-    let again = Store::inspect(&Recorder::holding(replay.crash(loss, rng)))
-        .unwrap_or_else(|e| panic!("crash after {at} operations, again {cut} into recovery, {loss:?}: {e:?}"));
-    assert!(recording.states[found].is(&again), "crash after {at}, again {cut} into recovery: {again:#?}");
-    ops.iter().skip(cut).for_each(|op| replay.step(op));
+    for cut in 0..=ops.len() {
+        let previous = cut.checked_sub(1).map(|last| &ops[last]);
+        previous.into_iter().for_each(|op| replay.step(op));
+        // What must be found is the same at every point, so a sync only narrows what can be.
+        let modes = Loss::ALL.into_iter().filter(|loss| previous.is_none_or(|op| loss.sees(op)));
+        let in_turn = |n: usize| n == cut % 6 || previous.is_some_and(|op| Loss::SyncedOnly.sees(op));
+        for (n, loss) in modes.enumerate().filter(|(n, _)| thorough || in_turn(*n)) {
+            let when = || format!("{}, again {cut} into recovery, {loss:?}", when());
+            let again = replay.crash(loss, rng);
+            let seen =
+                Store::inspect(&Recorder::holding(again.clone())).unwrap_or_else(|e| panic!("{}: {e:?}", when()));
+            assert!(found.is(&seen), "{}: {seen:#?}", when());
+            tried.in_recovery += 1;
+            if in_turn(n) && (at + cut).is_multiple_of(REOPENED_EVERY) {
+                let (_, store) = open(again, &when);
+                found.assert_is(&store);
+                assert_eq!(store.boot(), seen.boot + 1);
+                store.abandon();
+                tried.reopened += 1;
+            }
+        }
+    }
     // What an opened store has shown is durable.
     let shown = Store::inspect(&Recorder::holding(replay.crash(Loss::SyncedOnly, rng))).expect("readable");
-    assert!(recording.states[found].is(&shown) && shown.boot == seen.boot + 1);
-    *in_recovery += 1;
+    assert!(found.is(&shown) && shown.boot == seen.boot + 1);
 }
 
 #[test]
