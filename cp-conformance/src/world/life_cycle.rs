@@ -6,17 +6,22 @@ use crate::disk::{Disk, Survivors};
 use crate::life::Life;
 use crate::monitor::{Monitor, Watched};
 use crate::promise::Promise;
+use crate::rng::Rng;
 use crate::sync::locked;
 use cp_catalog::{Addresses, Catalog, CatalogMachine, Features, FoundingMember, Locality};
 use cp_driver::{Parts, Settings};
 use cp_seam::{ControlPlaneConsensus, Incarnation, LogPosition, MemberId, MemberKind};
-use cp_store::{Configuration, Expected, Founding, Identity, SnapshotMeta, Store, TermRuns, Writer};
+use cp_store::{Configuration, Expected, Founding, Identity, Layout, SnapshotMeta, Store, TermRuns, Writer};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long a killed node's tasks are given to notice.
 const ZOMBIE_FOR: Duration = Duration::from_secs(5);
+
+/// How long a write-ahead segment is: between a handful of writes and a hundred
+/// before the database absorbs them. Production's hold some 500, which few runs would reach.
+const SEGMENT_BYTES: [u32; 4] = [40 << 10, 64 << 10, 256 << 10, 1 << 20];
 
 /// Where a member of this name is said to be.
 pub(super) fn addresses(member: &MemberId) -> Addresses {
@@ -75,12 +80,14 @@ impl World {
     /// Makes a new directory on the empty disk of `slot`.
     pub(super) fn format(&mut self, slot: usize, incarnation: Incarnation, founding: &Founding) -> Result<(), Broken> {
         let (cluster, generation) = (self.cluster, self.generation);
-        let engine = self.backend.name().to_owned();
+        let (engine, seed) = (self.backend.name().to_owned(), self.seed);
         let at = self.slot_mut(slot)?;
         at.incarnation = incarnation;
         let identity = Identity { cluster, generation, member: at.member.clone(), incarnation, engine };
         let directory = at.disk.mount(Arc::new(Life::new(slot, 0)));
-        Store::create(&*directory, &identity, founding.clone())
+        let mut rng = Rng::new(seed, &format!("layout {slot} {incarnation}"));
+        let segment_bytes = rng.pick(&SEGMENT_BYTES).copied().unwrap_or_default();
+        Store::create_with(&*directory, &identity, founding.clone(), Layout { segment_bytes })
             .map_err(|error| scenario(format!("n{slot} was not created: {error}")))?;
         let disk = at.disk.clone();
         self.monitor.enroll(slot, incarnation, disk);
@@ -121,7 +128,7 @@ impl World {
             life: Arc::clone(&life),
             booted: Arc::new(AtomicBool::new(false)),
         };
-        let seed = crate::rng::Rng::new(self.seed, &format!("node {slot} life {number}")).bits();
+        let seed = Rng::new(self.seed, &format!("node {slot} life {number}")).bits();
         let parts = Parts {
             store: store.clone(),
             state: Arc::new(watched),
