@@ -11,8 +11,13 @@ use std::sync::Arc;
 /// An engine under test.
 #[async_trait]
 pub trait Backend: Debug + Send + Sync + 'static {
-    /// Its name, as in `--engine`, which is also that of its crate without `cp-`.
+    /// Its name, as in `--engine`.
     fn name(&self) -> &'static str;
+
+    /// The package whose tests put it to the suite; a violation's command names it.
+    fn package(&self) -> String {
+        format!("cp-{}", self.name())
+    }
 
     /// Starts a node: the same call that the daemon makes.
     async fn start(&self, parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError>;

@@ -19,6 +19,7 @@
 //! | add a fault | [`schedule`] |
 //! | add a checker | [`checks`], [`monitor`] |
 //! | run one seed | [`run_seed`] |
+//! | read an engine | [`reference`] |
 //!
 //! # What this crate never holds
 //!
@@ -39,6 +40,7 @@ pub mod monitor;
 pub mod network;
 pub mod options;
 pub mod promise;
+pub mod reference;
 pub mod report;
 pub mod rng;
 pub mod scenario;

@@ -1,5 +1,6 @@
 //! What a run amounted to, and what a broken promise looks like to a reader.
 
+use crate::backend::Backend;
 use crate::checks::Broken;
 use crate::disk::Effects;
 use crate::monitor::Tally;
@@ -184,15 +185,15 @@ pub struct Violation {
 
 impl Violation {
     /// One that is not of a single run: there is no trace to show.
-    pub fn of(broken: Broken, scenario: &str, backend: &'static str, options: &Options) -> Self {
+    pub fn of(broken: Broken, scenario: &str, backend: &dyn Backend, options: &Options) -> Self {
         Self {
             broken,
             scenario: scenario.to_owned(),
-            backend,
+            backend: backend.name(),
             seed: 0,
             options: format!("{options:?}"),
             trace: Vec::new(),
-            reproduce: format!("cargo test -p cp-{backend} --test conformance -- --exact {scenario}"),
+            reproduce: format!("cargo test -p {} --test conformance -- --exact {scenario}", backend.package()),
         }
     }
 

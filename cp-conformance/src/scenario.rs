@@ -94,9 +94,9 @@ impl Scenario {
             options: format!("{:?}", self.options),
             trace,
             reproduce: format!(
-                "CP_SEED={} cargo test -p cp-{} --test conformance -- --exact {}",
+                "CP_SEED={} cargo test -p {} --test conformance -- --exact {}",
                 self.seed,
-                backend.name(),
+                backend.package(),
                 self.name
             ),
         }))

@@ -20,7 +20,7 @@ pub fn the_same_seed_gives_the_same_trace(backend: &'static dyn Backend) -> Verd
     let (one, two, other): (Report, Report, Report) = (run(77)?, run(77)?, run(78)?);
     let object = |what: String| {
         let broken = Broken::new("same seed, same trace", Promise::E1, what);
-        Err(Box::new(Violation::of(broken, NAME, backend.name(), &options)))
+        Err(Box::new(Violation::of(broken, NAME, backend, &options)))
     };
     if one != two {
         return object(format!("two runs of seed 77 differ: {one} | {two}"));

@@ -17,7 +17,7 @@ use crate::scenario::{Scenario, Verdict};
 fn killed(verdict: Verdict, name: &'static str, backend: &'static dyn Backend, killers: &[&str]) -> Verdict {
     let missed = |what: String| {
         let broken = Broken::new("planted bugs", Promise::E1, what);
-        Err(Box::new(Violation::of(broken, name, backend.name(), &Options::default())))
+        Err(Box::new(Violation::of(broken, name, backend, &Options::default())))
     };
     match verdict {
         Ok(report) => missed(format!("the planted bug was not noticed: {report}")),

@@ -49,7 +49,7 @@ fn several(name: &'static str, backend: &'static dyn Backend, count: u64, option
         });
     }
     let none = || scenario("no seed was run");
-    let total = total.ok_or_else(|| Box::new(crate::Violation::of(none(), name, backend.name(), options)))?;
+    let total = total.ok_or_else(|| Box::new(crate::Violation::of(none(), name, backend, options)))?;
     if std::env::var("CP_SEED").is_ok() {
         return Ok(total);
     }
@@ -69,7 +69,7 @@ fn several(name: &'static str, backend: &'static dyn Backend, count: u64, option
     };
     match total.reaches(&least) {
         Ok(()) => Ok(total),
-        Err(broken) => Err(Box::new(crate::Violation::of(broken, name, backend.name(), options))),
+        Err(broken) => Err(Box::new(crate::Violation::of(broken, name, backend, options))),
     }
 }
 
