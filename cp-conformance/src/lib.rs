@@ -14,7 +14,7 @@
 //!
 //! | want | go to |
 //! |---|---|
-//! | add an engine | [`Backend`], [`suite!`](crate::suite) |
+//! | add an engine | `docs/writing-an-engine.md`, [`Backend`], [`suite!`](crate::suite) |
 //! | add a case | [`cases`] |
 //! | add a fault | [`schedule`] |
 //! | add a checker | [`checks`], [`monitor`] |
