@@ -18,19 +18,21 @@ const SURVIVORS: [Survivors; 6] = [
 ];
 const SIGNS: [Sign; 4] = [Sign::Grant, Sign::Candidacy, Sign::Leads, Sign::AppendAck];
 
+type Draw = fn(&mut Rng) -> Fault;
+
 /// A kind of fault, how often it comes, and its drawing.
 struct Kind {
     weight: u64,
     /// It ends faults rather than making them: never left out of a run.
     mends: bool,
-    draw: fn(&mut Rng) -> Fault,
+    draw: Draw,
 }
 
-const fn makes(weight: u64, draw: fn(&mut Rng) -> Fault) -> Kind {
+const fn makes(weight: u64, draw: Draw) -> Kind {
     Kind { weight, mends: false, draw }
 }
 
-const fn mends(weight: u64, draw: fn(&mut Rng) -> Fault) -> Kind {
+const fn mends(weight: u64, draw: Draw) -> Kind {
     Kind { weight, mends: true, draw }
 }
 
@@ -85,7 +87,7 @@ impl Schedule {
             .pick(if options.swarm { &[150, 500, 1_200, 2_500] } else { &[150, 300, 500, 500] })
             .copied()
             .unwrap_or(500);
-        let mut weights: Vec<(u64, fn(&mut Rng) -> Fault)> = Vec::with_capacity(KINDS.len() + 1);
+        let mut weights: Vec<(u64, Draw)> = Vec::with_capacity(KINDS.len() + 1);
         for kind in KINDS {
             let times = match rng.below(10) {
                 _ if !options.swarm => 1,
