@@ -1,10 +1,10 @@
 //! What the suite needs of an engine: how to start it, and how to read its frames.
 
-use async_trait::async_trait;
-use bytes::Bytes;
-pub use cp_driver::Observed;
-use cp_driver::{Parts, StartError};
-use cp_seam::{ControlPlaneConsensus, Incarnation};
+// What `backend!` and whoever implements the trait by hand need.
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+pub use cp_driver::{Observed, Parts, StartError};
+pub use cp_seam::{ControlPlaneConsensus, Incarnation};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -26,6 +26,45 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// others rely on. The checkers judge nothing that is not explained here, and
     /// every run demands that grants, leadership and acknowledgements were seen.
     fn explain(&self, from: Incarnation, to: Incarnation, message: &Bytes) -> Vec<Observed>;
+}
+
+/// Makes a [`Backend`] of an adapter crate that offers `ENGINE`, `start` and
+/// `explain` at its root, as both of ours do.
+///
+/// ```ignore
+/// cp_conformance::backend!(Raftrs = cp_raftrs);
+/// cp_conformance::suite!(Raftrs);
+/// ```
+#[macro_export]
+macro_rules! backend {
+    ($visibility:vis $name:ident = $adapter:ident) => {
+        #[doc = concat!("The engine of `", stringify!($adapter), "`, under test.")]
+        #[derive(Debug)]
+        $visibility struct $name;
+
+        #[$crate::backend::async_trait]
+        impl $crate::Backend for $name {
+            fn name(&self) -> &'static str {
+                $adapter::ENGINE
+            }
+
+            async fn start(
+                &self,
+                parts: $crate::backend::Parts,
+            ) -> Result<std::sync::Arc<dyn $crate::backend::ControlPlaneConsensus>, $crate::backend::StartError> {
+                $adapter::start(parts).await
+            }
+
+            fn explain(
+                &self,
+                from: $crate::backend::Incarnation,
+                to: $crate::backend::Incarnation,
+                message: &$crate::backend::Bytes,
+            ) -> Vec<$crate::Observed> {
+                $adapter::explain(from, to, message)
+            }
+        }
+    };
 }
 
 /// The kinds of [`Observed`], for aiming.

@@ -24,6 +24,8 @@ pub struct Options {
     pub storm: Duration,
     /// How many clients write during a storm.
     pub clients: usize,
+    /// The longest time between two requests of a client.
+    pub think: Duration,
     /// Whether members come and go in a storm.
     pub churn: bool,
     /// Whether each storm has kinds of fault of its own, rather than all of them.
@@ -42,6 +44,7 @@ impl Default for Options {
             disk: Latency::default(),
             storm: Duration::from_secs(20),
             clients: 3,
+            think: Duration::from_millis(80),
             churn: false,
             swarm: false,
             kept: Kept::All,

@@ -59,6 +59,7 @@ fn mixed(rng: &mut Rng) -> Options {
     options.swarm = true;
     options.churn = rng.per_mille(250);
     options.clients = rng.pick(&[1, 2, 3, 4]).copied().unwrap_or(3);
+    options.think = Duration::from_millis(rng.pick(&[300, 1_000, 2_000]).copied().unwrap_or(1_000));
     options.settings.snapshot_every = rng.pick(&[8, 24, 64, 256]).copied().unwrap_or(24);
     options.settings.retained = rng.pick(&[0, 4, 8, 32]).copied().unwrap_or(8);
     options.settings.append_bytes_max = rng.pick(&[64, 512, 1 << 20]).copied().unwrap_or(1 << 20);

@@ -1,28 +1,4 @@
 //! The conformance suite, on this engine.
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use cp_conformance::{Backend, Observed};
-use cp_driver::{Parts, StartError};
-use cp_seam::{ControlPlaneConsensus, Incarnation};
-use std::sync::Arc;
-
-#[derive(Debug)]
-struct RaftRs;
-
-#[async_trait]
-impl Backend for RaftRs {
-    fn name(&self) -> &'static str {
-        cp_raftrs::ENGINE
-    }
-
-    async fn start(&self, parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-        cp_raftrs::start(parts).await
-    }
-
-    fn explain(&self, from: Incarnation, to: Incarnation, message: &Bytes) -> Vec<Observed> {
-        cp_raftrs::explain(from, to, message)
-    }
-}
-
-cp_conformance::suite!(RaftRs);
+cp_conformance::backend!(Raftrs = cp_raftrs);
+cp_conformance::suite!(Raftrs);

@@ -1,8 +1,11 @@
 //! Repository tasks. `cargo xtask demo` is the first thing to run.
 
+mod cargo;
 mod demo;
+mod sim;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -16,10 +19,31 @@ struct Arguments {
 enum Task {
     /// Three real processes: elect, commit, lose the leader, recover, and prove that nothing was lost
     Demo(demo::Options),
+    /// Storms of faults in the simulator, seed after seed
+    #[command(disable_help_flag = true)]
+    Sim(Passed),
+    /// Shows that a seed is a run: the same trace each time, wherever it runs
+    #[command(disable_help_flag = true)]
+    Determinism(Passed),
+}
+
+/// What the simulator is told; it has a help of its own.
+#[derive(Debug, Args)]
+struct Passed {
+    /// See --help
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
-    let Task::Demo(options) = Arguments::parse().task;
+    match Arguments::parse().task {
+        Task::Demo(options) => demonstrate(options),
+        Task::Sim(passed) => sim::run("sim", &passed.arguments),
+        Task::Determinism(passed) => sim::run("determinism", &passed.arguments),
+    }
+}
+
+fn demonstrate(options: demo::Options) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

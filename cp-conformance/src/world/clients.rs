@@ -131,7 +131,8 @@ impl World {
     pub(super) fn client(&mut self, number: usize) -> tokio::task::AbortHandle {
         let rng = Rng::new(self.seed, &format!("client {number}"));
         let workload = self.workload.fork(number);
-        let client = Client { roster: Arc::clone(&self.roster), monitor: Arc::clone(&self.monitor), rng, workload };
+        let (roster, monitor) = (Arc::clone(&self.roster), Arc::clone(&self.monitor));
+        let client = Client { roster, monitor, rng, workload, think: self.options.think };
         tokio::spawn(client.run()).abort_handle()
     }
 }
@@ -141,12 +142,14 @@ struct Client {
     monitor: Arc<Monitor>,
     rng: Rng,
     workload: Workload,
+    think: Duration,
 }
 
 impl Client {
     async fn run(mut self) {
         loop {
-            tokio::time::sleep(Duration::from_millis(self.rng.between(5, 80))).await;
+            let think_ms = u64::try_from(self.think.as_millis()).unwrap_or(u64::MAX);
+            tokio::time::sleep(Duration::from_millis(self.rng.between(5, think_ms))).await;
             let Some(up) = self.choose() else { continue };
             if self.rng.per_mille(150) {
                 let since = self.monitor.begin();

@@ -13,7 +13,7 @@ use cluster::Cluster;
 use cp_seam::ControlPlaneLogIndex;
 use cp_supervisor::cluster_file::ClusterFile;
 use load::Account;
-use process::{Binary, workspace};
+use process::Binary;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,7 +74,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
 }
 
 async fn show(options: &Options, steps: &mut Steps) -> Result<()> {
-    let path = options.file.clone().unwrap_or_else(|| workspace().join("examples/cluster.toml"));
+    let path = options.file.clone().unwrap_or_else(|| crate::cargo::workspace().join("examples/cluster.toml"));
     let file = ClusterFile::read(&path)?;
     ensure!(
         file.members.len() >= 3,

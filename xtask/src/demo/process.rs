@@ -1,6 +1,7 @@
 //! The real binary: built, called as an operator would, and run as nodes that can be killed.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::cargo;
+use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -16,32 +17,15 @@ pub(crate) struct Binary {
 impl Binary {
     /// Builds it with both engines and finds where cargo put it.
     pub(crate) async fn build() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        // What cargo sets for this task makes build scripts of dependencies run again, there and back.
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|n| ["CARGO_MANIFEST", "CARGO_PKG_"].iter().any(|set| n.starts_with(set))) {
-                command.env_remove(name);
-            }
-        }
-        let output = command
-            .args(["build", "--package", "cp-supervisor", "--bin", "cp-supervisor"])
-            .args(["--no-default-features", "--features", "openraft,raftrs"])
-            .args(["--message-format", "json-render-diagnostics"])
-            .current_dir(workspace())
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .await
-            .context("cargo could not be run")?;
-        ensure!(output.status.success(), "cp-supervisor did not build; see above");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let executable = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter_map(|message| message.get("executable").and_then(|path| path.as_str()).map(PathBuf::from))
-            .next_back();
-        Ok(Self { path: executable.context("cargo named no executable")? })
+        let build = || {
+            cargo::build(&[
+                "--package=cp-supervisor",
+                "--bin=cp-supervisor",
+                "--no-default-features",
+                "--features=openraft,raftrs",
+            ])
+        };
+        Ok(Self { path: tokio::task::spawn_blocking(build).await.context("the build was interrupted")?? })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -63,11 +47,6 @@ impl Binary {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-}
-
-/// The root of the repository.
-pub(crate) fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// One node: its directory, its addresses, and its process while it runs.
