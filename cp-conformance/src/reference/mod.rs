@@ -35,6 +35,8 @@ mod reads;
 mod ready;
 mod snapshot;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod wire;
 

@@ -34,6 +34,20 @@ impl Log {
         })
     }
 
+    /// An empty log under `configuration`.
+    #[cfg(test)]
+    pub(super) fn empty(configuration: Configuration) -> Self {
+        Self {
+            purged: LogPosition::GENESIS,
+            records: Vec::new(),
+            terms: TermRuns::default(),
+            committed: ControlPlaneLogIndex(0),
+            snapshot: LogPosition::GENESIS,
+            configurations: vec![(LogPosition::GENESIS, configuration)],
+            unwritten: Batch::default(),
+        }
+    }
+
     /// What is to be written since the last call.
     pub(super) fn take_unwritten(&mut self) -> Batch {
         std::mem::take(&mut self.unwritten)
