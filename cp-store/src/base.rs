@@ -156,6 +156,12 @@ impl Base {
         &self.fuse
     }
 
+    /// Drops the database as it is. redb would commit once more; a sync that fails keeps it from that.
+    pub(crate) fn discard(mut self) {
+        self.fuse.blow();
+        drop(self.db.check_integrity());
+    }
+
     pub(crate) fn close(self) -> Result<(), Fault> {
         self.db.close().map_err(redb)
     }

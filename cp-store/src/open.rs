@@ -39,7 +39,7 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
         return Err(fault(Bad::damaged("it reads differently each time").into()));
     }
     let wal = Wal::new(segments, &identity, recovered.base.segment_bytes, recovered.base.lap);
-    let Recovered { base: found, seq, state, unabsorbed } = recovered;
+    let Recovered { base: found, seq, state, unabsorbed, .. } = recovered;
     let record = wire::State { boot: found.boot + 1, seq, ..found };
     let summary = state.summary();
     let base = Arc::new(base);
@@ -96,19 +96,22 @@ fn check(identity: &Identity, expected: &Expected) -> Result<(), OpenError> {
     }
 }
 
-pub(crate) fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
+pub(crate) fn inspect(dir: &dyn Directory) -> Result<(Inspection, Recovered), OpenError> {
     let identity = present(dir)?;
     let segments = open_segments(dir, &identity)?;
     let (recovered, base) = examine(dir, &identity, &segments)?;
-    let log = retained(&recovered, &base).map_err(|fault| fault.opening(base::NAME))?;
-    Ok(Inspection {
+    let log = retained(&recovered, &base).map_err(|fault| fault.opening(base::NAME));
+    base.discard();
+    let log = log?;
+    let inspection = Inspection {
         identity,
         boot: recovered.base.boot,
         vote: recovered.state.vote,
         committed: recovered.state.committed,
         snapshot: recovered.state.snapshot.meta.clone(),
         log,
-    })
+    };
+    Ok((inspection, recovered))
 }
 
 /// Recovers without changing anything: the database is opened over a scratch copy.

@@ -22,6 +22,8 @@ pub(crate) struct Recovered {
     pub(crate) base: wire::State,
     /// The last frame read.
     pub(crate) seq: u64,
+    /// Where the next frame belongs.
+    pub(crate) end: wal::End,
     pub(crate) state: State,
     pub(crate) unabsorbed: Unabsorbed,
 }
@@ -66,23 +68,35 @@ pub(crate) fn recover(
     let (found, mut state) = from_base(identity, base).map_err(|fault| fault.opening(base::NAME))?;
     let mut unabsorbed = Unabsorbed::default();
     let mut seq = found.seq;
-    wal::replay(segments, identity, &found, |at, payload| {
-        let group: wire::Group = unseal(Kind::Group, payload)?;
-        for sealed in &group.changes {
-            let change = Change::try_from(sealed)?;
-            state.check(&change).map_err(|e| Bad::damaged(format!("write {at} contradicts the state: {e}")))?;
-            let dropped = state.apply(&change);
-            unabsorbed.note(sealed, change.append.first().map(|r| r.position.index.0), dropped);
-        }
+    let end = wal::replay(segments, identity, &found, None, |at, payload| {
         seq = at;
-        Ok(())
+        replay_group(&mut state, at, payload, |sealed, change, dropped| {
+            unabsorbed.note(sealed, change.append.first().map(|r| r.position.index.0), dropped);
+        })
     })
-    .map_err(|(which, fault)| fault.opening(wal::NAMES.get(which).copied().unwrap_or_default()))?;
+    .map_err(|(name, fault)| fault.opening(name))?;
     let pointer = Arc::make_mut(&mut state.snapshot);
     let file = open_file(dir, &pointer.file, identity)?;
     let body = snapshot_file::verify(file, pointer).map_err(|fault| fault.opening(&pointer.file))?;
     pointer.body = Some(Arc::new(body));
-    Ok(Recovered { base: found, seq, state, unabsorbed })
+    Ok(Recovered { base: found, seq, end, state, unabsorbed })
+}
+
+/// Applies the batches of the frame numbered `at`, and shows each of them.
+pub(crate) fn replay_group(
+    state: &mut State,
+    at: u64,
+    payload: &[u8],
+    mut each: impl FnMut(&wire::Change, Change, bool),
+) -> Result<(), Fault> {
+    let group: wire::Group = unseal(Kind::Group, payload)?;
+    for sealed in &group.changes {
+        let change = Change::try_from(sealed)?;
+        state.check(&change).map_err(|e| Bad::damaged(format!("write {at} contradicts the state: {e}")))?;
+        let dropped = state.apply(&change);
+        each(sealed, change, dropped);
+    }
+    Ok(())
 }
 
 fn from_base(identity: &Identity, base: &Base) -> Result<(wire::State, State), Fault> {

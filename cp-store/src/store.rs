@@ -105,7 +105,7 @@ impl Future for Ticket {
 }
 
 /// What an image holds; see [`Store::inspect`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// Whose it is.
     pub identity: Identity,
@@ -164,7 +164,7 @@ impl Store {
     /// Reads an image without changing it: no lock, no boot record, no repair. It
     /// shows exactly what `open` would find. Blocks.
     pub fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
-        inspect(dir)
+        inspect(dir).map(|(inspection, _)| inspection)
     }
 
     /// Whose directory it is.

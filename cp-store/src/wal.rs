@@ -153,99 +153,151 @@ pub(crate) fn encode(lap: u64, seq: u64, start: u64, payload: &[u8]) -> Vec<u8> 
 
 /// A valid copy of a frame.
 #[derive(Debug)]
-struct Frame<'a> {
-    lap: u64,
+struct Frame {
     seq: u64,
     start: u64,
-    payload: &'a [u8],
+    payload: Vec<u8>,
 }
 
-fn decode(segment: &[u8], block: u64) -> Option<Frame<'_>> {
-    let copy = segment.get(usize::try_from(block).ok()?.checked_mul(BLOCK_BYTES)?..)?;
-    let (magic, copy) = copy.split_first_chunk::<4>()?;
-    if *magic != MAGIC {
-        return None;
+/// A segment that is read block by block, as far as there is anything to read.
+struct Segment<'a> {
+    file: &'a dyn File,
+    bytes: u64,
+}
+
+impl<'a> Segment<'a> {
+    fn open(file: &'a dyn File, bytes: u64) -> Result<Self, Fault> {
+        let len = file.len()?;
+        if len != bytes {
+            return Err(Bad::damaged(format!("it has {len} bytes, not {bytes}")).into());
+        }
+        Ok(Self { file, bytes })
     }
-    let (crc, covered) = copy.split_first_chunk::<4>()?;
-    let (lap, rest) = covered.split_first_chunk::<8>()?;
-    let (seq, rest) = rest.split_first_chunk::<8>()?;
-    let (start, rest) = rest.split_first_chunk::<4>()?;
-    let (len, rest) = rest.split_first_chunk::<4>()?;
-    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    let payload = rest.get(..len)?;
-    let covered = covered.get(..FRAME_HEADER_BYTES - 8 + len)?;
-    (crc32c::crc32c(covered) == u32::from_le_bytes(*crc)).then(|| Frame {
-        lap: u64::from_le_bytes(*lap),
-        seq: u64::from_le_bytes(*seq),
-        start: u32::from_le_bytes(*start).into(),
-        payload,
-    })
+
+    fn blocks(&self) -> u64 {
+        self.bytes / BLOCK_BYTES as u64
+    }
+
+    /// The valid copy of a frame at `block`, if there is one and it is of a lap that is `wanted`.
+    fn frame(&self, block: u64, wanted: impl Fn(u64) -> bool) -> Result<Option<Frame>, Fault> {
+        let offset = block.saturating_mul(BLOCK_BYTES as u64);
+        let Some(room) = self.bytes.checked_sub(offset.saturating_add(FRAME_HEADER_BYTES as u64)) else {
+            return Ok(None);
+        };
+        let mut header = [0; FRAME_HEADER_BYTES];
+        self.file.read_at(offset, &mut header)?;
+        let [m0, m1, m2, m3, c0, c1, c2, c3, covered @ ..] = header;
+        let (lap, rest) = u64_of(&covered);
+        let (seq, rest) = u64_of(rest);
+        let (start, rest) = u32_of(rest);
+        let (len, _) = u32_of(rest);
+        if [m0, m1, m2, m3] != MAGIC || !wanted(lap) || u64::from(len) > room {
+            return Ok(None);
+        }
+        let mut payload = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        self.file.read_at(offset + FRAME_HEADER_BYTES as u64, &mut payload)?;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&covered), &payload);
+        let valid = crc == u32::from_le_bytes([c0, c1, c2, c3]);
+        Ok(valid.then_some(Frame { seq, start: start.into(), payload }))
+    }
+
+    /// The first valid copy of a frame of `lap` behind `block`.
+    fn find_later(&self, block: u64, lap: u64) -> Result<Option<(u64, Frame)>, Fault> {
+        for at in block + 1..self.blocks() {
+            if let Some(frame) = self.frame(at, |found| found == lap)? {
+                return Ok(Some((at, frame)));
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// Reads the frames of the current lap in order, those after `absorbed`.
+fn u64_of(bytes: &[u8]) -> (u64, &[u8]) {
+    bytes.split_first_chunk().map_or((0, bytes), |(first, rest)| (u64::from_le_bytes(*first), rest))
+}
+
+fn u32_of(bytes: &[u8]) -> (u32, &[u8]) {
+    bytes.split_first_chunk().map_or((0, bytes), |(first, rest)| (u32::from_le_bytes(*first), rest))
+}
+
+/// Where the next frame of a lap belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    block: u64,
+    seq: u64,
+}
+
+impl End {
+    /// The offset up to which a segment's bytes are the frames before it.
+    pub(crate) fn offset(self) -> u64 {
+        self.block.saturating_mul(BLOCK_BYTES as u64)
+    }
+}
+
+/// The name of the segment that `lap` uses.
+pub(crate) fn name(lap: u64) -> &'static str {
+    let [even, odd] = NAMES;
+    if lap.is_multiple_of(2) { even } else { odd }
+}
+
+/// Reads the frames of the current lap in order, and answers where they end.
+///
+/// With `from`, where an earlier reading ended, only those behind it: what was
+/// read then must not have changed since, the other segment included.
 ///
 /// Writes nothing: after a crash in the middle of recovery it reads the same again.
 pub(crate) fn replay(
     files: &[Arc<dyn File>; 2],
     identity: &Identity,
     base: &wire::State,
+    from: Option<End>,
     mut each: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
-) -> Result<(), (usize, Fault)> {
+) -> Result<End, (&'static str, Fault)> {
     let wal = Wal::new(files.clone(), identity, base.segment_bytes, base.lap);
-    let current = usize::from(!base.lap.is_multiple_of(2));
-    let fault = |which: usize| move |fault: Fault| (which, fault);
-    let other = load(wal.file(base.lap + 1), base.segment_bytes).map_err(fault(1 - current))?;
-    if (0..blocks_of(&other)).filter_map(|block| decode(&other, block)).any(|frame| frame.lap > base.lap) {
-        return Err((1 - current, Bad::damaged("it is ahead of the database, which has lost a commit").into()));
-    }
-    let segment = load(wal.file(base.lap), base.segment_bytes).map_err(fault(current))?;
-    check_header(&segment, &wal.header).map_err(fault(current))?;
-
-    let mut block = HEADER_BLOCKS;
-    let mut seq = base.seq + 1;
+    let other = |fault: Fault| (name(base.lap + 1), fault);
+    let current = |fault: Fault| (name(base.lap), fault);
+    let segment = Segment::open(wal.file(base.lap), base.segment_bytes).map_err(current)?;
+    let mut end = match from {
+        Some(end) => end,
+        None => {
+            let next = Segment::open(wal.file(base.lap + 1), base.segment_bytes).map_err(other)?;
+            for block in 0..next.blocks() {
+                if next.frame(block, |lap| lap > base.lap).map_err(other)?.is_some() {
+                    return Err(other(Bad::damaged("it is ahead of the database, which has lost a commit").into()));
+                }
+            }
+            check_header(segment.file, &wal.header).map_err(current)?;
+            End { block: HEADER_BLOCKS, seq: base.seq + 1 }
+        }
+    };
     loop {
-        let here = |frame: &Frame<'_>| frame.lap == base.lap && frame.start == block && frame.seq == seq;
-        let frame = match decode(&segment, block).filter(here) {
+        let End { block, seq } = end;
+        let here = |frame: &Frame| frame.start == block && frame.seq == seq;
+        let found = segment.frame(block, |lap| lap == base.lap).map_err(current)?.filter(here);
+        let frame = match found {
             Some(frame) => frame,
-            None => match find_later(&segment, block, base.lap) {
-                None => return Ok(()),
+            None => match segment.find_later(block, base.lap).map_err(current)? {
+                None => return Ok(end),
                 Some((at, copy)) if here(&copy) && at == block + blocks(copy.payload.len()) => {
                     tracing::warn!(seq, "a damaged write-ahead frame was read from its second copy");
                     copy
                 }
                 Some((at, _)) => {
                     let what = format!("write {seq} at block {block} is unreadable, and block {at} follows it");
-                    return Err((current, Bad::Damaged(what).into()));
+                    return Err(current(Bad::Damaged(what).into()));
                 }
             },
         };
-        each(seq, frame.payload).map_err(fault(current))?;
-        block += 2 * blocks(frame.payload.len());
-        seq += 1;
+        each(seq, &frame.payload).map_err(current)?;
+        end = End { block: block + 2 * blocks(frame.payload.len()), seq: seq + 1 };
     }
 }
 
-fn find_later(segment: &[u8], block: u64, lap: u64) -> Option<(u64, Frame<'_>)> {
-    (block + 1..blocks_of(segment)).filter_map(|at| Some((at, decode(segment, at)?))).find(|(_, f)| f.lap == lap)
-}
-
-fn blocks_of(segment: &[u8]) -> u64 {
-    (segment.len() / BLOCK_BYTES) as u64
-}
-
-fn load(file: &dyn File, segment_bytes: u64) -> Result<Vec<u8>, Fault> {
-    let len = file.len()?;
-    if len != segment_bytes {
-        return Err(Bad::damaged(format!("it has {len} bytes, not {segment_bytes}")).into());
-    }
-    let mut segment = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    file.read_at(0, &mut segment)?;
-    Ok(segment)
-}
-
-fn check_header(segment: &[u8], expected: &wire::Segment) -> Result<(), Fault> {
+fn check_header(file: &dyn File, expected: &wire::Segment) -> Result<(), Fault> {
+    let mut blocks = [0; 2 * BLOCK_BYTES];
+    file.read_at(0, &mut blocks)?;
     let read = |copy: usize| -> Result<wire::Segment, Bad> {
-        let block = segment.get(copy * BLOCK_BYTES..).unwrap_or_default();
+        let block = blocks.get(copy * BLOCK_BYTES..).unwrap_or_default();
         let short = || Bad::damaged("its header is unreadable");
         let (len, rest) = block.split_first_chunk::<4>().ok_or_else(short)?;
         let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| short())?;

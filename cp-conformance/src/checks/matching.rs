@@ -42,12 +42,14 @@ impl Matching {
         }
     }
 
-    /// A disk holds all of `image`: its records are contiguous and match. Answers
-    /// each record with its fingerprint.
-    pub fn image(&mut self, image: &Inspection) -> Result<Vec<(LogPosition, Fingerprint)>, Broken> {
-        let mut before: Option<LogPosition> = None;
-        let mut seen = Vec::with_capacity(image.log.len());
-        for record in &image.log {
+    /// A disk holds all of `image`: its records are contiguous and match. The first
+    /// ones, as many as `judged`, were seen before. Answers each of the others with
+    /// its fingerprint.
+    pub fn image(&mut self, image: &Inspection, judged: usize) -> Result<Vec<(LogPosition, Fingerprint)>, Broken> {
+        let (old, new) = image.log.split_at_checked(judged).unwrap_or((&[], &image.log));
+        let mut before: Option<LogPosition> = old.last().map(|record| record.position);
+        let mut seen = Vec::with_capacity(new.len());
+        for record in new {
             if let Some(before) = before
                 && (record.position.index != before.index.next() || record.position.term < before.term)
             {
@@ -80,9 +82,10 @@ mod tests {
         assert!(matching.holds(at(2, 5), one, Some(at(2, 4))).is_err());
 
         let mut matching = Matching::default();
-        assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 2), (2, 3)], 0)).is_ok());
-        assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 3)], 0)).is_err());
-        let broken = matching.image(&image(LastVote::default(), &[(2, 1), (1, 2)], 0)).unwrap_err();
+        assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 2), (2, 3)], 0), 0).is_ok());
+        assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 3)], 0), 0).is_err());
+        assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 3)], 0), 1).is_err());
+        let broken = matching.image(&image(LastVote::default(), &[(2, 1), (1, 2)], 0), 0).unwrap_err();
         assert_eq!(broken.checker, Matching::NAME);
     }
 }

@@ -12,6 +12,9 @@ pub struct Outcomes {
     refused: BTreeSet<Fingerprint>,
     placed: BTreeMap<LogPosition, Fingerprint>,
     told: BTreeMap<LogPosition, Outcome>,
+    logged: BTreeMap<LogPosition, Fingerprint>,
+    /// Every body in `logged`.
+    bodies: BTreeMap<Fingerprint, LogPosition>,
 }
 
 impl Outcomes {
@@ -19,34 +22,28 @@ impl Outcomes {
     pub const NAME: &str = "outcomes";
 
     /// A proposal of this body was refused.
-    pub fn refused(&mut self, body: Fingerprint) {
+    pub fn refused(&mut self, body: Fingerprint) -> Result<(), Broken> {
         self.refused.insert(body);
+        self.bodies.get(&body).map_or(Ok(()), |position| refused_and_logged(*position))
     }
 
     /// A proposal of this body got `position`.
     pub fn placed(&mut self, position: LogPosition, body: Fingerprint) -> Result<(), Broken> {
-        match self.placed.insert(position, body) {
-            Some(before) if before != body => {
-                let what = format!("position {position} was given to two proposals");
-                Err(Broken::new(Self::NAME, Promise::P3, what))
-            }
-            _ => Ok(()),
+        if self.placed.insert(position, body).is_some_and(|before| before != body) {
+            let what = format!("position {position} was given to two proposals");
+            return Err(Broken::new(Self::NAME, Promise::P3, what));
         }
+        self.logged.get(&position).map_or(Ok(()), |logged| agree(position, body, *logged))
     }
 
     /// A log holds this body at `position`.
-    pub fn logged(&self, position: LogPosition, body: Fingerprint) -> Result<(), Broken> {
+    pub fn logged(&mut self, position: LogPosition, body: Fingerprint) -> Result<(), Broken> {
+        self.logged.insert(position, body);
+        self.bodies.insert(body, position);
         if self.refused.contains(&body) {
-            let what = format!("a proposal that was refused is in a log at {position}");
-            return Err(Broken::new(Self::NAME, Promise::P1, what));
+            return refused_and_logged(position);
         }
-        match self.placed.get(&position) {
-            Some(placed) if *placed != body => {
-                let what = format!("{position} was given to proposal {placed} and holds {body}");
-                Err(Broken::new(Self::NAME, Promise::P3, what))
-            }
-            _ => Ok(()),
-        }
+        self.placed.get(&position).map_or(Ok(()), |placed| agree(position, *placed, body))
     }
 
     /// A slot is committed as `position`.
@@ -86,6 +83,19 @@ impl Outcomes {
     }
 }
 
+fn refused_and_logged(position: LogPosition) -> Result<(), Broken> {
+    let what = format!("a proposal that was refused is in a log at {position}");
+    Err(Broken::new(Outcomes::NAME, Promise::P1, what))
+}
+
+fn agree(position: LogPosition, placed: Fingerprint, logged: Fingerprint) -> Result<(), Broken> {
+    if placed == logged {
+        return Ok(());
+    }
+    let what = format!("{position} was given to proposal {placed} and holds {logged}");
+    Err(Broken::new(Outcomes::NAME, Promise::P3, what))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,12 +106,17 @@ mod tests {
         let at = |term, index| LogPosition::new(Term(term), ControlPlaneLogIndex(index));
         let (one, two) = (Fingerprint([1; 16]), Fingerprint([2; 16]));
         let mut outcomes = Outcomes::default();
-        outcomes.refused(one);
+        outcomes.refused(one).unwrap();
         assert_eq!(outcomes.logged(at(1, 1), one).unwrap_err().promise, Promise::P1);
         outcomes.placed(at(1, 2), two).unwrap();
         outcomes.logged(at(1, 2), two).unwrap();
         assert!(outcomes.logged(at(1, 2), Fingerprint([3; 16])).is_err());
         assert!(outcomes.placed(at(1, 2), one).is_err());
+        // In the other order too: what is in a log is not looked at again.
+        outcomes.logged(at(1, 5), Fingerprint([4; 16])).unwrap();
+        assert_eq!(outcomes.refused(Fingerprint([4; 16])).unwrap_err().promise, Promise::P1);
+        outcomes.logged(at(1, 6), Fingerprint([5; 16])).unwrap();
+        assert_eq!(outcomes.placed(at(1, 6), Fingerprint([6; 16])).unwrap_err().promise, Promise::P3);
 
         outcomes.told(at(1, 3), Outcome::Superseded, None).unwrap();
         assert_eq!(outcomes.committed(at(1, 3)).unwrap_err().checker, Outcomes::NAME);

@@ -77,14 +77,34 @@ impl Image {
         Ok(())
     }
 
+    fn slot(&self, number: usize) -> Option<&Arc<Page>> {
+        self.tables.get(number / TABLE_PAGES)?.as_ref()?.get(number % TABLE_PAGES)?.as_ref()
+    }
+
     fn page(&self, number: usize) -> Option<&Page> {
-        self.tables.get(number / TABLE_PAGES)?.as_ref()?.get(number % TABLE_PAGES)?.as_deref()
+        self.slot(number).map(|page| &**page)
     }
 
     fn slot_mut(&mut self, number: usize) -> Option<&mut Option<Arc<Page>>> {
         let table = self.tables.get_mut(number / TABLE_PAGES)?;
         let table = table.get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
         Arc::make_mut(table).get_mut(number % TABLE_PAGES)
+    }
+
+    /// Where this may first differ from `other`: pages that both share do not.
+    pub(super) fn differs_from(&self, other: &Self) -> Option<u64> {
+        let shared = |number: &usize| match (self.slot(*number), other.slot(*number)) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        };
+        let table = |image: &Self, number| image.tables.get(number).and_then(Option::as_ref).map(Arc::as_ptr);
+        let page = (0..self.tables.len().max(other.tables.len()))
+            .filter(|number| table(self, *number) != table(other, *number))
+            .find_map(|number| (number * TABLE_PAGES..(number + 1) * TABLE_PAGES).find(|page| !shared(page)))
+            .and_then(|page| u64::try_from(page * PAGE_BYTES).ok());
+        let end = (self.len != other.len).then_some(self.len.min(other.len));
+        page.into_iter().chain(end).min()
     }
 
     /// The numbers of the pages that hold anything but zeros.
@@ -166,6 +186,23 @@ mod tests {
             assert_eq!(image.len(), plain.len() as u64);
         }
         assert!(image.read_at(image.len(), &mut [0]).is_err());
+    }
+
+    #[test]
+    fn a_difference_is_found_where_it_begins() {
+        let mut image = Image::default();
+        image.write_at(0, &[1; 20_000]).unwrap();
+        let copy = image.clone();
+        assert_eq!(image.differs_from(&copy), None);
+        image.write_at(13_000, b"x").unwrap();
+        assert_eq!(image.differs_from(&copy), Some(12_288));
+        assert_eq!(copy.differs_from(&image), Some(12_288));
+        let mut longer = copy.clone();
+        longer.set_len(5_000_000).unwrap();
+        assert_eq!(longer.differs_from(&copy), Some(20_000));
+        longer.write_at(4_999_999, b"x").unwrap();
+        assert_eq!(longer.differs_from(&copy), Some(20_000));
+        assert_eq!(Image::default().differs_from(&copy), Some(0));
     }
 
     #[test]

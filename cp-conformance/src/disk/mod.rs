@@ -225,6 +225,20 @@ impl Disk {
         copy
     }
 
+    /// Where the file of this name on this disk may first differ from that on
+    /// `other`; `None` if nowhere.
+    pub(crate) fn differs_from(&self, other: &Self, name: &str) -> Option<u64> {
+        let image = |disk: &Self| {
+            let state = locked(&disk.state);
+            state.live.get(name).and_then(|inode| state.contents.get(inode)).map(|content| content.live.clone())
+        };
+        match (image(self), image(other)) {
+            (Some(one), Some(two)) => one.differs_from(&two),
+            (None, None) => None,
+            _ => Some(0),
+        }
+    }
+
     /// A copy with everything, live and synced.
     pub fn duplicate(&self) -> Self {
         let from = locked(&self.state);

@@ -1,5 +1,6 @@
 //! What the monitor has written down.
 
+use super::recovery::{Recovered, Recovery};
 use crate::backend::{Observed, Sign};
 use crate::checks::audit::{self, Claim, last};
 use crate::checks::committed::Committed;
@@ -17,7 +18,7 @@ use crate::life::Life;
 use crate::promise::Promise;
 use cp_driver::wire::Body;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Outcome, Term};
-use cp_store::{Configuration, Inspection, RecordBody, Store};
+use cp_store::{Configuration, Inspection, RecordBody};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,8 +83,7 @@ pub struct Tally {
 #[derive(Debug)]
 struct Book {
     incarnation: Incarnation,
-    disk: Disk,
-    image: Option<(u64, Arc<Inspection>)>,
+    recovery: Recovery,
     monotonic: Monotonic,
     /// Snapshots offered to this node: by whom, under which transfer.
     offered: BTreeMap<(Incarnation, u64), LogPosition>,
@@ -108,6 +108,14 @@ pub(super) struct Books {
     last_said: BTreeMap<(usize, Incarnation), String>,
 }
 
+/// How many records at the beginning of `image` have been judged with `before`:
+/// they are the same, and were committed then.
+fn judged(before: &Inspection, image: &Inspection) -> usize {
+    let Some(first) = image.log.first().map(|record| record.position.index) else { return 0 };
+    let kept = before.log.iter().skip_while(|record| record.position.index < first);
+    kept.zip(&image.log).take_while(|(then, now)| then == now && then.position.index <= before.committed).count()
+}
+
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
@@ -116,8 +124,7 @@ impl Books {
     pub(super) fn enroll(&mut self, slot: usize, incarnation: Incarnation, disk: Disk) {
         let book = Book {
             incarnation,
-            disk,
-            image: None,
+            recovery: Recovery::of(slot, incarnation, disk),
             monotonic: Monotonic::default(),
             offered: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -151,30 +158,36 @@ impl Books {
     /// Recovers the disk of `slot` from what is synced, unless nothing was synced
     /// since, and lets every checker of images see it.
     pub(super) fn refresh(&mut self, slot: usize) -> Result<(), Broken> {
+        self.recover(slot, false)
+    }
+
+    /// As `refresh`, and whatever was synced: the whole disk is read.
+    pub(super) fn reread(&mut self, slot: usize) -> Result<(), Broken> {
+        self.recover(slot, true)
+    }
+
+    fn recover(&mut self, slot: usize, whole: bool) -> Result<(), Broken> {
         let Some(book) = self.slots.get_mut(&slot) else { return Ok(()) };
-        let version = book.disk.version();
-        if book.image.as_ref().is_some_and(|(of, _)| *of == version) {
-            return Ok(());
-        }
-        self.counts.inspections += 1;
-        let synced = book.disk.synced_only().mount(Arc::new(Life::new(slot, 0)));
-        let image = match Store::inspect(&*synced) {
-            Ok(image) => Arc::new(image),
-            // A disk that was made to fail may be damaged; that it is refused is the promise kept (CP-D4).
-            Err(_) if book.disk.effects().failed_operations + book.disk.effects().flipped_bits > 0 => return Ok(()),
-            Err(error) => {
+        let (image, before) = match book.recovery.recover(whole)? {
+            Recovered::AsBefore => return Ok(()),
+            Recovered::Now(image, before) => (image, before),
+            Recovered::Refused(error) => {
+                self.counts.inspections += 1;
+                let effects = book.recovery.disk().effects();
+                // A disk that was made to fail may be damaged; that it is refused is the promise kept (CP-D4).
+                if effects.failed_operations + effects.flipped_bits > 0 {
+                    return Ok(());
+                }
                 let what = format!("a power loss now would leave n{slot} with a store that does not open: {error}");
                 return Err(Broken::new(audit::NAME, Promise::D2, what));
             }
         };
-        if image.identity.incarnation != book.incarnation {
-            return Ok(());
-        }
-        book.image = Some((version, Arc::clone(&image)));
+        self.counts.inspections += 1;
         book.monotonic.image(&image)?;
         self.ledger.holds(book.incarnation, &image.vote)?;
         let who = format!("n{slot}'s disk");
-        for (position, body) in self.matching.image(&image)? {
+        let judged = before.map_or(0, |before| judged(&before, &image));
+        for (position, body) in self.matching.image(&image, judged)? {
             self.outcomes.logged(position, body)?;
             if position.index <= image.committed {
                 self.committed.is(position, Some(body), &who)?;
@@ -185,7 +198,7 @@ impl Books {
     }
 
     fn image(&self, slot: usize) -> Option<Arc<Inspection>> {
-        self.slots.get(&slot).and_then(|book| book.image.as_ref()).map(|(_, image)| Arc::clone(image))
+        self.slots.get(&slot).and_then(|book| book.recovery.image()).map(Arc::clone)
     }
 
     pub(super) fn incarnation(&self, slot: usize) -> Incarnation {
@@ -194,7 +207,7 @@ impl Books {
 
     /// A node that stops by itself has a failed disk, or there is a bug.
     pub(super) fn stopped(&self, life: &Life, why: &str) -> Result<(), Broken> {
-        let excused = |book: &Book| book.disk.effects().failed_operations > 0;
+        let excused = |book: &Book| book.recovery.disk().effects().failed_operations > 0;
         if life.may_stop() || self.slots.get(&life.slot()).is_some_and(excused) {
             return Ok(());
         }

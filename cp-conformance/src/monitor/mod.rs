@@ -5,6 +5,7 @@
 //! loss would leave them. The first objection ends the run.
 
 mod books;
+mod recovery;
 mod state;
 
 pub use books::{Aim, Moment, Tally};
@@ -106,9 +107,9 @@ impl Monitor {
         }
     }
 
-    /// Recovers the disk of `slot` as a power loss would leave it, and checks it.
+    /// Recovers the whole disk of `slot` as a power loss would leave it, and checks it.
     pub fn inspect(&self, slot: usize) {
-        let verdict = locked(&self.books).refresh(slot);
+        let verdict = locked(&self.books).reread(slot);
         self.judge(verdict);
     }
 
@@ -188,7 +189,9 @@ impl Monitor {
     pub fn refused(&self, entry: &ControlPlaneEntry) {
         let mut books = locked(&self.books);
         books.counts.refused += 1;
-        books.outcomes.refused(fingerprint(entry));
+        let verdict = books.outcomes.refused(fingerprint(entry));
+        drop(books);
+        self.judge(verdict);
     }
 
     /// A proposal got no position and no refusal.

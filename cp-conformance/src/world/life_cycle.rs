@@ -21,7 +21,7 @@ const ZOMBIE_FOR: Duration = Duration::from_secs(5);
 
 /// How long a write-ahead segment is: between a handful of writes and a hundred
 /// before the database absorbs them. Production's hold some 500, which few runs would reach.
-const SEGMENT_BYTES: [u32; 4] = [40 << 10, 64 << 10, 256 << 10, 1 << 20];
+const SEGMENT_BYTES: [u32; 4] = [64 << 10, 128 << 10, 256 << 10, 1 << 20];
 
 /// Where a member of this name is said to be.
 pub(super) fn addresses(member: &MemberId) -> Addresses {

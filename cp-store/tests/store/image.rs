@@ -130,6 +130,15 @@ impl Image {
         }
     }
 
+    /// The first page in which the file of this name is not what it was `before`.
+    pub(crate) fn differs_from(&self, before: &Self, name: &str) -> Option<u64> {
+        let file = |image: &Self| image.names.get(name).and_then(|inode| image.files.get(inode)).cloned();
+        let (Some(one), Some(two)) = (file(self), file(before)) else { return Some(0) };
+        let numbers = one.pages.keys().chain(two.pages.keys());
+        let page = numbers.filter(|page| one.pages.get(*page) != two.pages.get(*page)).min().map(|p| p * PAGE as u64);
+        page.into_iter().chain((one.len != two.len).then_some(one.len.min(two.len))).min()
+    }
+
     pub(crate) fn file(&mut self, name: &str) -> &mut Content {
         let inode = self.names.get(name).expect("there is such a file");
         self.files.get_mut(inode).expect("it has bytes")

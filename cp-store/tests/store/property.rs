@@ -1,11 +1,11 @@
 //! Random histories against the plain model, restarts and power losses included.
 
 use crate::common::*;
-use crate::image::{Loss, Replay, Rng};
+use crate::image::{Image, Loss, Replay, Rng};
 use crate::model::{Model, Step, rule};
 use crate::recorder::Recorder;
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex as Index, ControlPlanePayload, Incarnation, LastVote, Term};
-use cp_store::{Expected, Layout, LogRecord, RecordBody, Store, Ticket, Writer};
+use cp_store::{Expected, Inspector, Layout, LogRecord, RecordBody, Store, Ticket, Writer};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -71,6 +71,8 @@ struct Run {
     since: Vec<Model>,
     tickets: Vec<Ticket>,
     rng: Rng,
+    inspector: Inspector,
+    inspected: Image,
 }
 
 impl Run {
@@ -82,7 +84,9 @@ impl Run {
         let store = Self::open(&disk, thread);
         let model = Model::new();
         let (since, tickets) = (vec![model.clone()], Vec::new());
-        Self { disk, replayed: 0, replay: Replay::from(image), store, thread, model, since, tickets, rng: Rng::new(1) }
+        let (replay, rng) = (Replay::from(image), Rng::new(1));
+        let (inspector, inspected) = (Inspector::default(), Image::default());
+        Self { disk, replayed: 0, replay, store, thread, model, since, tickets, rng, inspector, inspected }
     }
 
     fn open(disk: &Recorder, thread: bool) -> Store {
@@ -128,6 +132,15 @@ impl Run {
         self.store = Self::open(&self.disk, self.thread);
     }
 
+    /// An inspection of what is new finds what a whole one finds.
+    fn inspect(&mut self) {
+        let now = self.disk.image();
+        let before = std::mem::replace(&mut self.inspected, now.clone());
+        let frozen = Recorder::holding(now.clone());
+        let found = self.inspector.inspect(&frozen, |name| now.differs_from(&before, name)).expect("readable");
+        assert_eq!(*found, Store::inspect(&frozen).expect("readable"));
+    }
+
     fn read_some(&self, (_, a, b): Raw) {
         let first = self.model.purged.index.0 + 1 + u64::from(a % 4);
         let end = first + u64::from(b % 8);
@@ -153,6 +166,9 @@ async fn run(thread: bool, history: Vec<Raw>) {
                 run.store.close().await.expect("closes");
                 run.store = Run::open(&run.disk, thread);
             }
+        }
+        if !thread {
+            run.inspect();
         }
         if run.tickets.is_empty() {
             run.model.assert_is(&run.store);
