@@ -124,6 +124,7 @@ cases! { ($)
     planted {
         a_lying_disk_is_caught_by_the_audit,
         a_forgotten_vote_is_caught_by_the_ledger,
+        a_second_vote_of_a_wiped_life_is_caught_by_the_ledger,
     }
     storm {
         random_faults_break_nothing,

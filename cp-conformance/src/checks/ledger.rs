@@ -2,7 +2,10 @@
 //! restarts, a candidate's own vote included.
 //!
 //! Outcome checkers rarely see a double vote; the ledger sees each one, because
-//! it writes down every grant that leaves a node and every grant on a disk.
+//! it writes down every grant that leaves a node and every grant on a disk. A vote
+//! that a node learns of in an answer may be on its disk as if granted: it is to
+//! the one candidate whom it could still vote for in that term. Only the disk of a
+//! wiped life proves nothing by it, so of such a life only what leaves is judged.
 
 use super::Broken;
 use crate::promise::Promise;

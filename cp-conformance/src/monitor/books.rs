@@ -19,7 +19,7 @@ use crate::promise::Promise;
 use cp_driver::wire::Body;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Outcome, Term};
 use cp_store::{Configuration, Inspection, RecordBody};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Of claims that the last recovered image already covers, one in so many is
@@ -94,6 +94,9 @@ struct Book {
 #[derive(Debug, Default)]
 pub(super) struct Books {
     slots: BTreeMap<usize, Book>,
+    /// Incarnations whose disk was emptied. One that comes back is an impostor with an
+    /// empty memory: what it sends is judged, and what it learns is not a grant.
+    wiped: BTreeSet<Incarnation>,
     pub(super) leaders: Leaders,
     pub(super) ledger: Ledger,
     pub(super) committed: Committed,
@@ -133,7 +136,9 @@ impl Books {
     }
 
     pub(super) fn forget(&mut self, slot: usize) {
-        self.slots.remove(&slot);
+        if let Some(book) = self.slots.remove(&slot) {
+            self.wiped.insert(book.incarnation);
+        }
     }
 
     /// Whether this is what `slot` told `to` the last time, heartbeats mostly.
@@ -184,7 +189,9 @@ impl Books {
         };
         self.counts.inspections += 1;
         book.monotonic.image(&image)?;
-        self.ledger.holds(book.incarnation, &image.vote)?;
+        if !self.wiped.contains(&book.incarnation) {
+            self.ledger.holds(book.incarnation, &image.vote)?;
+        }
         let who = format!("n{slot}'s disk");
         let judged = before.map_or(0, |before| judged(&before, &image));
         for (position, body) in self.matching.image(&image, judged)? {
