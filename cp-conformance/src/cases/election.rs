@@ -8,7 +8,8 @@ use crate::options::Options;
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
-use crate::world::{World, ensure};
+use crate::world::{World, ensure, scenario};
+use cp_seam::{ControlPlaneRole, MemberKind, ProposeError, ProposeRefusal, ReadError};
 
 /// A leader stands within 3T of the start, all follow it, and nobody else says that it
 /// may accept proposals (CP-S1, CP-L1).
@@ -77,4 +78,184 @@ pub fn votes_survive_a_power_loss_before_they_leave(backend: &'static dyn Backen
     Scenario::new("election::votes_survive_a_power_loss_before_they_leave")
         .least(least)
         .run(backend, async |world| Box::pin(interrupted_elections(world, Moment::Before)).await)
+}
+
+/// A member that was away, with a short log and an early term, asks one that has a
+/// later term for its vote. The answer carries that later term and refuses: it is not
+/// a grant, whatever it looks like, and the one with the longer log leads (CP-S1, CP-S2).
+///
+/// openraft took an answer with a higher vote for a grant (#1220, #1146).
+pub fn a_higher_term_is_no_grant(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 12, restarts: 4, cut: 1, ..Least::default() };
+    Scenario::new("election::a_higher_term_is_no_grant").least(least).run(backend, async |world| {
+        for _ in 0..4 {
+            let mut leader = world.settled_leader().await?;
+            let others = world.others(&[leader]);
+            let (away, mut heir) =
+                (others.first().copied().unwrap_or_default(), others.last().copied().unwrap_or_default());
+            world.network().cut(&[away], &[leader, heir]);
+            for _ in 0..2 {
+                world.write(leader).await?;
+                let (up, name) = (world.up(leader)?, world.member(heir)?);
+                let handed = up.node.transfer_leadership(&name).await;
+                ensure(handed.is_ok(), Promise::L1, || format!("handing over to {name} ended {handed:?}"))?;
+                (leader, heir) = (world.leader_among(&[heir], world.election_timeout()).await?, leader);
+            }
+            let last = world.write(leader).await?;
+            world.applied(&[heir], last, world.election_timeout()).await?;
+            // Without a leader for long: it asks at once, the other has only just lost its own.
+            world.kill(leader, Survivors::Nothing)?;
+            world.network().heal();
+            let next = world.leader_among(&[away, heir], world.election_timeout() * 8).await?;
+            ensure(next == heir, Promise::S2, || format!("n{next} leads without what was committed"))?;
+            world.applied(&[away], last, world.election_timeout() * 4).await?;
+            world.start(leader).await?;
+        }
+        Ok(())
+    })
+}
+
+/// A member has entered later terms than all others and lacks what they have; the
+/// only one that can win is of an earlier term, and learns the later one from a
+/// refusal, a trial vote's too: there is a leader (CP-L1, CP-S2).
+///
+/// openraft's trial vote once kept the earlier term for good (#1796).
+pub fn the_longest_log_wins_from_an_earlier_term(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { aimed: 9, restarts: 24, ..Least::default() };
+    Scenario::new("election::the_longest_log_wins_from_an_earlier_term").least(least).run(backend, async |world| {
+        let mut ahead_seen = 0;
+        for _ in 0..3 {
+            let leader = world.settled_leader().await?;
+            let others = world.others(&[leader]);
+            let (ahead, helper) =
+                (others.first().copied().unwrap_or_default(), others.last().copied().unwrap_or_default());
+            // It wins a trial vote, writes the next term down and loses power, again and again. The
+            // one that helps it each time starts too late to stand, and to learn of those terms.
+            world.kill(leader, Survivors::Nothing)?;
+            for _ in 0..3 {
+                world.kill(helper, Survivors::Nothing)?;
+                world.restart(ahead, Survivors::Nothing).await?;
+                let (sign, moment) = (Sign::Candidacy, Moment::Before);
+                world.monitor().aim(Aim { slot: Some(ahead), sign, moment, skip: 0 });
+                world.pass(world.election_timeout() * 2 / 5).await;
+                world.start(helper).await?;
+                let struck = |world: &World| world.up(ahead).is_ok_and(|up| !up.life.goes_on()).then_some(());
+                world.until(world.election_timeout() * 2, Promise::L1, "it to stand", struck).await?;
+            }
+            world.restart(ahead, Survivors::Nothing).await?;
+            let later = world.up(ahead)?.store.vote().term;
+            world.kill(ahead, Survivors::Nothing)?;
+            world.restart(helper, Survivors::Nothing).await?;
+            world.start(leader).await?;
+            let last = world.writes(3).await?;
+            world.applied(&[leader, helper], last, world.election_timeout() * 4).await?;
+            let early = world.up(leader)?.store.vote().term;
+            world.kill(helper, Survivors::Nothing)?;
+            world.restart(leader, Survivors::Nothing).await?;
+            world.start(ahead).await?;
+            ahead_seen += u32::from(later > early);
+            let next = world.leader_among(&[leader, ahead], world.election_timeout() * 8).await?;
+            ensure(next == leader, Promise::S2, || format!("n{next} leads without what was committed"))?;
+            world.start(helper).await?;
+        }
+        ensure(ahead_seen > 0, Promise::L1, || "nobody was ahead by its term alone".to_owned())
+            .map_err(|broken| scenario(broken.what))
+    })
+}
+
+/// A follower that was cut off for long comes back, to an idle leader and to a busy
+/// one: it has not raised its term, and the leader leads on in its own (CP-L1).
+///
+/// openraft's network asks for a trial vote and grants it by default; an adapter
+/// that leaves it at that has none.
+pub fn a_member_that_was_cut_off_does_not_disturb(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { cut: 1, ..Least::default() };
+    Scenario::new("election::a_member_that_was_cut_off_does_not_disturb").least(least).run(backend, async |world| {
+        for busy in [false, true] {
+            let leader = world.settled_leader().await?;
+            let term = world.status(leader)?.term;
+            let away = world.others(&[leader]).first().copied().unwrap_or_default();
+            world.network().cut(&[away], &world.others(&[away]));
+            world.pass(world.election_timeout() * 8).await;
+            if busy {
+                world.writes(10).await?;
+            }
+            world.network().heal();
+            for _ in 0..6 {
+                world.pass(world.election_timeout() / 2).await;
+                let status = world.status(leader)?;
+                ensure(status.serving && status.term == term, Promise::L1, || {
+                    format!("n{leader} led term {term} and now {}, serving {}", status.term, status.serving)
+                })?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A new leader has not yet heard that anything of its own term is committed: it
+/// takes no proposal and serves no read, since it does not know what is committed
+/// (CP-P1, CP-P4). It refuses; it does not leave a caller without an answer, as raft-rs
+/// alone would a read, and its followers pass nothing on to it.
+pub fn a_new_leader_serves_once_it_has_committed(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 5, restarts: 4, ..Least::default() };
+    Scenario::new("election::a_new_leader_serves_once_it_has_committed").least(least).run(backend, async |world| {
+        let mut met = 0;
+        for _ in 0..4 {
+            let leader = world.settled_leader().await?;
+            world.write(leader).await?;
+            let all: Vec<usize> = (0..world.size()).collect();
+            world.network().slow_one_way(&all, &all, world.election_timeout() / 12);
+            world.kill(leader, Survivors::Nothing)?;
+            let others = world.others(&[leader]);
+            let leads = |world: &World| {
+                let leads = |slot: &usize| world.status(*slot).is_ok_and(|s| s.role == ControlPlaneRole::Leader);
+                others.iter().copied().find(leads)
+            };
+            let next = world.until(world.election_timeout() * 6, Promise::L1, "a new leader", leads).await?;
+            if !world.up(next)?.node.is_leader() {
+                met += 1;
+                let (read, taken) = (world.read(next).await?, world.propose(next).await?);
+                let unsure = matches!(&taken, Err(ProposeError::Refused(ProposeRefusal::NoQuorum)));
+                ensure(unsure || world.up(next)?.node.is_leader(), Promise::P1, || format!("it answers {taken:?}"))?;
+                ensure(read == Err(ReadError::NoQuorum), Promise::P4, || format!("it serves {read:?}"))?;
+            }
+            world.network().heal();
+            world.start(leader).await?;
+        }
+        ensure(met > 0, Promise::P4, || "no leader was met before its first commit".to_owned())
+            .map_err(|broken| scenario(broken.what))
+    })
+}
+
+/// One voter and a learner. The voter wins by itself, so its term may be on no disk
+/// when its first records leave: it loses power right then, again and again, and
+/// never wins a term twice (CP-D1, CP-S1, CP-S2).
+///
+/// raft-rs lets a leader's appends outrun the write of its term; the learner then
+/// held another record at (6, 2) than the voter.
+pub fn a_lone_voter_never_wins_a_term_twice(backend: &'static dyn Backend) -> Verdict {
+    let options = Options::nodes(1);
+    let least = Least { aimed: 10, restarts: 10, elections: 8, ..Least::default() };
+    Scenario::new("election::a_lone_voter_never_wins_a_term_twice").options(options).least(least).run(
+        backend,
+        async |world| {
+            let learner = world.join("n1", MemberKind::Data).await?;
+            world.settled().await?;
+            for round in 0..10_u32 {
+                let last = world.writes(2).await?;
+                world.applied(&[learner], last, world.election_timeout() * 6).await?;
+                let moment = if round % 3 == 2 { Moment::Before } else { Moment::After };
+                world.monitor().aim(Aim { slot: Some(0), sign: Sign::Leads, moment, skip: round % 2 });
+                world.kill(0, Survivors::Nothing)?;
+                world.start(0).await?;
+                let struck = |world: &World| world.up(0).is_ok_and(|up| !up.life.goes_on()).then_some(());
+                world.until(world.election_timeout() * 4, Promise::L1, "the aim to strike", struck).await?;
+                world.reap(Survivors::Nothing)?;
+                world.start(0).await?;
+            }
+            let last = world.writes(1).await?;
+            world.applied(&[learner], last, world.election_timeout() * 6).await
+        },
+    )
 }

@@ -12,6 +12,7 @@ pub mod membership;
 pub mod partition;
 pub mod planted;
 pub mod propose;
+pub mod replication;
 pub mod restart;
 pub mod snapshot;
 pub mod storm;
@@ -68,6 +69,11 @@ cases! { ($)
         a_lone_voter_leads_itself,
         votes_survive_a_power_loss_after_they_left,
         votes_survive_a_power_loss_before_they_leave,
+        a_higher_term_is_no_grant,
+        the_longest_log_wins_from_an_earlier_term,
+        a_member_that_was_cut_off_does_not_disturb,
+        a_new_leader_serves_once_it_has_committed,
+        a_lone_voter_never_wins_a_term_twice,
     }
     propose {
         outcomes_are_told_on_every_node,
@@ -75,6 +81,12 @@ cases! { ($)
         concurrent_proposals_get_positions_of_their_own,
         a_request_takes_effect_once,
         ownership_is_fenced,
+    }
+    replication {
+        interleaved_acknowledgements_commit_nothing_early,
+        a_hung_follower_holds_nobody_up,
+        a_leader_that_cannot_read_sends_nothing_else,
+        power_is_lost_while_a_tail_is_replaced,
     }
     restart {
         each_node_restarts_in_turn,
@@ -89,6 +101,8 @@ cases! { ($)
         a_restarted_leader_can_be_elected_again,
         leadership_is_transferred,
         a_transfer_to_nobody_is_called_off,
+        a_leader_is_elected_with_an_unflushed_tail,
+        a_failed_transfer_blocks_no_writes,
     }
     disk {
         a_stalled_leader_is_replaced,

@@ -48,6 +48,8 @@ pub struct Faults {
     pub fail_sync: bool,
     /// See `fail_sync`.
     pub drop_dirty: bool,
+    /// Every read fails, of what is not in memory.
+    pub fail_read: bool,
     /// No write that extends a file succeeds.
     pub full: bool,
     /// Syncs claim success and do nothing. A planted bug, not a tolerated fault.
@@ -59,7 +61,7 @@ pub struct Faults {
 /// How often faults had an effect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Writes, syncs and creations that were made to fail.
+    /// Writes, syncs, creations and reads that were made to fail.
     pub failed_operations: u64,
     /// Unsynced changes that a crash dropped.
     pub lost_changes: u64,
@@ -314,7 +316,35 @@ impl Disk {
     /// Whether anything is set to go wrong.
     pub fn has_faults(&self) -> bool {
         let faults = &locked(&self.state).faults;
-        faults.fail_write || faults.fail_sync || faults.full || faults.lies || faults.crash_after.is_some()
+        faults.fail_write
+            || faults.fail_sync
+            || faults.fail_read
+            || faults.full
+            || faults.lies
+            || faults.crash_after.is_some()
+    }
+
+    /// Changes how long I/O takes from now on.
+    pub fn take(&self, latency: Latency) {
+        locked(&self.state).latency = latency;
+    }
+
+    /// The names of the files that a power loss would leave.
+    pub fn files(&self) -> Vec<String> {
+        locked(&self.state).synced.keys().cloned().collect()
+    }
+
+    /// Replaces what is synced of the file `name` by what it was on `older`.
+    pub fn set_file_back(&self, name: &str, older: &Self) {
+        let copy = older.duplicate();
+        let (mut to, from) = (locked(&self.state), locked(&copy.state));
+        let older = from.synced.get(name).and_then(|inode| from.contents.get(inode)).cloned();
+        let inode = to.synced.get(name).copied();
+        if let (Some(older), Some(inode)) = (older, inode) {
+            let content = Content { live: older.synced.clone(), synced: older.synced, unsynced: Vec::new() };
+            to.contents.insert(inode, content);
+            to.syncs += 1;
+        }
     }
 
     /// Stops or resumes all I/O; nothing fails, nothing finishes.

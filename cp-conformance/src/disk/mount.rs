@@ -191,7 +191,11 @@ impl File for Handle {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = reading(&self.disk, &self.life)?;
+        let mut state = reading(&self.disk, &self.life)?;
+        if state.faults.fail_read {
+            state.effects.failed_operations += 1;
+            return Err(eio());
+        }
         state.contents.get(&self.inode).ok_or(io::ErrorKind::NotFound)?.live.read_at(offset, out)
     }
 

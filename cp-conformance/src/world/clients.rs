@@ -76,6 +76,14 @@ impl World {
         Ok(attempt(&self.monitor, &up, &entry, wait).await)
     }
 
+    /// Proposes `count` entries at once at `slot`, and answers the positions that they got.
+    pub async fn burst(&mut self, slot: usize, count: usize) -> Result<Vec<LogPosition>, Broken> {
+        let up = self.up(slot)?;
+        let entries = (0..count).map(|_| self.entry()).collect::<Result<Vec<_>, _>>()?;
+        let proposing = entries.iter().map(|entry| propose(&self.monitor, &up, entry));
+        Ok(futures::future::join_all(proposing).await.into_iter().flatten().collect())
+    }
+
     /// Proposes at `slot`, and demands that it be committed within 2T.
     pub async fn write(&mut self, slot: usize) -> Result<LogPosition, Broken> {
         match self.attempt(slot, self.election_timeout() * 2).await? {

@@ -9,8 +9,8 @@ use crate::promise::Promise;
 use cp_catalog::{
     Admission, Command, Effect, Features, Joining, Locality, MemberLife, MembershipCommand, TokenHash, Verdict, Voting,
 };
-use cp_seam::{Incarnation, MemberId, MemberKind};
-use cp_store::Founding;
+use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind};
+use cp_store::{Configuration, Founding};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
@@ -49,6 +49,16 @@ impl World {
         let member = MemberId::new(name).map_err(|e| scenario(e.to_string()))?;
         let (incarnation, founding) = self.admit(&member, kind).await?;
         let slot = self.add(member, kind, incarnation, &founding)?;
+        self.start(slot).await?;
+        Ok(slot)
+    }
+
+    /// As [`join`](Self::join), founded on `founding`: on genesis, it catches up from a
+    /// snapshot like any other member that is far behind.
+    pub async fn join_on(&mut self, name: &str, founding: &Founding) -> Result<usize, Broken> {
+        let (member, kind) = (MemberId::new(name).map_err(|e| scenario(e.to_string()))?, MemberKind::Data);
+        let (incarnation, _) = self.admit(&member, kind).await?;
+        let slot = self.add(member, kind, incarnation, founding)?;
         self.start(slot).await?;
         Ok(slot)
     }
@@ -94,14 +104,28 @@ impl World {
     pub async fn remove_unsettled(&mut self, slot: usize) -> Result<(), Broken> {
         let member = self.life_of(slot)?;
         self.done(MembershipCommand::Drain { member: member.clone() }).await?;
-        let leader = self.leader().await?;
-        let reachable: BTreeSet<Incarnation> = self
-            .up(leader)?
-            .state
-            .read(|catalog| catalog.members().filter(|m| m.voting == Voting::Voting).map(|m| m.incarnation).collect());
+        let reachable = self.voters().await?;
         self.done(MembershipCommand::Remove { member, reachable }).await?;
         self.slot_mut(slot)?.retired = true;
         Ok(())
+    }
+
+    /// Takes the vote of the member in `slot`, which stays a member; without waiting for the engine.
+    pub async fn demote_unsettled(&mut self, slot: usize) -> Result<(), Broken> {
+        let (member, reachable) = (self.life_of(slot)?, self.voters().await?);
+        self.done(MembershipCommand::Demote { member, reachable }).await.map(drop)
+    }
+
+    /// Who has a vote by the leader's catalog.
+    async fn voters(&mut self) -> Result<BTreeSet<Incarnation>, Broken> {
+        let leader = self.leader().await?;
+        let state = self.up(leader)?.state;
+        Ok(state.read(|c| c.members().filter(|m| m.voting == Voting::Voting).map(|m| m.incarnation).collect()))
+    }
+
+    /// The newest configuration in the log of `slot`, and where it is.
+    pub fn configuration(&self, slot: usize) -> Result<(LogPosition, Configuration), Broken> {
+        Ok(self.up(slot)?.store.configurations().pop().unwrap_or_default())
     }
 
     /// Waits until the leader's configuration is what the catalog wants.
