@@ -7,11 +7,13 @@
 pub mod determinism;
 pub mod disk;
 pub mod election;
+pub mod identity;
 pub mod leadership;
 pub mod membership;
 pub mod partition;
 pub mod planted;
 pub mod propose;
+pub mod reconfiguration;
 pub mod replication;
 pub mod restart;
 pub mod snapshot;
@@ -124,6 +126,10 @@ cases! { ($)
         a_member_far_behind_catches_up,
         an_interrupted_install_is_begun_again,
         compaction_forgets_no_outcome,
+        callers_that_wait_through_an_install_are_answered,
+        a_snapshot_takes_a_conflicting_tail_with_it,
+        a_snapshot_that_did_not_arrive_is_sent_again,
+        power_is_lost_at_each_operation_of_a_compaction,
     }
     membership {
         a_joiner_becomes_a_voter,
@@ -134,6 +140,18 @@ cases! { ($)
         a_wiped_member_is_refused_and_replaced,
         a_witness_makes_up_for_any_one,
         a_witness_brings_a_lagging_member_up,
+    }
+    reconfiguration {
+        power_is_lost_at_each_step_of_a_change,
+        a_member_that_does_not_know_of_its_vote_votes,
+        changes_asked_for_at_once_all_happen,
+        a_leader_leaves_under_load,
+        a_leader_that_leaves_makes_no_witness_lead,
+        a_snapshot_from_before_an_admission_will_do,
+    }
+    identity {
+        a_name_that_returns_is_another_incarnation,
+        a_disk_that_is_set_back_is_refused,
     }
     planted {
         a_lying_disk_is_caught_by_the_audit,

@@ -329,24 +329,6 @@ impl Disk {
         locked(&self.state).latency = latency;
     }
 
-    /// The names of the files that a power loss would leave.
-    pub fn files(&self) -> Vec<String> {
-        locked(&self.state).synced.keys().cloned().collect()
-    }
-
-    /// Replaces what is synced of the file `name` by what it was on `older`.
-    pub fn set_file_back(&self, name: &str, older: &Self) {
-        let copy = older.duplicate();
-        let (mut to, from) = (locked(&self.state), locked(&copy.state));
-        let older = from.synced.get(name).and_then(|inode| from.contents.get(inode)).cloned();
-        let inode = to.synced.get(name).copied();
-        if let (Some(older), Some(inode)) = (older, inode) {
-            let content = Content { live: older.synced.clone(), synced: older.synced, unsynced: Vec::new() };
-            to.contents.insert(inode, content);
-            to.syncs += 1;
-        }
-    }
-
     /// Stops or resumes all I/O; nothing fails, nothing finishes.
     pub fn stall(&self, stalled: bool) {
         self.stalled.send_replace(stalled);

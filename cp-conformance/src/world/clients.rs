@@ -84,6 +84,21 @@ impl World {
         Ok(futures::future::join_all(proposing).await.into_iter().flatten().collect())
     }
 
+    /// Proposes at `slot` every millisecond, whatever comes of it, until it is aborted.
+    pub fn load(&mut self, slot: usize) -> Result<tokio::task::AbortHandle, Broken> {
+        let (up, monitor) = (self.up(slot)?, Arc::clone(&self.monitor));
+        let mut workload = self.workload.fork(1_000 + slot);
+        let proposing = async move {
+            while let Ok(entry) = workload.next(None) {
+                if let Err(why) = propose(&monitor, &up, &entry).await {
+                    tracing::trace!(%why, "load");
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        Ok(tokio::spawn(proposing).abort_handle())
+    }
+
     /// Proposes at `slot`, and demands that it be committed within 2T.
     pub async fn write(&mut self, slot: usize) -> Result<LogPosition, Broken> {
         match self.attempt(slot, self.election_timeout() * 2).await? {

@@ -12,6 +12,7 @@ use cp_catalog::{
 use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind};
 use cp_store::{Configuration, Founding};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl World {
@@ -28,6 +29,8 @@ impl World {
                 self.trace.node(leader, format_args!("decides {position}: {verdict:?}"));
                 return verdict.ok_or_else(|| scenario(format!("no verdict at {position}")));
             }
+            // A refusal takes no time: without a pause the clock would stand still.
+            self.pass(Duration::from_millis(10)).await;
         }
         Err(Broken::new("liveness", Promise::L1, format!("{command:?} was not decided in time")))
     }
