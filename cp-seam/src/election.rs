@@ -110,3 +110,32 @@ pub enum VoteStoreError {
     #[error("the vote store has failed; stop this node and repair or replace its disk")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_is_more_than_half() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(quorum_threshold), [1, 1, 2, 2, 3, 3, 4, 4]);
+    }
+
+    #[test]
+    fn a_vote_takes_back_nothing_within_its_term() {
+        let one_of = [None, Some(Incarnation(1)), Some(Incarnation(2))];
+        let votes = |term| {
+            one_of.into_iter().flat_map(move |granted_to| {
+                one_of.map(move |following| LastVote { term: Term(term), granted_to, following })
+            })
+        };
+        for was in votes(3) {
+            for is in votes(3) {
+                let kept = |was: Option<Incarnation>, is| was.is_none_or(|was| is == Some(was));
+                let allowed = kept(was.granted_to, is.granted_to) && kept(was.following, is.following);
+                assert_eq!(was.may_become(&is), allowed, "{was:?} {is:?}");
+            }
+            assert!(votes(4).all(|is| was.may_become(&is)), "a higher term begins anew");
+            assert!(!votes(2).any(|is| was.may_become(&is)), "the term never falls");
+        }
+    }
+}

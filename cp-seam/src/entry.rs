@@ -97,4 +97,20 @@ mod tests {
         let refused = ControlPlanePayload::new(vec![0; ControlPlanePayload::LEN_MAX_BYTES + 1]);
         assert_eq!(refused, Err(PayloadTooLarge { len_bytes: ControlPlanePayload::LEN_MAX_BYTES + 1 }));
     }
+
+    #[test]
+    fn the_limit_is_a_mebibyte() {
+        assert_eq!(ControlPlanePayload::LEN_MAX_BYTES, 1_048_576);
+    }
+
+    #[test]
+    fn an_entry_is_of_its_kind_and_carries_its_payload() {
+        let payload = ControlPlanePayload::new(&b"body"[..]).unwrap();
+        let entries = [ControlPlaneEntry::MembershipChange, ControlPlaneEntry::OwnershipTransition];
+        let kinds = [ControlPlaneEntryKind::MembershipChange, ControlPlaneEntryKind::OwnershipTransition];
+        for (entry, kind) in entries.map(|of| of(payload.clone())).into_iter().zip(kinds) {
+            assert_eq!((entry.kind(), entry.payload().as_bytes().as_ref()), (kind, &b"body"[..]));
+            assert_eq!(kind.entry(payload.clone()), entry);
+        }
+    }
 }

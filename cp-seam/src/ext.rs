@@ -47,3 +47,79 @@ pub enum SettleError {
         position: LogPosition,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::*;
+    use crate::{ControlPlaneLogIndex, ControlPlanePayload, MemberId, Term};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    const POSITION: LogPosition = LogPosition::new(Term(3), ControlPlaneLogIndex(8));
+
+    /// Proposes at [`POSITION`], or not at all, and then knows this outcome.
+    #[derive(Debug)]
+    struct Canned(Option<Outcome>);
+
+    #[async_trait]
+    impl ControlPlaneConsensus for Canned {
+        fn role(&self) -> ControlPlaneRole {
+            ControlPlaneRole::Leader
+        }
+        fn term(&self) -> Term {
+            POSITION.term
+        }
+        fn leader(&self) -> Option<MemberId> {
+            None
+        }
+        fn is_leader(&self) -> bool {
+            true
+        }
+        fn committed_index(&self) -> ControlPlaneLogIndex {
+            POSITION.index
+        }
+        async fn propose(&self, _: ControlPlaneEntry) -> Result<LogPosition, ProposeError> {
+            self.0.map(|_| POSITION).ok_or_else(|| ProposeRefusal::NoQuorum.into())
+        }
+        async fn outcome(&self, position: LogPosition, _: Duration) -> Outcome {
+            assert_eq!(position, POSITION);
+            self.0.unwrap()
+        }
+        async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError> {
+            unreachable!("not asked here")
+        }
+        fn progress(&self) -> Vec<MemberProgress> {
+            Vec::new()
+        }
+        fn watch(&self) -> Box<dyn ControlPlaneWatch> {
+            unreachable!("not asked here")
+        }
+        async fn transfer_leadership(&self, _: &MemberId) -> Result<(), TransferError> {
+            unreachable!("not asked here")
+        }
+        async fn shutdown(&self) -> Result<(), ShutdownError> {
+            Ok(())
+        }
+    }
+
+    fn settle(outcome: Option<Outcome>) -> Result<LogPosition, SettleError> {
+        let entry = ControlPlaneEntry::MembershipChange(ControlPlanePayload::new(vec![1]).unwrap());
+        let engine = Canned(outcome);
+        let Poll::Ready(settled) =
+            pin!(engine.propose_committed(entry, Duration::ZERO)).poll(&mut Context::from_waker(Waker::noop()))
+        else {
+            panic!("nothing here waits")
+        };
+        settled
+    }
+
+    #[test]
+    fn only_what_is_committed_is_reported_so() {
+        assert!(matches!(settle(Some(Outcome::Committed)), Ok(POSITION)));
+        assert!(matches!(settle(Some(Outcome::Superseded)), Err(SettleError::Superseded { position: POSITION })));
+        assert!(matches!(settle(Some(Outcome::Unknown)), Err(SettleError::Unknown { position: POSITION })));
+        let refused = settle(None);
+        assert!(matches!(refused, Err(SettleError::Propose(ProposeError::Refused(ProposeRefusal::NoQuorum)))));
+    }
+}

@@ -156,3 +156,35 @@ pub struct QuorumMember {
     /// Where its peers reach it, as `host:port`.
     pub address: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_found_whether_it_votes_or_not() {
+        let member = |n: u64| QuorumMember {
+            incarnation: Incarnation(n),
+            id: MemberId::new(&format!("n{n}")).unwrap(),
+            kind: MemberKind::Data,
+            address: format!("n{n}:7000"),
+        };
+        let quorum = Quorum { voters: vec![member(1), member(2)], learners: vec![member(3)] };
+        for n in 1..=3 {
+            assert_eq!(quorum.member(Incarnation(n)), Some(&member(n)));
+        }
+        assert_eq!(quorum.member(Incarnation(4)), None);
+    }
+
+    #[test]
+    fn a_digest_reads_as_hexadecimal() {
+        let mut digest = StateDigest([0; 32]);
+        digest.0[..2].copy_from_slice(&[0x0a, 0xff]);
+        assert_eq!(digest.to_string(), format!("0aff{}", "00".repeat(30)));
+    }
+
+    #[test]
+    fn chunks_and_frames_have_the_limits_that_the_contract_names() {
+        assert_eq!((<dyn SnapshotReader>::CHUNK_MAX_BYTES, crate::transport::FRAME_MAX_BYTES), (1_048_576, 4_194_304));
+    }
+}

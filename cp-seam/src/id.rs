@@ -199,3 +199,52 @@ impl fmt::Display for LogPosition {
         write!(f, "{}.{}", self.term, self.index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_id_is_a_dns_label() {
+        for good in ["a", "0", "node-1", "a--b", &"x".repeat(63)] {
+            let id: MemberId = good.parse().unwrap();
+            assert_eq!((id.as_str(), id.to_string()), (good, good.to_owned()));
+        }
+        let of = |text: &str| MemberId::new(text).unwrap_err();
+        for bad in ["", &"x".repeat(64)] {
+            assert_eq!(of(bad), BadMemberId::Length { name: bad.to_owned(), length: bad.len() });
+        }
+        for (bad, character) in [("Node", 'N'), ("a.b", '.'), ("a_b", '_'), ("né", 'é')] {
+            assert_eq!(of(bad), BadMemberId::Character { name: bad.to_owned(), character });
+        }
+        for bad in ["-", "-a", "a-"] {
+            assert_eq!(of(bad), BadMemberId::Edge { name: bad.to_owned() });
+        }
+    }
+
+    #[test]
+    fn a_cluster_id_is_32_hexadecimal_digits() {
+        let id = ClusterId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0xfe, 0xff]);
+        let text = "000102030405060708090a0b0c0dfeff";
+        assert_eq!((id.to_string(), text.parse()), (text.to_owned(), Ok(id)));
+        for bad in ["", "00", &text[1..], &format!("0{text}"), &text.replace('f', "g"), &text.replacen('0', "+", 1)] {
+            assert!(bad.parse::<ClusterId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_read_as_they_are_written_elsewhere() {
+        let position = LogPosition::new(Term(4), ControlPlaneLogIndex(17));
+        assert_eq!(
+            [position.to_string(), position.term.to_string(), position.index.to_string(), Incarnation(3).to_string()],
+            ["4.17", "4", "17", "#3"]
+        );
+    }
+
+    #[test]
+    fn slots_follow_each_other_and_stop_at_the_ends() {
+        let slot = ControlPlaneLogIndex;
+        assert_eq!([slot(0).next(), slot(8).next(), slot(u64::MAX).next()], [slot(1), slot(9), slot(u64::MAX)]);
+        assert_eq!([slot(0).prev(), slot(1).prev(), slot(9).prev()], [slot(0), slot(0), slot(8)]);
+    }
+}
