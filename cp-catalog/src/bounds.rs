@@ -341,4 +341,39 @@ mod tests {
         assert!(Bounds::new(Bound::at(b"b").unwrap(), Bound::at(b"b").unwrap()).is_err());
         assert!(Bounds::new(Bound::Max, Bound::Min).is_err());
     }
+
+    #[test]
+    fn neighbours_do_not_overlap_and_ranges_with_a_common_key_do() {
+        let of =
+            |lower: &[u8], upper: &[u8]| Bounds::new(Bound::at(lower).unwrap(), Bound::at(upper).unwrap()).unwrap();
+        let (low, middle, high) = (of(b"a", b"m"), of(b"g", b"t"), of(b"m", b"z"));
+        for (one, other, overlap) in [(&low, &high, false), (&low, &middle, true), (&middle, &high, true)] {
+            assert_eq!([one.overlaps(other), other.overlaps(one)], [overlap; 2], "{one} {other}");
+            assert!(one.overlaps(one) && one.overlaps(&Bounds::ALL) && Bounds::ALL.overlaps(one));
+        }
+    }
+
+    #[test]
+    fn in_a_hashed_collection_only_inner_slots_bound() {
+        for (slot, is_bound) in [(0, false), (1, true), (SLOT_COUNT - 1, true), (SLOT_COUNT, false), (u16::MAX, false)]
+        {
+            let key = Key::new(&slot_key(slot)).unwrap();
+            assert_eq!(check_key(&key, Mode::Hash).is_ok(), is_bound, "slot {slot}");
+            assert!(check_key(&key, Mode::Ordered).is_ok());
+        }
+        for other in [&b"a"[..], b"abc"] {
+            assert_eq!(check_key(&Key::new(other).unwrap(), Mode::Hash), Err(BadBounds::NotASlot));
+        }
+    }
+
+    #[test]
+    fn equal_keys_hash_alike_and_others_apart() {
+        let hash = |bytes: &[u8]| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            Key::new(bytes).unwrap().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(b"a"), hash(b"a"));
+        assert_ne!(hash(b"a"), hash(b"b"));
+    }
 }

@@ -99,3 +99,52 @@ impl Collection {
         self.retired.insert(id, ());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::Bounds;
+    use crate::id::{CollectionName, Epoch, GroupName, Version};
+    use crate::range::Copies;
+
+    fn range(id: u64, lower: &[u8], version: u64) -> Arc<Range> {
+        Arc::new(Range {
+            id: RangeId(id),
+            bounds: Bounds::new(Bound::at(lower).unwrap(), Bound::Max).unwrap(),
+            owner: cp_seam::MemberId::new("a").unwrap(),
+            replicas: Copies::default(),
+            archives: Copies::default(),
+            epoch: Epoch(1),
+            version: Version(version),
+            placement: Arc::default(),
+            moving: None,
+        })
+    }
+
+    fn collection() -> Collection {
+        let (name, group) = (CollectionName::new("books").unwrap(), GroupName::new("shelf").unwrap());
+        let mut collection = Collection::new(CollectionSpec { name, group, mode: Mode::Ordered });
+        collection.put(range(1, b"", 1));
+        collection.put(range(2, b"m", 1));
+        collection
+    }
+
+    #[test]
+    fn both_indexes_hold_the_same_records() {
+        assert!(collection().is_consistent());
+        let broken = |edit: fn(&mut Collection)| {
+            let mut collection = collection();
+            edit(&mut collection);
+            !collection.is_consistent()
+        };
+        assert!(broken(|c| drop(c.by_id.insert(RangeId(3), range(3, b"x", 1)))), "one more by id");
+        assert!(broken(|c| drop(c.by_id.insert(RangeId(2), range(2, b"m", 2)))), "another record");
+        assert!(broken(|c| drop(c.by_id.remove(&RangeId(2)))), "one less by id");
+        assert!(broken(|c| drop(c.by_lower.remove(&Bound::Min))), "one less by key");
+        let moved = |c: &mut Collection| {
+            let record = c.by_lower.remove(&Bound::Min);
+            drop(c.by_lower.insert(Bound::at(b"c").unwrap(), record.unwrap()));
+        };
+        assert!(broken(moved), "under another key");
+    }
+}

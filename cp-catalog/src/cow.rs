@@ -159,4 +159,41 @@ mod tests {
             prop_assert!(map.segments.iter().zip(&map.firsts).all(|(s, f)| s.first().is_some_and(|(k, _)| k == f)));
         }
     }
+
+    fn lens(map: &CowMap<u32, u32>) -> Vec<usize> {
+        map.segments.iter().map(|segment| segment.len()).collect()
+    }
+
+    fn of(keys: impl Iterator<Item = u32>) -> CowMap<u32, u32> {
+        let mut map = CowMap::default();
+        keys.for_each(|key| assert_eq!(map.insert(key, key), None));
+        map
+    }
+
+    #[test]
+    fn a_segment_is_cut_in_half_unless_the_map_grows_at_its_end() {
+        assert_eq!(lens(&of(0..3 * 128 + 1)), [128, 128, 128, 1]);
+        assert_eq!(lens(&of((0..128).rev())), [128]);
+        assert_eq!(lens(&of((0..129).rev())), [64, 65]);
+    }
+
+    #[test]
+    fn a_short_segment_takes_in_the_next_if_both_fit() {
+        let mut map = of(0..256);
+        let mut take = |keys: std::ops::Range<u32>| {
+            keys.for_each(|key| assert_eq!(map.remove(&key), Some(key)));
+            assert!((0..256).filter(|key| map.get(key).is_some()).eq(map.iter().map(|(key, _)| *key)));
+            lens(&map)
+        };
+        assert_eq!(take(128..158), [128, 98]);
+        assert_eq!(take(0..96), [32, 98], "long enough");
+        assert_eq!(take(96..97), [31, 98], "129 do not fit");
+        assert_eq!(take(97..98), [128]);
+
+        let mut map = of(0..130);
+        (0..96).for_each(|key| assert_eq!(map.remove(&key), Some(key)));
+        assert_eq!(lens(&map), [32, 2]);
+        assert_eq!(map.remove(&100), Some(100));
+        assert_eq!(lens(&map), [33]);
+    }
 }

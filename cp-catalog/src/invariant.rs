@@ -205,3 +205,6 @@ fn covered(catalog: &Catalog, name: &CollectionName) -> Vec<Bounds> {
 fn holds(whole: &Bounds, part: &Bounds) -> bool {
     whole.lower() <= part.lower() && part.upper() <= whole.upper()
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,3 +174,29 @@ impl Sessions {
         self.clients.insert(session.header.client, session);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Effect;
+
+    #[test]
+    fn a_forgotten_client_takes_its_replies_out_of_the_count() {
+        let (mut sessions, mut sum) = (Sessions::default(), DigestSum::default());
+        let collection = crate::id::CollectionName::new("books").unwrap();
+        let verdict = Verdict::Done(Effect::CollectionReady { collection });
+        let index = ControlPlaneLogIndex;
+        for (client, count) in [(1, 2), (2, 3)] {
+            for sequence in 1..=count {
+                let id = RequestId { client: ClientId([client; 16]), since: index(0), sequence };
+                sessions.record(&mut sum, index(u64::from(client)), &id, &verdict);
+            }
+        }
+        assert_eq!((sessions.clients.len(), sessions.reply_count), (2, 5));
+        assert_eq!(sessions.forget(&mut sum, index(CLIENT_IDLE_MAX_ENTRIES + 1)), None);
+        assert_eq!(sessions.forget(&mut sum, index(CLIENT_IDLE_MAX_ENTRIES + 2)), Some(1));
+        assert_eq!((sessions.clients.len(), sessions.reply_count), (1, 3));
+        assert_eq!(sessions.forget(&mut sum, index(CLIENT_IDLE_MAX_ENTRIES + 3)), Some(2));
+        assert_eq!((sessions.clients.len(), sessions.reply_count, sum), (0, 0, DigestSum::default()));
+    }
+}

@@ -22,6 +22,22 @@ fn a_snapshot_restores_the_same_state_and_the_same_bytes() {
 }
 
 #[test]
+fn a_restored_machine_has_forgotten_what_came_before() {
+    let (node, _) = library();
+    let (chunks, digest) = captured(&node.machine);
+    assert!(node.machine.verdict(ControlPlaneLogIndex(1)).is_some());
+    let mut writer = node.machine.restore().unwrap();
+    chunks.iter().for_each(|chunk| writer.push(chunk.clone()).unwrap());
+    let restored = ControlPlaneLogIndex(40);
+    writer.finish(restored, digest).unwrap();
+    assert_eq!(node.machine.verdict(ControlPlaneLogIndex(1)), None);
+    let changes = node.machine.changes_from(ControlPlaneLogIndex(1), 9);
+    assert_eq!(changes, Changes::Compacted { snapshot_index: restored });
+    let changes = node.machine.changes_from(restored.next(), 9);
+    assert_eq!(changes, Changes::Items { items: vec![], next: restored.next() });
+}
+
+#[test]
 fn a_snapshot_that_is_not_whole_or_not_right_leaves_the_state() {
     let (node, _) = library();
     let (chunks, digest) = captured(&node.machine);
@@ -127,6 +143,11 @@ fn a_large_state_goes_in_chunks_that_are_not_too_long() {
     let restored = Catalog::from_chunks(&chunks).unwrap();
     assert_eq!((restored.digest(), restored.range_count()), (digest, 201));
     assert_eq!(restored.violations(), vec![]);
+    // Full, but for the last; and what is alike is kept once.
+    let (_, full) = chunks.split_last().unwrap();
+    assert!(full.iter().all(|chunk| chunk.len() > 480 << 10));
+    let wide = restored.ranges(&coll("wide")).map(|range| &range.placement).collect::<Vec<_>>();
+    assert!(wide.windows(2).all(|pair| std::sync::Arc::ptr_eq(pair[0], pair[1])));
     let without = |gap: usize| chunks.iter().enumerate().filter(move |(n, _)| *n != gap).map(|(_, chunk)| chunk);
     for gap in 0..chunks.len() {
         assert!(matches!(Catalog::from_chunks(without(gap)), Err(SnapshotError::Damaged { .. })), "chunk {gap}");
