@@ -70,3 +70,24 @@ pub(crate) fn redb(error: impl Into<redb::Error>) -> Fault {
         other => Fault::Bad(Bad::Damaged(other.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_file_is_damaged_and_a_failing_disk_is_not() {
+        let opening = |kind: io::ErrorKind| Fault::from(io::Error::from(kind)).opening("wal-0");
+        assert!(matches!(opening(io::ErrorKind::UnexpectedEof), OpenError::Damaged { file, .. } if file == "wal-0"));
+        assert!(matches!(opening(io::ErrorKind::PermissionDenied), OpenError::Io { file, .. } if file == "wal-0"));
+    }
+
+    #[test]
+    fn what_redb_finds_wrong_is_damage_and_what_the_disk_refuses_is_not() {
+        let of = |kind: io::ErrorKind| redb(redb::Error::Io(kind.into()));
+        assert!(matches!(of(io::ErrorKind::InvalidData), Fault::Bad(Bad::Damaged(_))));
+        assert!(matches!(of(io::ErrorKind::PermissionDenied), Fault::Io(_)));
+        assert!(matches!(redb(redb::Error::PreviousIo), Fault::Io(_)));
+        assert!(matches!(redb(redb::Error::Corrupted("x".to_owned())), Fault::Bad(Bad::Damaged(_))));
+    }
+}

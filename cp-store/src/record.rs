@@ -127,3 +127,6 @@ impl TermRuns {
         self.0.retain(|run| run.first < from);
     }
 }
+
+#[cfg(test)]
+mod tests;

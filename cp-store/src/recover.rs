@@ -148,3 +148,64 @@ pub(crate) fn retained(recovered: &Recovered, base: &Base) -> Result<Vec<LogReco
     let first = recovered.state.purged.index.next().0;
     Ok(all.split_off(&first).into_values().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::create::Layout;
+    use crate::memory::MemoryDirectory;
+    use crate::open::inspect;
+    use crate::record::{Configuration, TermRuns};
+    use crate::snapshot::SnapshotMeta;
+    use crate::store::{Founding, Inspection, Store};
+    use cp_seam::{ClusterId, Generation, Incarnation, MemberId, StateDigest};
+
+    fn founded() -> MemoryDirectory {
+        let identity = Identity {
+            cluster: ClusterId([7; 16]),
+            generation: Generation::default(),
+            member: MemberId::new("n1").unwrap(),
+            incarnation: Incarnation(1),
+            engine: "none".to_owned(),
+        };
+        let meta = SnapshotMeta {
+            position: LogPosition::GENESIS,
+            configuration: Configuration::default(),
+            configuration_at: LogPosition::GENESIS,
+            terms: TermRuns::default(),
+            digest: StateDigest::default(),
+        };
+        let dir = MemoryDirectory::new();
+        let founding = Founding { meta, chunks: vec!["genesis".into()] };
+        Store::create_with(&dir, &identity, founding, Layout { segment_bytes: 64 << 10 }).unwrap();
+        dir
+    }
+
+    /// Opens what a database holds whose state record was edited, its checksums being right.
+    fn after(edit: impl FnOnce(&mut wire::State)) -> Result<Inspection, OpenError> {
+        let dir = founded();
+        let base = Base::open(dir.open(base::NAME).unwrap()).unwrap();
+        let mut state = base.state().unwrap();
+        edit(&mut state);
+        base.absorb(&state, &Unabsorbed::default()).unwrap();
+        base.close().unwrap();
+        inspect(&dir).map(|(found, _)| found)
+    }
+
+    /// CP-D4: what contradicts itself is not believed, whole as it may look.
+    #[test]
+    fn a_state_that_contradicts_itself_is_damaged() {
+        assert!(after(|_| ()).is_ok());
+        type Edit = fn(&mut wire::State);
+        let edits: [(&str, Edit); 5] = [
+            ("the cluster is another", |state| state.cluster = vec![8; 16]),
+            ("the incarnation is another", |state| state.incarnation = 2),
+            ("more is committed than there is", |state| state.committed = 9),
+            ("the last term is another", |state| state.last.term = 9),
+            ("the last index is another", |state| state.last.index = 9),
+        ];
+        for (what, edit) in edits {
+            assert!(matches!(after(edit), Err(OpenError::Damaged { .. })), "{what}");
+        }
+    }
+}

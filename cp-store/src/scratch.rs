@@ -34,7 +34,8 @@ impl Scratch {
         let mut bytes = vec![0; PAGE];
         let start = page * PAGE as u64;
         let held = usize::try_from(shown.saturating_sub(start)).unwrap_or(PAGE).min(PAGE);
-        if let Some(held) = bytes.get_mut(..held) {
+        // Beyond its end a file may refuse even to read nothing.
+        if let Some(held) = bytes.get_mut(..held).filter(|held| !held.is_empty()) {
             self.under.read_at(start, held)?;
         }
         Ok(bytes)
@@ -114,3 +115,6 @@ impl File for Scratch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

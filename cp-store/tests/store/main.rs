@@ -1,6 +1,7 @@
 //! The store's promises, each with a test that fails when it is broken.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod backend;
 mod common;
 mod crash;
 mod damage;

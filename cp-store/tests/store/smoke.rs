@@ -2,8 +2,11 @@
 
 use crate::common::*;
 use bytes::Bytes;
-use cp_seam::{ControlPlaneLogIndex as Index, LastVoteStore, LogPosition, Term};
-use cp_store::{Batch, Expected, MemoryDirectory, Pace, SnapshotMeta, Store, TermRun, TermRuns, Writer, WriterWork};
+use cp_seam::{ControlPlaneLogIndex as Index, LastVote, LastVoteStore, LogPosition, Term};
+use cp_store::{
+    Batch, Directory, Expected, LogRecord, MemoryDirectory, Pace, RecordBody, SnapshotMeta, Store, TermRun, TermRuns,
+    Writer, WriterWork,
+};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +61,76 @@ async fn a_snapshot_ahead_of_the_log_replaces_it() {
         assert_eq!(body.chunk(1).expect("reads"), "two");
         store.close().await.expect("closes");
     }
+}
+
+#[tokio::test]
+async fn the_newest_configuration_and_the_terms_up_to_it_are_known() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    assert_eq!(store.newest_configuration_at(), LogPosition::GENESIS);
+    let joint = LogRecord { position: position(2, 3), body: RecordBody::Configuration(configuration(1..=5)) };
+    let append = [records(1, 1..=2), vec![joint], records(2, 4..=4)].concat();
+    store.submit(Batch { append, ..Batch::default() }).expect("accepted").await.expect("durable");
+    assert_eq!(store.newest_configuration_at(), position(2, 3));
+    let runs = [TermRun { term: Term(1), first: Index(1) }, TermRun { term: Term(2), first: Index(3) }];
+    for (index, count) in [(0, 0), (1, 1), (2, 1), (3, 2), (4, 2)] {
+        assert_eq!(store.terms_to(Index(index)).0, runs[..count], "to {index}");
+    }
+    store.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_wanted_leaves_no_file() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    let meta = |index| SnapshotMeta { position: position(1, index), ..at_term_1(genesis().meta) };
+    let mut unfinished = store.stage();
+    unfinished.push(Bytes::from_static(b"begun")).await.expect("written");
+    drop(unfinished);
+    let mut stage = store.stage();
+    stage.push(Bytes::from_static(b"unused")).await.expect("written");
+    let unused = stage.seal(meta(4)).await.expect("sealed");
+    let mut stage = store.stage();
+    stage.push(Bytes::from_static(b"used")).await.expect("written");
+    let used = stage.seal(meta(5)).await.expect("sealed");
+    let snapshots = || {
+        let files = dir.list().expect("lists");
+        files.into_iter().filter(|name| name.starts_with("snapshot-")).count()
+    };
+    assert_eq!(snapshots(), 3, "the current one, and two that may be installed");
+    drop(unused);
+    store.submit(Batch { snapshot: Some(used), ..Batch::default() }).expect("accepted").await.expect("durable");
+    store.close().await.expect("closes");
+    assert_eq!(snapshots(), 1);
+}
+
+fn at_term_1(meta: SnapshotMeta) -> SnapshotMeta {
+    SnapshotMeta { terms: TermRuns(vec![TermRun { term: Term(1), first: Index(1) }]), ..meta }
+}
+
+#[tokio::test]
+async fn a_vote_is_read_back() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = Store::open(Arc::new(dir.clone()), &Expected::default(), instant()).expect("opens");
+    assert_eq!(store.load().expect("reads"), LastVote::default());
+    store.persist(vote(3, 2)).expect("durable");
+    assert_eq!(store.load().expect("reads"), vote(3, 2));
+    let again = open(&dir.crash());
+    assert_eq!(again.load().expect("reads"), vote(3, 2));
+    again.close().await.expect("closes");
+    store.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn closing_twice_is_closing() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    let (one, other) = tokio::join!(store.close(), store.close());
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
 }
 
 #[derive(Debug)]

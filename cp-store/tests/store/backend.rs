@@ -1,0 +1,112 @@
+//! Both directories keep the contract, and what a directory refuses is told apart.
+
+use crate::common::*;
+use cp_store::{CreateError, Directory, DiskDirectory, Expected, File, MemoryDirectory, OpenError, Store};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+fn keeps_the_contract(dir: &dyn Directory) {
+    let kind = |error: io::Error| error.kind();
+    assert_eq!(dir.list().expect("lists"), Vec::<String>::new());
+    assert_eq!(dir.open("a").err().map(kind), Some(ErrorKind::NotFound));
+    assert_eq!(dir.remove("a").err().map(kind), Some(ErrorKind::NotFound));
+    let file = dir.create("a").expect("creates");
+    assert_eq!(dir.create("a").err().map(kind), Some(ErrorKind::AlreadyExists));
+    assert!(file.is_empty().expect("knows"));
+    file.write_at(3, b"def").expect("writes");
+    assert_eq!((file.len().expect("knows"), file.is_empty().expect("knows")), (6, false));
+    file.write_at(0, b"abc").expect("writes");
+    file.write_at(6, b"").expect("writes nothing");
+    let mut read = [0; 4];
+    file.read_at(2, &mut read).expect("reads");
+    assert_eq!(&read, b"cdef");
+    assert_eq!(file.read_at(3, &mut read).err().map(kind), Some(ErrorKind::UnexpectedEof));
+    file.set_len(2).expect("cuts");
+    file.set_len(4).expect("grows");
+    file.read_at(0, &mut read).expect("reads");
+    assert_eq!(&read, b"ab\0\0");
+    file.sync_data().expect("syncs");
+    drop(dir.create("c").expect("creates"));
+    dir.rename("a", "b").expect("renames");
+    assert_eq!(dir.list().expect("lists"), ["b", "c"]);
+    dir.rename("b", "c").expect("replaces");
+    assert_eq!(dir.list().expect("lists"), ["c"]);
+    assert_eq!(dir.open("c").expect("opens").len().expect("knows"), 4);
+    dir.sync().expect("syncs");
+    let guard = dir.lock().expect("free");
+    assert_eq!(dir.lock().err().map(kind), Some(ErrorKind::WouldBlock));
+    drop(guard);
+    drop(dir.lock().expect("free again"));
+    dir.remove("c").expect("removes");
+}
+
+#[test]
+fn a_directory_in_memory_does() {
+    keeps_the_contract(&MemoryDirectory::new());
+}
+
+#[test]
+fn a_directory_on_disk_does() {
+    let root = std::env::temp_dir().join(format!("cp-store-backend-{}", std::process::id()));
+    let path = root.join("above").join("here");
+    let dir = DiskDirectory::make(&path).expect("makes what is above it too");
+    keeps_the_contract(&dir);
+    DiskDirectory::make(&path).expect("is there already");
+    std::fs::remove_dir_all(&root).expect("removes");
+}
+
+/// A directory that opens, or removes, nothing.
+#[derive(Debug)]
+struct Refusing {
+    dir: MemoryDirectory,
+    opens: bool,
+}
+
+impl Directory for Refusing {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        if self.opens { self.dir.open(name) } else { Err(ErrorKind::PermissionDenied.into()) }
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.dir.create(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.dir.rename(from, to)
+    }
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(ErrorKind::PermissionDenied.into())
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.dir.list()
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.dir.sync()
+    }
+    fn lock(&self) -> io::Result<Box<dyn std::fmt::Debug + Send + Sync>> {
+        self.dir.lock()
+    }
+}
+
+#[test]
+fn an_identity_that_cannot_be_read_is_not_an_absent_one() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let refusing = Refusing { dir, opens: false };
+    let refused = Store::open(Arc::new(refusing), &Expected::default(), instant()).expect_err("cannot be read");
+    assert!(matches!(refused, OpenError::Io { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_leftover_that_cannot_be_removed_ends_the_creation() {
+    let refusing = Refusing { dir: MemoryDirectory::new(), opens: true };
+    let refused = Store::create(&refusing, &identity(), genesis()).expect_err("cannot be removed");
+    assert!(matches!(refused, CreateError::Io { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_expected_node_is_opened() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let expected = Expected { cluster: Some(identity().cluster), member: Some(identity().member) };
+    let store = Store::open(Arc::new(dir), &expected, instant()).expect("is the one");
+    store.close().await.expect("closes");
+}
