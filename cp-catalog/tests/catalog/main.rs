@@ -8,6 +8,7 @@
 )]
 
 mod codec;
+mod collections;
 mod common;
 mod defects;
 mod draws;
