@@ -34,6 +34,7 @@ compile_error!(
 pub mod backend;
 pub mod cases;
 pub mod checks;
+pub mod differential;
 pub mod disk;
 pub mod life;
 pub mod monitor;

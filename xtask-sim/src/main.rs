@@ -2,6 +2,7 @@
 //! `differential` start, in the profile meant for it.
 
 mod determinism;
+mod differential;
 mod engine;
 mod output;
 mod record;
@@ -24,12 +25,15 @@ enum Task {
     Sim(sim::Options),
     /// The same seed gives the same trace: again on the same thread, in another order, in a fresh process
     Determinism(determinism::Options),
+    /// Both engines through the same faults with the same requests: the same answers and the same state
+    Differential(differential::Options),
 }
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().task {
         Task::Sim(options) => sim::run(&options),
         Task::Determinism(options) => determinism::run(&options),
+        Task::Differential(options) => differential::run(&options),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

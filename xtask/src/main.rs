@@ -25,6 +25,9 @@ enum Task {
     /// Shows that a seed is a run: the same trace each time, wherever it runs
     #[command(disable_help_flag = true)]
     Determinism(Passed),
+    /// Both engines through the same faults with the same requests
+    #[command(disable_help_flag = true)]
+    Differential(Passed),
 }
 
 /// What the simulator is told; it has a help of its own.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     match Arguments::parse().task {
         Task::Demo(options) => demonstrate(options),
         Task::Sim(passed) => sim::run("sim", &passed.arguments),
+        Task::Differential(passed) => sim::run("differential", &passed.arguments),
         Task::Determinism(passed) => sim::run("determinism", &passed.arguments),
     }
 }

@@ -12,6 +12,7 @@ pub mod matching;
 pub mod monotonic;
 pub mod outcomes;
 pub mod register;
+pub mod replay;
 
 use crate::promise::Promise;
 use cp_store::{LogRecord, RecordBody};

@@ -12,6 +12,7 @@ use crate::checks::matching::Matching;
 use crate::checks::monotonic::Monotonic;
 use crate::checks::outcomes::Outcomes;
 use crate::checks::register::{Register, Since};
+use crate::checks::replay::Replay;
 use crate::checks::{Broken, Fingerprint};
 use crate::disk::Disk;
 use crate::life::Life;
@@ -105,6 +106,7 @@ pub(super) struct Books {
     pub(super) fencing: Fencing,
     pub(super) outcomes: Outcomes,
     pub(super) register: Register,
+    pub(super) replay: Replay,
     pub(super) aims: Vec<Aim>,
     pub(super) counts: Tally,
     highest_reported: ControlPlaneLogIndex,

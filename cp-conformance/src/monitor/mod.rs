@@ -28,7 +28,7 @@ use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, Outcome,
     StateDigest,
 };
-use cp_store::RecordBody;
+use cp_store::{Founding, RecordBody};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -150,8 +150,21 @@ impl Monitor {
         if !life.goes_on() {
             return;
         }
-        let verdict = locked(&self.books).applies(life.slot(), position, entry.map(fingerprint));
+        let mut books = locked(&self.books);
+        books.replay.applied(position, entry);
+        let verdict = books.applies(life.slot(), position, entry.map(fingerprint));
+        drop(books);
         self.judge(verdict);
+    }
+
+    /// Demands that the committed log up to `index`, replayed alone from `genesis`, has this digest.
+    pub(crate) fn replays(
+        &self,
+        genesis: &Founding,
+        index: ControlPlaneLogIndex,
+        digest: StateDigest,
+    ) -> Result<(), Broken> {
+        locked(&self.books).replay.gives(genesis, index, digest)
     }
 
     /// What the node of `life` has applied at `index` did this.

@@ -33,8 +33,12 @@ impl ControlPlaneStateMachine for Watched {
     fn apply(&self, position: LogPosition, entry: &ControlPlaneEntry) -> Result<(), Halt> {
         self.monitor.applies(&self.life, position, Some(entry));
         self.inner.apply(position, entry)?;
-        if let Some(Verdict::Done(effect)) = self.inner.verdict(position.index) {
-            self.monitor.effect(&self.life, position.index, &effect);
+        // A retry of a request is answered with what the first had done, and does nothing.
+        if let Some(change) = self.inner.change(position.index)
+            && !change.repeated
+            && let Verdict::Done(effect) = &change.verdict
+        {
+            self.monitor.effect(&self.life, position.index, effect);
         }
         self.now();
         Ok(())

@@ -4,6 +4,7 @@ mod churn;
 mod clients;
 mod life_cycle;
 mod membership;
+mod script;
 mod settle;
 mod storm;
 

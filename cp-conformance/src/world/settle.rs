@@ -43,6 +43,8 @@ impl World {
         running.retain(|slot| self.slot(*slot).is_ok_and(|slot| !slot.retired));
         self.applied(&running, last, within).await?;
         self.same_state(&running, within).await?;
+        let state = self.up(leader)?.state;
+        self.monitor.replays(&self.genesis()?, state.applied(), state.digest())?;
         self.until(within, Promise::M1, "no membership change to be in flight", |world| {
             running.iter().all(|slot| world.status(*slot).is_ok_and(|s| s.settled)).then_some(())
         })
