@@ -2,12 +2,15 @@
 
 use crate::backend::Backend;
 use crate::checks::Broken;
-use crate::disk::Survivors;
+use crate::disk::{Disk, Survivors};
+use crate::life::Life;
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
-use crate::world::{World, ensure};
+use crate::world::{World, ensure, scenario};
 use cp_seam::{ProposeError, ProposeRefusal};
+use cp_store::Store;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A leader's disk stalls: within T it refuses, at once and with a reason; within
@@ -50,7 +53,8 @@ pub fn a_stalled_leader_is_replaced(backend: &'static dyn Backend) -> Verdict {
 async fn stops(world: &mut World, slot: usize) -> Result<(), Broken> {
     let deadline = tokio::time::Instant::now() + world.election_timeout() * 8;
     while world.status(slot)?.stopped.is_none() {
-        ensure(tokio::time::Instant::now() < deadline, Promise::D4, || format!("n{slot} does not stop"))?;
+        let what = || format!("the disk of n{slot} failed, and the node does not stop");
+        ensure(tokio::time::Instant::now() < deadline, Promise::D4, what).map_err(|b| b.by("failed fsync"))?;
         let leader = world.leader().await?;
         world.attempt(leader, Duration::from_millis(50)).await?;
     }
@@ -66,11 +70,11 @@ pub fn a_failed_write_stops_the_node(backend: &'static dyn Backend) -> Verdict {
     let least = Least { failed_operations: 6, restarts: 6, ..Least::default() };
     Scenario::new("disk::a_failed_write_stops_the_node").least(least).run(backend, async |world| {
         for (of_leader, sync, drop_dirty) in [
-            (true, true, true),
             (true, true, false),
+            (true, true, true),
             (true, false, false),
-            (false, true, true),
             (false, true, false),
+            (false, true, true),
             (false, false, false),
         ] {
             let leader = world.settled_leader().await?;
@@ -140,5 +144,76 @@ pub fn a_full_disk_stops_the_node(backend: &'static dyn Backend) -> Verdict {
         world.writes(2).await?;
         world.disk(leader)?.with_faults(|faults| faults.full = false);
         world.start(leader).await
+    })
+}
+
+/// One bit flips on the disk of a member that is down, anywhere, again and again:
+/// what is read afterwards is what was there, or nothing is read at all (CP-D4, CP-S3).
+pub fn a_flipped_bit_is_never_believed(backend: &'static dyn Backend) -> Verdict {
+    Scenario::new("disk::a_flipped_bit_is_never_believed").run(backend, async |world| {
+        world.writes(60).await?;
+        let (mut noticed, mut read) = (0, 0);
+        for slot in 0..world.size() {
+            let leader = world.settled_leader().await?;
+            world.kill(leader, Survivors::Nothing)?;
+            world.writes(2).await?;
+            world.kill(slot, Survivors::Nothing)?;
+            let whole = world.disk(slot)?;
+            let before = inspection(&whole).map_err(|why| scenario(format!("n{slot} does not open: {why}")))?;
+            let damaged = whole.duplicate();
+            for _ in 0..150 {
+                damaged.overwrite_with(&whole);
+                let flipped = damaged.flip_a_bit().unwrap_or_default();
+                match inspection(&damaged) {
+                    Err(_) => noticed += 1,
+                    Ok(now) if now == before => read += 1,
+                    Ok(now) => {
+                        let what = format!("with a bit flipped in {flipped}, n{slot} reads {now} instead of {before}");
+                        return Err(Broken::new("bit rot", Promise::D4, what));
+                    }
+                }
+            }
+            world.start(slot).await?;
+            if world.up(leader).is_err() {
+                world.start(leader).await?;
+            }
+        }
+        ensure(noticed > 0 && read > 0, Promise::D4, || format!("{noticed} flips were noticed, {read} did no harm"))
+    })
+}
+
+/// What a disk holds, as text: everything that a node may rely on.
+fn inspection(disk: &Disk) -> Result<String, String> {
+    let mount = disk.mount(Arc::new(Life::new(0, 0)));
+    let found = Store::inspect(&*mount).map_err(|error| error.to_string())?;
+    let (log, boot) = (blake3::hash(format!("{:?}", found.log).as_bytes()), found.boot);
+    let (vote, last, committed) = (found.vote, found.log.last().map(|record| record.position), found.committed);
+    Ok(format!("boot {boot}, {vote:?}, last {last:?}, committed {committed}, {:?}, {}", found.snapshot, log.to_hex()))
+}
+
+/// A file is gone from the disk of a member that is down: the member does not start
+/// as if it were new, and votes for nobody (CP-D4, CP-M3).
+pub fn a_lost_file_is_never_replaced(backend: &'static dyn Backend) -> Verdict {
+    Scenario::new("disk::a_lost_file_is_never_replaced").run(backend, async |world| {
+        world.writes(80).await?;
+        for name in world.disk(0)?.files() {
+            let leader = world.settled_leader().await?;
+            let slot = world.others(&[leader]).first().copied().unwrap_or_default();
+            world.kill(slot, Survivors::Nothing)?;
+            let disk = world.disk(slot)?;
+            let whole = disk.duplicate();
+            if !disk.lose(&name) {
+                world.start(slot).await?;
+                continue;
+            }
+            if world.try_start(slot).await.is_ok() {
+                let what = format!("n{slot} lost {name}, and started as if nothing were missing");
+                return Err(Broken::new("amnesia", Promise::D4, what));
+            }
+            world.writes(1).await?;
+            disk.overwrite_with(&whole);
+            world.start(slot).await?;
+        }
+        Ok(())
     })
 }

@@ -259,3 +259,32 @@ pub fn a_lone_voter_never_wins_a_term_twice(backend: &'static dyn Backend) -> Ve
         },
     )
 }
+
+/// Voters and candidates lose power at each disk operation of a vote in turn: what is
+/// left is the old vote or the new one, and nothing between (CP-S3, CP-D1).
+pub fn power_is_lost_within_a_vote(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { restarts: 16, elections: 6, ..Least::default() };
+    Scenario::new("election::power_is_lost_within_a_vote").least(least).run(backend, async |world| {
+        for operations in 0..8 {
+            let leader = world.settled_leader().await?;
+            let (t, others) = (world.election_timeout(), world.others(&[leader]));
+            world.kill(leader, Survivors::Nothing)?;
+            for slot in &others {
+                world.disk(*slot)?.with_faults(|faults| faults.crash_after = Some(operations));
+            }
+            let struck = |world: &World| {
+                others.iter().any(|slot| world.up(*slot).is_ok_and(|up| !up.life.goes_on())).then_some(())
+            };
+            world.until(t * 10, Promise::L1, "an election to be struck", struck).await?;
+            for slot in others {
+                world.kill(slot, Survivors::Nothing)?;
+                world.disk(slot)?.with_faults(|faults| faults.crash_after = None);
+            }
+            for slot in 0..world.size() {
+                world.start(slot).await?;
+            }
+            world.writes(1).await?;
+        }
+        Ok(())
+    })
+}

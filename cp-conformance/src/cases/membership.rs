@@ -1,7 +1,8 @@
 //! Members come, go, are wiped, and only witness.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Sign};
 use crate::disk::Survivors;
+use crate::monitor::{Aim, Moment};
 use crate::options::Options;
 use crate::promise::Promise;
 use crate::report::Least;
@@ -172,6 +173,55 @@ pub fn a_wiped_member_is_refused_and_replaced(backend: &'static dyn Backend) -> 
         world.promote(wiped).await?;
         let last = world.writes(2).await?;
         world.applied(&[wiped], last, world.election_timeout() * 6).await
+    })
+}
+
+/// A member votes, loses its disk in the same moment, and comes back empty under its
+/// old incarnation while the election goes on: peers who remember it have no use for
+/// its vote, so it gives no second one in that term (CP-M3, CP-S3).
+pub fn a_wiped_member_votes_for_nobody(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { refused_connections: 1, restarts: 3, aimed: 1, ..Least::default() };
+    let scenario = Scenario::new("membership::a_wiped_member_votes_for_nobody").options(Options::nodes(5)).least(least);
+    scenario.run(backend, async |world| {
+        let genesis = world.genesis()?;
+        let t = world.election_timeout();
+        let first = world.settled_leader().await?;
+        let voter = world.others(&[first]).first().copied().unwrap_or_default();
+        // Its second life. Each of the others leads once, and hears of it.
+        world.restart(voter, Survivors::Nothing).await?;
+        for next in world.others(&[voter, first]).into_iter().chain([first]) {
+            let leader = world.settled_leader().await?;
+            let name = world.member(next)?;
+            let handed = world.up(leader)?.node.transfer_leadership(&name).await;
+            ensure(handed.is_ok(), Promise::L1, || format!("handing over to {name} ended {handed:?}"))?;
+            let last = world.writes(1).await?;
+            world.applied(&[0, 1, 2, 3, 4], last, t * 6).await?;
+        }
+        let leader = world.settled_leader().await?;
+        let rest = world.others(&[leader, voter]);
+        let (candidate, calm) = (rest.first().copied().unwrap_or_default(), rest.get(1..).unwrap_or_default());
+        world.network().cut(&[candidate, voter], calm);
+        world.monitor().aim(Aim { slot: Some(voter), sign: Sign::Grant, moment: Moment::After, skip: 0 });
+        let name = world.member(candidate)?;
+        let handed = world.up(leader)?;
+        let handing = tokio::spawn(async move { handed.node.transfer_leadership(&name).await });
+        let voted = |world: &crate::World| world.up(voter).is_ok_and(|up| !up.life.goes_on()).then_some(());
+        world.until(t * 4, Promise::L1, "a vote to leave", voted).await?;
+        handing.abort();
+        for slot in [leader, candidate, voter] {
+            world.kill(slot, Survivors::Nothing)?;
+        }
+        world.wipe(voter)?;
+        world.resurrect(voter, &genesis)?;
+        world.network().heal();
+        world.start(voter).await?;
+        world.pass(t * 8).await;
+        world.kill(voter, Survivors::Nothing)?;
+        world.start(leader).await?;
+        world.settled_leader().await?;
+        world.replace(voter).await?;
+        world.promote(voter).await?;
+        world.start(candidate).await
     })
 }
 

@@ -76,6 +76,7 @@ cases! { ($)
         a_member_that_was_cut_off_does_not_disturb,
         a_new_leader_serves_once_it_has_committed,
         a_lone_voter_never_wins_a_term_twice,
+        power_is_lost_within_a_vote,
     }
     propose {
         outcomes_are_told_on_every_node,
@@ -111,6 +112,8 @@ cases! { ($)
         a_failed_write_stops_the_node,
         a_full_disk_stops_the_node,
         damage_is_noticed_and_never_voted_over,
+        a_flipped_bit_is_never_believed,
+        a_lost_file_is_never_replaced,
     }
     partition {
         an_isolated_leader_refuses,
@@ -138,6 +141,7 @@ cases! { ($)
         the_next_leader_finishes_a_change,
         a_leader_that_a_laggard_never_heard_of_brings_it_up,
         a_wiped_member_is_refused_and_replaced,
+        a_wiped_member_votes_for_nobody,
         a_witness_makes_up_for_any_one,
         a_witness_brings_a_lagging_member_up,
     }

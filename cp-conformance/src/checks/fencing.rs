@@ -3,7 +3,7 @@
 
 use super::Broken;
 use crate::promise::Promise;
-use cp_catalog::{Effect, RangeKey, RangeStanding};
+use cp_catalog::{Effect, Fence, RangeKey, RangeStanding};
 use cp_seam::{ControlPlaneLogIndex, MemberId};
 use std::collections::BTreeMap;
 
@@ -27,6 +27,18 @@ impl Fencing {
                 self.stands(index, upper, upper_now)
             }
             Effect::Merged { survivor, now, .. } => self.stands(index, survivor, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// The entry at `index` had an effect though its writer saw the range as `fence` says.
+    pub fn accepted(&self, index: ControlPlaneLogIndex, range: &RangeKey, fence: Fence) -> Result<(), Broken> {
+        let before = self.ranges.get(range).and_then(|history| history.range(..index).next_back());
+        match before {
+            Some((at, stood)) if fence != (Fence { epoch: stood.epoch, version: stood.version }) => {
+                let what = format!("{range} had {stood} at {at}, and a writer who saw {fence} was let in at {index}");
+                Err(Broken::new(Self::NAME, Promise::S5, what))
+            }
             _ => Ok(()),
         }
     }
@@ -84,5 +96,11 @@ mod tests {
             assert_eq!((broken.checker, broken.promise), (Fencing::NAME, Promise::S5), "{bad:?}");
         }
         assert_eq!(seeded().count(), 2);
+        let fence = |epoch, version| Fence { epoch: Epoch(epoch), version: Version(version) };
+        assert_eq!(seeded().accepted(at(5), &range, fence(1, 1)), Ok(()));
+        assert_eq!(seeded().accepted(at(7), &range, fence(2, 2)), Ok(()));
+        for stale in [fence(1, 2), fence(2, 1), fence(1, 1)] {
+            assert_eq!(seeded().accepted(at(7), &range, stale).unwrap_err().checker, Fencing::NAME, "{stale:?}");
+        }
     }
 }

@@ -34,6 +34,12 @@ impl Broken {
     pub fn new(checker: &'static str, promise: Promise, what: impl Into<String>) -> Self {
         Self { checker, promise, what: what.into() }
     }
+
+    /// The same finding, of a checker with a name of its own.
+    #[must_use]
+    pub fn by(self, checker: &'static str) -> Self {
+        Self { checker, ..self }
+    }
 }
 
 /// What a record holds, in short: equal bodies, equal fingerprints.

@@ -8,13 +8,14 @@
 use super::Broken;
 use crate::promise::Promise;
 use cp_seam::{ControlPlaneLogIndex, LogPosition};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The register as its callers see it.
+/// The register as its callers see it, and as each member's state machine is fed it.
 #[derive(Debug, Default)]
 pub struct Register {
     acknowledged: BTreeSet<LogPosition>,
     highest: ControlPlaneLogIndex,
+    fed: BTreeMap<(usize, u64), ControlPlaneLogIndex>,
 }
 
 /// What a call may rely on: everything acknowledged when it began.
@@ -50,6 +51,23 @@ impl Register {
         Ok(())
     }
 
+    /// The state machine of a life, by slot and number, takes up what is at `index`: the
+    /// register is read from its start, one entry after the other.
+    pub fn fed(&mut self, life: (usize, u64), index: ControlPlaneLogIndex) -> Result<(), Broken> {
+        match self.fed.insert(life, index) {
+            Some(before) if index != before.next() => {
+                let what = format!("n{} applies {index} after {before}", life.0);
+                Err(Broken::new(Self::NAME, Promise::S2, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The state machine of a life is at `index` by a snapshot.
+    pub fn restored(&mut self, life: (usize, u64), index: ControlPlaneLogIndex) {
+        self.fed.insert(life, index);
+    }
+
     /// Every append that was acknowledged.
     pub fn all(&self) -> impl Iterator<Item = LogPosition> + '_ {
         self.acknowledged.iter().copied()
@@ -70,6 +88,21 @@ impl Register {
 mod tests {
     use super::*;
     use cp_seam::Term;
+
+    #[test]
+    fn fires_on_entries_skipped_repeated_and_out_of_order() {
+        let at = ControlPlaneLogIndex;
+        let fed = |indexes: &[u64]| {
+            let mut register = Register::default();
+            register.restored((0, 1), at(4));
+            register.fed((1, 1), at(1)).unwrap();
+            indexes.iter().try_for_each(|index| register.fed((0, 1), at(*index)))
+        };
+        assert_eq!(fed(&[5, 6, 7]), Ok(()));
+        for bad in [[5, 7, 8], [5, 5, 6], [6, 5, 7]] {
+            assert_eq!(fed(&bad).unwrap_err().checker, Register::NAME, "{bad:?}");
+        }
+    }
 
     #[test]
     fn fires_on_stale_reads_and_reordered_appends() {

@@ -285,6 +285,21 @@ impl Disk {
         state.syncs += 1;
     }
 
+    /// The names of its files, sorted.
+    pub fn files(&self) -> Vec<String> {
+        locked(&self.state).synced.keys().cloned().collect()
+    }
+
+    /// Loses a file; `false` if there is none of this name.
+    pub fn lose(&self, name: &str) -> bool {
+        let mut state = locked(&self.state);
+        state.live.remove(name);
+        let lost = state.synced.remove(name).is_some();
+        state.syncs += 1;
+        state.effects.failed_operations += u64::from(lost);
+        lost
+    }
+
     /// Flips one bit of what is on the disk, where something is, and says where.
     pub fn flip_a_bit(&self) -> Option<String> {
         let mut state = locked(&self.state);

@@ -2,7 +2,7 @@
 
 use super::recovery::{Recovered, Recovery};
 use crate::backend::{Observed, Sign};
-use crate::checks::audit::{self, Claim, last};
+use crate::checks::audit::{Claim, last};
 use crate::checks::committed::Committed;
 use crate::checks::digests::Digests;
 use crate::checks::fencing::Fencing;
@@ -186,14 +186,14 @@ impl Books {
                     return Ok(());
                 }
                 let what = format!("a power loss now would leave n{slot} with a store that does not open: {error}");
-                return Err(Broken::new(audit::NAME, Promise::D2, what));
+                return Err(Broken::new("restart", Promise::D2, what));
             }
         };
         self.counts.inspections += 1;
-        book.monotonic.image(&image)?;
         if !self.wiped.contains(&book.incarnation) {
             self.ledger.holds(book.incarnation, &image.vote)?;
         }
+        book.monotonic.image(&image)?;
         let who = format!("n{slot}'s disk");
         let judged = before.map_or(0, |before| judged(&before, &image));
         for (position, body) in self.matching.image(&image, judged)? {
@@ -269,7 +269,7 @@ impl Books {
                     Some((term, up_to)) => self.observed(slot, to, &Observed::AppendAck { term, up_to }),
                     None => {
                         let what = format!("{me} answers a request {request} of {to} that was never made");
-                        Err(Broken::new(audit::NAME, Promise::D2, what))
+                        Err(Broken::new("restart", Promise::D2, what))
                     }
                 }
             }
@@ -294,10 +294,12 @@ impl Books {
 
     pub(super) fn applies(
         &mut self,
-        slot: usize,
+        life: &Life,
         position: LogPosition,
         body: Option<Fingerprint>,
     ) -> Result<(), Broken> {
+        let slot = life.slot();
+        self.register.fed((slot, life.number()), position.index)?;
         self.reports_committed(slot, position.index)?;
         self.committed.is(position, body, &format!("n{slot}"))?;
         self.outcomes.committed(position)?;

@@ -22,7 +22,7 @@ use crate::sync::locked;
 use crate::trace::Trace;
 use books::Books;
 use bytes::Bytes;
-use cp_catalog::Effect;
+use cp_catalog::{Effect, Fence, RangeKey};
 use cp_driver::wire::{Body, Envelope};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, Outcome,
@@ -97,6 +97,8 @@ impl Monitor {
     }
 
     pub(crate) fn judge(&self, verdict: Result<(), Broken>) {
+        #[cfg(planted_bugs)]
+        let verdict = verdict.or_else(|b| if crate::teeth::is_disabled(b.checker) { Ok(()) } else { Err(b) });
         if let Err(broken) = verdict {
             self.trace.note(&"!!", &broken);
             self.violated.send_if_modified(|first| {
@@ -152,7 +154,7 @@ impl Monitor {
         }
         let mut books = locked(&self.books);
         books.replay.applied(position, entry);
-        let verdict = books.applies(life.slot(), position, entry.map(fingerprint));
+        let verdict = books.applies(life, position, entry.map(fingerprint));
         drop(books);
         self.judge(verdict);
     }
@@ -165,6 +167,16 @@ impl Monitor {
         digest: StateDigest,
     ) -> Result<(), Broken> {
         locked(&self.books).replay.gives(genesis, index, digest)
+    }
+
+    /// What the node of `life` has applied at `index` had an effect, under these fences.
+    pub(crate) fn accepted(&self, life: &Life, index: ControlPlaneLogIndex, fences: Vec<(RangeKey, Fence)>) {
+        if life.goes_on() {
+            let books = locked(&self.books);
+            let verdict = fences.iter().try_for_each(|(range, fence)| books.fencing.accepted(index, range, *fence));
+            drop(books);
+            self.judge(verdict);
+        }
     }
 
     /// What the node of `life` has applied at `index` did this.
@@ -187,6 +199,7 @@ impl Monitor {
     /// The node of `life` replaced its state by a snapshot at `index`.
     pub(crate) fn restored(&self, life: &Life, index: ControlPlaneLogIndex, digest: StateDigest, booting: bool) {
         self.trace.node(life.slot(), format_args!("restores the snapshot at {index}"));
+        locked(&self.books).register.restored((life.slot(), life.number()), index);
         if !booting {
             locked(&self.books).counts.snapshot_installs += 1;
         }

@@ -3,7 +3,7 @@
 use super::Monitor;
 use crate::life::Life;
 use bytes::Bytes;
-use cp_catalog::{CatalogMachine, Verdict};
+use cp_catalog::{CatalogMachine, Command, Fence, OwnershipCommand, RangeKey, Verdict};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, Halt, LogPosition, Quorum, SnapshotError,
     SnapshotReader, SnapshotWriter, StateDigest,
@@ -17,6 +17,34 @@ pub(crate) struct Watched {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) life: Arc<Life>,
     pub(crate) booted: Arc<AtomicBool>,
+}
+
+/// How the writer of `command` saw the ranges that it changes.
+fn fences(command: &Command) -> Vec<(RangeKey, Fence)> {
+    use OwnershipCommand as Ownership;
+    let Command::Ownership(command) = command else { return Vec::new() };
+    match command {
+        Ownership::Handoff(transfer) | Ownership::Promote(transfer) => vec![(transfer.range.clone(), transfer.fence)],
+        Ownership::AddReplica(edit)
+        | Ownership::RemoveReplica(edit)
+        | Ownership::AddArchive(edit)
+        | Ownership::RemoveArchive(edit) => vec![(edit.range.clone(), edit.fence)],
+        Ownership::BeginMove { range, fence, .. }
+        | Ownership::AdvanceMove { range, fence, .. }
+        | Ownership::CompleteMove { range, fence, .. }
+        | Ownership::ResolveMove { range, fence, .. }
+        | Ownership::AbortMove { range, fence }
+        | Ownership::Split { range, fence, .. }
+        | Ownership::SetPlacement { range, fence, .. } => vec![(range.clone(), *fence)],
+        Ownership::Merge { survivor, fence, retired, retired_fence } => {
+            let retired = RangeKey::new(survivor.collection.clone(), *retired);
+            vec![(survivor.clone(), *fence), (retired, *retired_fence)]
+        }
+        Ownership::CreateCollection { .. }
+        | Ownership::AssignAuthority { .. }
+        | Ownership::ReassignAuthority { .. }
+        | Ownership::CreateRange(_) => Vec::new(),
+    }
 }
 
 impl Watched {
@@ -38,6 +66,8 @@ impl ControlPlaneStateMachine for Watched {
             && !change.repeated
             && let Verdict::Done(effect) = &change.verdict
         {
+            let command = change.request.as_ref().map(|request| &request.command);
+            self.monitor.accepted(&self.life, position.index, command.map(fences).unwrap_or_default());
             self.monitor.effect(&self.life, position.index, effect);
         }
         self.now();

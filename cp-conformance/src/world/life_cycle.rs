@@ -98,7 +98,7 @@ impl World {
     pub async fn start(&mut self, slot: usize) -> Result<(), Broken> {
         self.try_start(slot)
             .await
-            .map_err(|why| Broken::new("boot", Promise::D4, format!("n{slot} did not start: {why}")))
+            .map_err(|why| Broken::new("restart", Promise::D4, format!("n{slot} did not start: {why}")))
     }
 
     /// Starts the node in `slot`, or says why it did not start.
@@ -114,6 +114,8 @@ impl World {
         let expected = Expected { cluster: Some(self.cluster), member: Some(member.clone()) };
         let directory = disk.mount(Arc::clone(&life));
         let opened = Store::open(directory, &expected, Writer::Task(disk.pace(Arc::clone(&life))));
+        #[cfg(planted_bugs)]
+        let opened = self.or_anew(slot, &life, opened);
         let store = match opened {
             Ok(store) => store,
             Err(error) => {
@@ -166,7 +168,7 @@ impl World {
         self.trace.node(slot, "is shut down");
         up.life.expect_stop();
         up.node.shutdown().await.map_err(|error| {
-            Broken::new("boot", Promise::D4, format!("n{slot} did not shut down: {}", cp_driver::chain(&error)))
+            Broken::new("restart", Promise::D4, format!("n{slot} did not shut down: {}", cp_driver::chain(&error)))
         })?;
         locked(&self.roster).remove(&slot);
         up.life.finish();
@@ -213,5 +215,32 @@ async fn watch(node: Arc<dyn ControlPlaneConsensus>, life: Arc<Life>, monitor: A
                 Err(_) => return,
             },
         }
+    }
+}
+
+#[cfg(planted_bugs)]
+impl World {
+    /// What a host with the planted bug does about a directory that lost its files.
+    fn or_anew(
+        &self,
+        slot: usize,
+        life: &Arc<Life>,
+        opened: Result<Store, cp_store::OpenError>,
+    ) -> Result<Store, cp_store::OpenError> {
+        use cp_seam::planted::{Bug, active};
+        let (Some(at), Some(genesis)) = (self.slots.get(slot), &self.genesis) else { return opened };
+        let lost = matches!(opened, Err(cp_store::OpenError::Lost { .. } | cp_store::OpenError::Absent { .. }));
+        if !lost || !active(Bug::FreshAfterLoss) {
+            return opened;
+        }
+        let (member, incarnation) = (at.member.clone(), at.incarnation);
+        let (cluster, generation, engine) = (self.cluster, self.generation, self.backend.name().to_owned());
+        let identity = Identity { cluster, generation, member, incarnation, engine };
+        at.disk.wipe();
+        let directory = at.disk.mount(Arc::clone(life));
+        let made = Store::create(&*directory, &identity, genesis.clone());
+        self.trace.node(slot, format_args!("is made anew: {}", made.is_ok()));
+        let expected = Expected { cluster: Some(cluster), member: None };
+        Store::open(directory, &expected, Writer::Task(at.disk.pace(Arc::clone(life))))
     }
 }

@@ -107,7 +107,7 @@ impl World {
                     }
                     Err(why) => {
                         let what = format!("n{slot} did not start: {why}");
-                        return Err(Broken::new("boot", Promise::D4, what));
+                        return Err(Broken::new("restart", Promise::D4, what));
                     }
                 }
             }
