@@ -32,6 +32,8 @@ impl Catalog {
     /// state, the index and the entry (CP-R3). A request takes effect at most
     /// once (CP-P5).
     pub fn apply(&mut self, index: ControlPlaneLogIndex, entry: &ControlPlaneEntry) -> Applied {
+        #[cfg(planted_bugs)]
+        self.roll_a_die();
         self.forget_clients(index);
         let request = match Request::from_entry(entry) {
             Ok(request) => request,

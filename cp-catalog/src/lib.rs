@@ -41,6 +41,8 @@ mod invariant;
 mod machine;
 pub mod member;
 mod membership;
+#[cfg(planted_bugs)]
+mod planted;
 pub mod range;
 mod refusal;
 mod request;

@@ -21,6 +21,8 @@ use crate::range::Range;
 use crate::refusal::Refusal;
 use crate::verdict::Effect;
 use cp_seam::MemberId;
+#[cfg(planted_bugs)]
+use cp_seam::planted::{self, Bug};
 
 impl Catalog {
     pub(crate) fn decide_ownership(&self, command: &OwnershipCommand) -> Decision {
@@ -71,11 +73,19 @@ impl Catalog {
 
     /// The epoch after `epoch`, in this generation.
     fn epoch_after(&self, epoch: Epoch) -> Result<Epoch, Refusal> {
+        #[cfg(planted_bugs)]
+        if planted::active(Bug::EpochReused) {
+            return Ok(epoch);
+        }
         epoch.next(self.meta.generation.number).ok_or(Refusal::Exhausted)
     }
 }
 
 fn check_fence(key: &RangeKey, range: &Range, expected: Fence) -> Result<(), Refusal> {
+    #[cfg(planted_bugs)]
+    if planted::active(Bug::FenceIgnored) {
+        return Ok(());
+    }
     let (range, current) = (key.clone(), range.standing());
     if expected.epoch != current.epoch {
         Err(Refusal::StaleEpoch { range, expected, current })

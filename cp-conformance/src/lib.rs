@@ -48,6 +48,8 @@ pub mod scenario;
 pub mod schedule;
 pub mod shape;
 mod sync;
+#[cfg(planted_bugs)]
+pub mod teeth;
 pub mod trace;
 mod workload;
 pub mod world;

@@ -48,6 +48,8 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
             let reason = format!("the log misses the committed record {}", applied.next());
             return Err(cp_seam::Halt { reason }.into());
         }
+        #[cfg(planted_bugs)]
+        let records = planted(records);
         let mut quorum_may_differ = false;
         let mut applied = Vec::with_capacity(records.len());
         for record in &records {
@@ -86,4 +88,22 @@ pub(crate) async fn restore(host: &Host, committed: ControlPlaneLogIndex) -> Res
     writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
     host.note_applied(&[(meta.position.index, meta.digest)], true);
     Ok(true)
+}
+
+/// The records as an active bug has them applied; one in a few is affected.
+#[cfg(planted_bugs)]
+fn planted(mut records: Vec<cp_store::LogRecord>) -> Vec<cp_store::LogRecord> {
+    use cp_seam::planted::{Bug, active};
+    let chosen = |record: &cp_store::LogRecord| {
+        matches!(record.body, RecordBody::Entry(_)) && record.position.index.0.is_multiple_of(7)
+    };
+    let Some(at) = records.iter().position(chosen) else { return records };
+    if active(Bug::ApplySkipped) && at + 1 < records.len() {
+        records.remove(at);
+    } else if active(Bug::ApplyTwice) {
+        records.extend(records.get(at).cloned());
+    } else if active(Bug::ApplyReordered) {
+        records.rotate_left(at);
+    }
+    records
 }

@@ -264,6 +264,10 @@ impl Host {
     }
 
     pub(crate) fn durable_committed(&self) -> ControlPlaneLogIndex {
+        #[cfg(planted_bugs)]
+        if cp_seam::planted::active(cp_seam::planted::Bug::CommitBeforeFsync) {
+            return self.store().committed();
+        }
         self.store().durable().borrow().committed
     }
 

@@ -10,6 +10,8 @@ use crate::settings::Parts;
 use crate::snapshots;
 use crate::tasks;
 use async_trait::async_trait;
+#[cfg(planted_bugs)]
+use cp_seam::planted::{self, Bug};
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneWatch, Incarnation,
     LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, ShutdownError, Standing,
@@ -201,6 +203,10 @@ impl ControlPlaneConsensus for Node {
     }
 
     async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError> {
+        #[cfg(planted_bugs)]
+        if planted::active(Bug::ReadWithoutQuorum) && self.role() == ControlPlaneRole::Leader {
+            return Ok(self.host.books().applied.0);
+        }
         match self.host.refusal() {
             Some(ProposeRefusal::Stopped { reason }) => return Err(ReadError::Stopped { reason }),
             Some(ProposeRefusal::NotLeader { leader }) => return Err(ReadError::NotLeader { leader }),

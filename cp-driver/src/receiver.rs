@@ -49,6 +49,10 @@ impl PeerReceiver for Receiver {
         if !self.host.is_served(hello) {
             return Err(PeerRefusal::NotAMember { member, incarnation: hello.incarnation });
         }
+        #[cfg(planted_bugs)]
+        if cp_seam::planted::active(cp_seam::planted::Bug::WipedMemberVotes) {
+            return Ok(());
+        }
         let acknowledged = self.host.acknowledged_by(hello.incarnation);
         if hello.tail < acknowledged {
             return Err(PeerRefusal::Amnesia { member, tail: hello.tail, acknowledged });

@@ -6,6 +6,8 @@
 
 use crate::translate;
 use crate::types::{Entry, LogId, Payload, Placed, Types, Vote};
+#[cfg(planted_bugs)]
+use cp_seam::planted::{self, Bug};
 use cp_seam::{ControlPlaneLogIndex, Incarnation};
 use cp_store::{Batch, Configuration, Store, Ticket};
 use futures::{Stream, StreamExt, stream};
@@ -181,6 +183,10 @@ impl RaftLogStorage<Types> for LogStorage {
     /// Durable before it returns (CP-D1).
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let vote = translate::last_vote(self.ground.store.vote(), vote);
+        #[cfg(planted_bugs)]
+        if planted::active(Bug::GrantBeforeFsync) {
+            return self.ground.submit(Batch { vote: Some(vote), ..Batch::default() }).map(drop);
+        }
         self.ground.write(Batch { vote: Some(vote), ..Batch::default() }).await
     }
 
@@ -218,6 +224,13 @@ impl RaftLogStorage<Types> for LogStorage {
             callback.io_completed(result.map_err(|failure| ground.fail(&failure)));
         };
         let batch = Batch { append, ..Batch::default() };
+        #[cfg(planted_bugs)]
+        if planted::active(Bug::AckBeforeFsync) {
+            drop(self.ground.submit(batch)?);
+            done(Ok(()));
+            waiting.into_iter().for_each(|(position, placed)| placed.at(position));
+            return Ok(());
+        }
         self.ground.store.submit_then(batch, done).map_err(|rejected| self.ground.fail(&rejected))?;
         for (position, placed) in waiting {
             placed.at(position);

@@ -33,6 +33,8 @@ impl Core {
         let promise = self.submit(batch)?;
         let may_outrun_the_disk =
             self.leads() && vote.term == self.vote.term && vote.granted_to == self.vote.granted_to;
+        #[cfg(planted_bugs)]
+        let may_outrun_the_disk = may_outrun_the_disk || self.planted(vote, &held);
         if may_outrun_the_disk {
             self.send_all(std::mem::take(&mut held))?;
         }
@@ -156,4 +158,18 @@ impl Core {
 /// Whether a message is a vote for another.
 fn grants(message: &Message) -> bool {
     message.get_msg_type() == MessageType::MsgRequestVoteResponse && !message.reject
+}
+
+#[cfg(planted_bugs)]
+impl Core {
+    /// Whether an active bug lets these messages outrun the disk.
+    fn planted(&mut self, vote: LastVote, held: &[Message]) -> bool {
+        use cp_seam::planted::{Bug, active};
+        let acknowledges = held.iter().any(|message| message.get_msg_type() == MessageType::MsgAppendResponse);
+        let granted = vote != self.vote && active(Bug::GrantBeforeFsync);
+        if granted {
+            self.vote = vote;
+        }
+        granted || (acknowledges && active(Bug::AckBeforeFsync))
+    }
 }

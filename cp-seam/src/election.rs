@@ -68,6 +68,10 @@ impl LastVote {
     /// ```
     pub fn may_become(&self, next: &Self) -> bool {
         let kept = |was: Option<Incarnation>, is: Option<Incarnation>| was.is_none() || was == is;
+        #[cfg(planted_bugs)]
+        if crate::planted::active(crate::planted::Bug::TermAndVoteApart) {
+            return next.term >= self.term;
+        }
         next.term > self.term
             || (next.term == self.term
                 && kept(self.granted_to, next.granted_to)

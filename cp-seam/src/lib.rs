@@ -43,6 +43,8 @@ pub mod entry;
 pub mod ext;
 pub mod host;
 pub mod id;
+#[cfg(planted_bugs)]
+pub mod planted;
 pub mod transport;
 
 pub use consensus::{

@@ -106,9 +106,11 @@ impl Base {
     fn build(file: Arc<dyn File>) -> Result<Self, Fault> {
         let fuse = Fuse::default();
         let backend = Backend { file, fuse: fuse.clone() };
-        let open = || {
-            Builder::new().set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES).create_with_backend(backend)
-        };
+        let mut builder = Builder::new();
+        builder.set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES);
+        #[cfg(planted_bugs)]
+        crate::planted::open_settings(&mut builder);
+        let open = || builder.create_with_backend(backend);
         // A damaged page may trip an assertion of redb's before its checksum is looked at.
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(db)) => Ok(Self { db, fuse }),
@@ -122,6 +124,8 @@ impl Base {
         let mut write = self.db.begin_write().map_err(redb)?;
         write.set_durability(Durability::Immediate).map_err(redb)?;
         write.set_two_phase_commit(true);
+        #[cfg(planted_bugs)]
+        crate::planted::commit_settings(&mut write).map_err(redb)?;
         {
             let mut log = write.open_table(LOG).map_err(redb)?;
             if let Some(cut) = unabsorbed.cut {

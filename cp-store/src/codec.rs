@@ -68,6 +68,10 @@ pub(crate) fn unseal<M: Message + Default>(kind: Kind, sealed: &[u8]) -> Result<
 }
 
 fn checksum(sealed: &[u8]) -> u32 {
+    #[cfg(planted_bugs)]
+    if crate::planted::active(crate::planted::Bug::NothingChecked) {
+        return 0;
+    }
     let (head, body) = sealed.split_at(sealed.len().min(HEADER_LEN));
     crc32c::crc32c_append(crc32c::crc32c(head.get(..2).unwrap_or(head)), body)
 }

@@ -30,6 +30,8 @@ mod fault;
 #[cfg(test)]
 mod golden;
 mod open;
+#[cfg(planted_bugs)]
+mod planted;
 mod recover;
 mod scratch;
 mod shared;

@@ -46,7 +46,10 @@ fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
 
 /// Opens a file that must be there.
 pub(crate) fn open_file(dir: &dyn Directory, name: &str, identity: &Identity) -> Result<Arc<dyn File>, OpenError> {
-    dir.open(name).map_err(|source| match source.kind() {
+    let opened = dir.open(name);
+    #[cfg(planted_bugs)]
+    let opened = opened.map(crate::planted::careless);
+    opened.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => OpenError::Lost { file: name.to_owned(), member: identity.member.clone() },
         _ => OpenError::Io { file: name.to_owned(), source },
     })

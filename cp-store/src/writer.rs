@@ -197,6 +197,8 @@ impl Core {
             if !self.wal.fits(payload.len()) {
                 self.absorb()?;
             }
+            #[cfg(planted_bugs)]
+            crate::planted::write_half(&mut self.wal, &mut self.seq, &self.written, items, payload)?;
             self.wal.write(self.seq + 1, payload)?;
         }
         self.seq += 1;

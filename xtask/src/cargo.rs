@@ -1,6 +1,7 @@
 //! Cargo, called from within a cargo task.
 
 use anyhow::{Context, Result, ensure};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,6 +12,11 @@ pub(crate) fn workspace() -> PathBuf {
 
 /// Builds one binary with these arguments, and answers where cargo put it.
 pub(crate) fn build(arguments: &[&str]) -> Result<PathBuf> {
+    build_with(arguments, &[])
+}
+
+/// As [`build`], with more in cargo's environment.
+pub(crate) fn build_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo sets for this task makes build scripts of dependencies run again, there and back.
     for (name, _) in std::env::vars_os() {
@@ -22,6 +28,7 @@ pub(crate) fn build(arguments: &[&str]) -> Result<PathBuf> {
         .arg("build")
         .args(arguments)
         .args(["--message-format", "json-render-diagnostics"])
+        .envs(environment.iter().copied())
         .current_dir(workspace())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -3,6 +3,7 @@
 mod cargo;
 mod demo;
 mod sim;
+mod teeth;
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -28,9 +29,12 @@ enum Task {
     /// Both engines through the same faults with the same requests
     #[command(disable_help_flag = true)]
     Differential(Passed),
+    /// Plants bugs, one at a time, and fails unless the checker that is meant for each finds it
+    #[command(disable_help_flag = true)]
+    Teeth(Passed),
 }
 
-/// What the simulator is told; it has a help of its own.
+/// What is passed on; what it is passed to has a help of its own.
 #[derive(Debug, Args)]
 struct Passed {
     /// See --help
@@ -39,11 +43,15 @@ struct Passed {
 }
 
 fn main() -> ExitCode {
+    if let Some(compiled) = teeth::as_compiler() {
+        return compiled;
+    }
     match Arguments::parse().task {
         Task::Demo(options) => demonstrate(options),
         Task::Sim(passed) => sim::run("sim", &passed.arguments),
         Task::Differential(passed) => sim::run("differential", &passed.arguments),
         Task::Determinism(passed) => sim::run("determinism", &passed.arguments),
+        Task::Teeth(passed) => teeth::run(&passed.arguments),
     }
 }
 

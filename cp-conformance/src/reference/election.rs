@@ -93,6 +93,10 @@ impl Core {
 
     fn count_votes(&mut self) {
         let Role::Candidate(Campaign { trial, votes }) = &self.role else { return };
+        #[cfg(planted_bugs)]
+        if !trial && cp_seam::planted::active(cp_seam::planted::Bug::SeveralLeaders) {
+            return self.lead();
+        }
         if !is_quorum(self.log.configuration(), |who| votes.contains(&who)) {
             return;
         }

@@ -23,6 +23,10 @@ impl Core {
             if held == Some(record.position.term) {
                 continue;
             }
+            #[cfg(planted_bugs)]
+            if held.is_some() && cp_seam::planted::active(cp_seam::planted::Bug::ConflictKept) {
+                continue;
+            }
             if held.is_some() {
                 if end <= self.log.committed() {
                     tracing::warn!(%from, at = %record.position, "it contradicts what is committed");

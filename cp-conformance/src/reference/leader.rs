@@ -5,6 +5,8 @@ use super::election::is_quorum;
 use super::reads::Reads;
 use super::timing::ELECTION_TICKS;
 use super::wire::{Append, Body};
+#[cfg(planted_bugs)]
+use cp_seam::planted::{Bug, active};
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Term};
 use cp_store::RecordBody;
 use std::collections::BTreeMap;
@@ -132,7 +134,11 @@ impl Core {
         let mut ends: Vec<_> = reign.peers.values().map(|peer| peer.matched).collect();
         ends.push(self.log.last().index);
         ends.retain(|end| *end > self.log.committed());
-        let held = |end: ControlPlaneLogIndex| is_quorum(self.log.configuration(), |who| self.matched(who) >= end);
+        let holds = |who, end| self.matched(who) >= end;
+        #[cfg(planted_bugs)]
+        let holds =
+            |who, end| holds(who, end) || (active(Bug::QuorumMinusOne) && reign.peers.keys().next() == Some(&who));
+        let held = |end: ControlPlaneLogIndex| is_quorum(self.log.configuration(), |who| holds(who, end));
         let Some(end) = ends.into_iter().filter(|end| held(*end)).max() else { return };
         // A record of an earlier term is committed by a later one of this term, never by count.
         if self.log.term_at(end) != Some(self.vote.term) {

@@ -59,6 +59,10 @@ impl Host {
             };
             let turn = timeout(self.settings().election_timeout, turn).await;
             quiet = turn.is_err();
+            #[cfg(planted_bugs)]
+            {
+                quiet &= !cp_seam::planted::active(cp_seam::planted::Bug::RetryDropped);
+            }
             match turn {
                 Ok(Some(Ok(result))) => return result.map_err(not_sent),
                 Ok(Some(Err(_))) => return Err(not_sent("another transfer took its place".to_owned())),
