@@ -87,3 +87,54 @@ impl Recovery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Latency;
+    use cp_seam::{ClusterId, Generation, LogPosition, MemberId, StateDigest};
+    use cp_store::{Configuration, Founding, Identity, Layout, SnapshotMeta, TermRuns};
+
+    fn disk(engine: &str) -> Disk {
+        let disk = Disk::new(1, engine, Latency::default());
+        let identity = Identity {
+            cluster: ClusterId([1; 16]),
+            generation: Generation::default(),
+            member: MemberId::new("n0").unwrap(),
+            incarnation: Incarnation(1),
+            engine: engine.to_owned(),
+        };
+        let meta = SnapshotMeta {
+            position: LogPosition::GENESIS,
+            configuration: Configuration::default(),
+            configuration_at: LogPosition::GENESIS,
+            terms: TermRuns::default(),
+            digest: StateDigest::default(),
+        };
+        let (founding, layout) = (Founding { meta, chunks: Vec::new() }, Layout { segment_bytes: 0 });
+        Store::create_with(&*disk.mount(Arc::new(Life::new(0, 0))), &identity, founding, layout).unwrap();
+        disk
+    }
+
+    fn engine(recovered: Result<Recovered, Broken>) -> Option<String> {
+        match recovered.unwrap() {
+            Recovered::Now(image, _) => Some(image.identity.engine.clone()),
+            Recovered::AsBefore | Recovered::Refused(_) => None,
+        }
+    }
+
+    #[test]
+    fn fires_when_a_change_is_not_noticed() {
+        let disk_of_one = disk("one");
+        let mut recovery = Recovery::of(0, Incarnation(1), disk_of_one.clone());
+        assert_eq!(engine(recovery.recover(false)).as_deref(), Some("one"));
+        assert_eq!(engine(recovery.recover(false)), None, "nothing was synced");
+        disk_of_one.overwrite_with(&disk("two"));
+        assert_eq!(engine(recovery.recover(false)).as_deref(), Some("two"));
+        disk_of_one.overwrite_with(&disk("three"));
+        recovery.seen = Some(disk_of_one.synced_only());
+        assert_eq!(engine(recovery.recover(false)).as_deref(), Some("two"), "it believes that nothing changed");
+        recovery.seen = Some(disk_of_one.synced_only());
+        assert_eq!(recovery.recover(true).unwrap_err().checker, NAME);
+    }
+}
