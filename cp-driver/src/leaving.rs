@@ -1,6 +1,7 @@
 //! Letting another lead, and stopping.
 
 use crate::engine::Engine;
+use crate::freezer::of_node;
 use crate::host::Host;
 use crate::reconcile;
 use cp_seam::{ControlPlaneLogIndex, Incarnation};
@@ -44,7 +45,7 @@ pub(crate) fn in_touch(host: &Host, engine: &dyn Engine) -> Vec<(Incarnation, Co
 
 /// Begins to stop the node, whoever waits for it.
 pub(crate) fn begin(host: Arc<Host>, engine: Arc<dyn Engine>) -> Ending {
-    let ending = tokio::spawn(stop(host, engine));
+    let ending = tokio::spawn(of_node(stop(host, engine)));
     let lost = |error| Failure { what: format!("stopping the node: {error}"), source: None };
     async move { ending.await.unwrap_or_else(|error| Err(lost(error))) }.boxed().shared()
 }

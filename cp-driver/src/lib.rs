@@ -16,6 +16,7 @@ mod digest;
 mod disk;
 mod divergence;
 pub mod engine;
+pub mod freezer;
 pub mod host;
 mod leaving;
 pub mod node;
@@ -32,6 +33,7 @@ mod testing;
 pub mod wire;
 
 pub use engine::{Engine, EngineError, EngineView};
+pub use freezer::{Freezer, of_node};
 pub use host::Host;
 pub use node::{StartError, start};
 pub use observed::Observed;

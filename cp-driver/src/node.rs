@@ -2,6 +2,7 @@
 
 use crate::apply;
 use crate::engine::{Engine, EngineError};
+use crate::freezer::of_node;
 use crate::host::Host;
 use crate::leaving::{self, Ending, hand_over};
 use crate::receiver::Receiver;
@@ -53,7 +54,7 @@ where
     tasks::spawn(&host, "reconcile", reconcile::run(Arc::clone(&host), Arc::clone(&running)));
     tasks::spawn(&host, "snapshot", snapshots::build::run(Arc::clone(&host), Arc::clone(&running)));
     tasks::spawn(&host, "tick", tick(Arc::clone(&host)));
-    tokio::spawn(end(Arc::clone(&host), Arc::clone(&running)));
+    tokio::spawn(of_node(end(Arc::clone(&host), Arc::clone(&running))));
     host.refresh();
     let permits = Semaphore::new(host.settings().proposals_max);
     Ok(Arc::new(Node { host, engine: running, permits, ending: Mutex::default() }))

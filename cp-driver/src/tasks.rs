@@ -1,5 +1,6 @@
 //! The tasks of a node live and die with it.
 
+use crate::freezer::of_node;
 use crate::host::Host;
 use futures::FutureExt;
 use std::any::Any;
@@ -11,13 +12,13 @@ use std::sync::Arc;
 /// not live on without one of its tasks: one that ends or panics before stops it.
 pub(crate) fn spawn(host: &Arc<Host>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
     let host = Arc::clone(host);
-    tokio::spawn(guarded(Arc::clone(&host), name, async move {
+    tokio::spawn(of_node(guarded(Arc::clone(&host), name, async move {
         tokio::select! {
             biased;
             () = host.until_halted() => {}
             () = task => host.halt(&format!("its {name} task has ended")),
         }
-    }));
+    })));
 }
 
 /// Runs `task`, and stops the node if it panics: an adapter spawns its own tasks in this.

@@ -80,7 +80,8 @@ impl Handle {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
-        tasks.push(tokio::spawn(cp_driver::guarded(Arc::clone(&self.host), name, task)).abort_handle());
+        let task = cp_driver::guarded(Arc::clone(&self.host), name, task);
+        tasks.push(tokio::spawn(cp_driver::of_node(task)).abort_handle());
     }
 
     fn not_leader(&self) -> EngineError {

@@ -20,13 +20,14 @@
 //! | `wire`, `network`, `inbound` | messages; asking; answering |
 //! | `pipeline` | several appends to one peer on their way at once |
 //! | `translate`, `types` | the store's types to openraft's |
-//! | `timing` | settings to openraft's configuration |
+//! | `timing`, `runtime` | settings to openraft's configuration; tasks, clock and chance |
 
 mod core;
 mod engine;
 mod inbound;
 mod network;
 mod pipeline;
+mod runtime;
 mod snapshot;
 mod storage;
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! T/4: an undisturbed follower stands between 3T/4 and T, and a leader that is
 //! cut off refuses after T/2 (CP-P2).
 
-use crate::types::Runtime;
+use crate::runtime::Runtime;
 use cp_driver::{Settings, StartError};
 use openraft::{Config, SnapshotPolicy, StepDownPolicy};
 use std::future::Future;

@@ -5,20 +5,17 @@
 //! (who votes, who only receives), so names and addresses travel without
 //! openraft's help and nothing is lost between log, wire and engine.
 
+use crate::runtime::Runtime;
 use crate::translate;
 use cp_seam::{ControlPlaneEntry, LogPosition};
 use cp_store::Configuration;
 use openraft::entry::RaftPayload;
 use openraft::raft::responder::Responder;
 use openraft::{OptionalSend, RaftTypeConfig};
-use openraft_rt::deterministic_rng::DeterministicRng;
-use openraft_rt_tokio::TokioRuntime;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// tokio's tasks and clock, and randomness from a seed.
-pub(crate) type Runtime = DeterministicRng<TokioRuntime>;
 /// One leader per term (CP-S1): the standard id, not the default one.
 pub(crate) type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>;
 pub(crate) type CommittedLeaderId = openraft::vote::leader_id_std::CommittedLeaderId<u64>;

@@ -38,11 +38,12 @@ impl RaftRs {
         let me = host.me();
         let core = Core::open(Arc::clone(&host), Arc::clone(&books)).map_err(|stop| StartError::Engine(stop.into()))?;
         // The engine has panics of its own; the node must not live on without it.
-        let task = tokio::spawn(cp_driver::guarded(Arc::clone(&host), ENGINE, async move {
+        let task = cp_driver::guarded(Arc::clone(&host), ENGINE, async move {
             if let Err(stop) = Box::pin(core.run(arriving, asked)).await {
                 host.halt(&cp_driver::chain(&stop));
             }
-        }));
+        });
+        let task = tokio::spawn(cp_driver::of_node(task));
         Ok(Arc::new(Self { me, inbox, commands, books, task: Mutex::new(Some(task)) }))
     }
 

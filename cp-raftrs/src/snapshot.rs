@@ -49,13 +49,13 @@ impl Core {
         let serial = self.transfers;
         self.sending.insert(to, serial);
         let host = self.host.clone();
-        self.sends.spawn(async move {
+        self.sends.spawn(cp_driver::of_node(async move {
             let sent = host.send_snapshot(Incarnation(to), header.encode_to_vec().into()).await;
             if let Err(error) = &sent {
                 tracing::debug!(error = cp_driver::chain(error), "a snapshot was not sent");
             }
             Sent { to, serial, term, arrived: sent.is_ok() }
-        });
+        }));
     }
 
     /// Tells the engine how a transfer ended: until then it sends that peer nothing.

@@ -2,6 +2,7 @@
 
 use super::Incoming;
 use crate::engine::Engine;
+use crate::freezer::of_node;
 use crate::host::Host;
 use crate::wire::{BadFrame, Body, Ended, Offer, Pull, required};
 use bytes::Bytes;
@@ -35,7 +36,7 @@ pub(crate) fn offered(host: &Arc<Host>, engine: &Arc<dyn Engine>, from: Incarnat
         chunks
     };
     let (host, engine) = (Arc::clone(host), Arc::clone(engine));
-    tokio::spawn(async move {
+    tokio::spawn(of_node(async move {
         let transfer = offer.transfer;
         let failure = tokio::select! {
             () = host.until_halted() => return,
@@ -56,7 +57,7 @@ pub(crate) fn offered(host: &Arc<Host>, engine: &Arc<dyn Engine>, from: Incarnat
             }
         }
         host.send_body(from, Lane::Bulk, Body::Ended(ended));
-    });
+    }));
 }
 
 async fn pull(
