@@ -150,6 +150,8 @@ mod tests {
                 simulated: Duration::ZERO,
                 tally: Tally::default(),
                 restarts: 0,
+                pauses: 0,
+                jumps: 0,
                 traffic: Traffic::default(),
                 disks: Effects::default(),
                 trace: ([0; 32], 0),

@@ -1,5 +1,6 @@
 //! One life of a node: from a start to the crash, kill or stop that ends it.
 
+use cp_driver::Freezer;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
@@ -13,12 +14,14 @@ pub struct Life {
     ended: AtomicBool,
     may_stop: AtomicBool,
     end: Notify,
+    freezer: Freezer,
 }
 
 impl Life {
     /// The life `number` of the node in `slot`.
     pub fn new(slot: usize, number: u64) -> Self {
-        Self { slot, number, ended: AtomicBool::new(false), may_stop: AtomicBool::new(false), end: Notify::new() }
+        let (ended, may_stop) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { slot, number, ended, may_stop, end: Notify::new(), freezer: Freezer::default() }
     }
 
     /// Whose it is.
@@ -40,6 +43,18 @@ impl Life {
     pub fn finish(&self) {
         self.ended.store(true, Ordering::SeqCst);
         self.end.notify_waiters();
+        // A zombie runs on, into its dead disk and network, and ends there.
+        self.freezer.thaw();
+    }
+
+    /// Holds the node's tasks while it is paused.
+    pub fn freezer(&self) -> &Freezer {
+        &self.freezer
+    }
+
+    /// Whether it goes on and is not paused.
+    pub fn responds(&self) -> bool {
+        self.goes_on() && !self.freezer.is_frozen()
     }
 
     /// The scenario expects the node to stop by itself, or has asked it to.

@@ -2,7 +2,8 @@
 //!
 //! Frames are the bytes that `cp-net` would carry. A connection between two lives
 //! is set up before its first frame, by the same handshake, and is lost when
-//! either life ends or the way between them is cut.
+//! either life ends or the way between them is cut. Frames to a paused node, and
+//! those on a clogged way, wait and arrive in one burst, in the order they were sent.
 
 use crate::life::Life;
 use crate::rng::Rng;
@@ -60,6 +61,12 @@ pub struct Traffic {
     pub reordered: u64,
     /// Frames dropped at a cut.
     pub cut: u64,
+    /// Frames sent over a way that was made slow.
+    pub slowed: u64,
+    /// Frames held by a clogged way.
+    pub clogged: u64,
+    /// Frames held because their receiver was paused.
+    pub held: u64,
     /// Connections refused by either end.
     pub refused: u64,
 }
@@ -87,12 +94,16 @@ struct State {
     conditions: Conditions,
     cut: BTreeSet<(usize, usize)>,
     slow: BTreeMap<(usize, usize), Duration>,
+    clogged: BTreeSet<(usize, usize)>,
     endpoints: BTreeMap<Incarnation, Endpoint>,
     links: BTreeMap<(Incarnation, Incarnation), Link>,
     flights: BTreeMap<(Instant, u64), Flight>,
+    /// What would have arrived, and waits, by the order in which it was sent.
+    stuck: BTreeMap<u64, Flight>,
     last_arrival: BTreeMap<(Incarnation, Incarnation), Instant>,
     flight: u64,
     traffic: Traffic,
+    sent: BTreeMap<usize, u64>,
     refusals: Vec<(MemberId, PeerRefusal)>,
     wiretap: Option<Arc<dyn Wiretap>>,
 }
@@ -124,6 +135,7 @@ struct Flight {
 struct Landing {
     from: Arc<dyn PeerReceiver>,
     to: Arc<dyn PeerReceiver>,
+    to_life: Arc<Life>,
     from_name: MemberId,
     to_name: MemberId,
     known: bool,
@@ -141,12 +153,15 @@ impl Network {
             conditions: Conditions::default(),
             cut: BTreeSet::new(),
             slow: BTreeMap::new(),
+            clogged: BTreeSet::new(),
             endpoints: BTreeMap::new(),
             links: BTreeMap::new(),
             flights: BTreeMap::new(),
+            stuck: BTreeMap::new(),
             last_arrival: BTreeMap::new(),
             flight: 0,
             traffic: Traffic::default(),
+            sent: BTreeMap::new(),
             refusals: Vec::new(),
             wiretap: None,
         };
@@ -207,18 +222,57 @@ impl Network {
         self.trace.note(&"net", &format_args!("slows {from:?} -> {to:?} by {} ms", by.as_millis()));
     }
 
+    /// Clogs the way from the slots of `from` to those of `to`: it takes frames and
+    /// delivers none until it is unclogged.
+    pub fn clog_one_way(&self, from: &[usize], to: &[usize]) {
+        let mut state = locked(&self.state);
+        state.clogged.extend(from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b));
+        drop(state);
+        self.trace.note(&"net", &format_args!("clogs {from:?} -> {to:?}"));
+    }
+
+    /// Clogs all ways between the slots of `a` and those of `b`.
+    pub fn clog(&self, a: &[usize], b: &[usize]) {
+        self.clog_one_way(a, b);
+        self.clog_one_way(b, a);
+    }
+
+    /// Frees every clogged way: what waited arrives now.
+    pub fn unclog(&self) {
+        locked(&self.state).clogged.clear();
+        self.trace.note(&"net", &"unclogs");
+        self.release();
+    }
+
+    /// Lets what waited for a paused node or a clogged way arrive now, if it no longer has to.
+    pub fn release(&self) {
+        let mut state = locked(&self.state);
+        let now = Instant::now();
+        let stuck = std::mem::take(&mut state.stuck);
+        state.flights.extend(stuck.into_iter().map(|(number, flight)| ((now, number), flight)));
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// Opens all ways again.
     pub fn heal(&self) {
         let mut state = locked(&self.state);
         state.cut.clear();
         state.slow.clear();
+        state.clogged.clear();
         drop(state);
         self.trace.note(&"net", &"heals");
+        self.release();
     }
 
     /// What happened so far.
     pub fn traffic(&self) -> Traffic {
         locked(&self.state).traffic
+    }
+
+    /// How many frames left the node in `slot` so far.
+    pub fn sent_by(&self, slot: usize) -> u64 {
+        locked(&self.state).sent.get(&slot).copied().unwrap_or_default()
     }
 
     /// Every connection that was refused: who was, and why.
@@ -234,8 +288,8 @@ impl Network {
             match next {
                 Some(at) if at <= Instant::now() => {
                     let flight = locked(&self.state).flights.pop_first();
-                    if let Some((_, flight)) = flight {
-                        self.deliver(&flight);
+                    if let Some(((_, number), flight)) = flight {
+                        self.deliver(number, &flight);
                     }
                 }
                 Some(at) => {
@@ -250,13 +304,16 @@ impl Network {
         }
     }
 
-    fn deliver(&self, flight: &Flight) {
+    fn deliver(&self, number: u64, flight: &Flight) {
+        if locked(&self.state).sticks(number, flight) {
+            return;
+        }
         let Some(landing) = locked(&self.state).landing(flight) else { return };
         if !landing.known && !self.handshake(flight, &landing) {
             return;
         }
         locked(&self.state).traffic.delivered += 1;
-        landing.to.receive(flight.from, flight.frame.clone());
+        landing.to_life.freezer().enter(|| landing.to.receive(flight.from, flight.frame.clone()));
     }
 
     /// Both ends hear the other's hello, and either may refuse. As behind TLS, a
@@ -302,6 +359,22 @@ impl State {
         self.slots_of((from, to)).is_none_or(|slots| self.cut.contains(&slots))
     }
 
+    /// Whether `flight` has to wait where it is.
+    fn sticks(&mut self, number: u64, flight: &Flight) -> bool {
+        let paused = |who| self.endpoints.get(&who).is_some_and(|e| e.life.freezer().is_frozen());
+        let connected = self.links.contains_key(&pair(flight.from, flight.to));
+        // Both ends take part when a connection is made.
+        if paused(flight.to) || (!connected && paused(flight.from)) {
+            self.traffic.held += 1;
+        } else if self.slots_of((flight.from, flight.to)).is_some_and(|way| self.clogged.contains(&way)) {
+            self.traffic.clogged += 1;
+        } else {
+            return false;
+        }
+        self.stuck.insert(number, flight.clone());
+        true
+    }
+
     fn landing(&mut self, flight: &Flight) -> Option<Landing> {
         if self.is_cut(flight.from, flight.to) {
             self.traffic.cut += 1;
@@ -325,6 +398,7 @@ impl State {
         Some(Landing {
             from: from.receiver.clone()?,
             to: to.receiver.clone()?,
+            to_life: Arc::clone(&to.life),
             from_name: from.member.clone(),
             to_name: to.member.clone(),
             known,
@@ -344,7 +418,10 @@ impl State {
         }
         let way = (flight.from, flight.to);
         let mut arrival = Instant::now() + Duration::from_micros(self.rng.between(low_us, high_us));
-        arrival += self.slots_of(way).and_then(|slots| self.slow.get(&slots).copied()).unwrap_or_default();
+        if let Some(by) = self.slots_of(way).and_then(|slots| self.slow.get(&slots).copied()) {
+            self.traffic.slowed += 1;
+            arrival += by;
+        }
         if self.rng.per_mille(reorder) {
             self.traffic.reordered += 1;
             arrival += Duration::from_micros(self.rng.between(high_us, high_us.saturating_mul(10)));
@@ -416,6 +493,7 @@ impl PeerTransport for Port {
             }
         }
         let mut state = locked(&self.network.state);
+        *state.sent.entry(self.life.slot()).or_default() += 1;
         let number = state.endpoints.get(&to).map_or(0, |e| e.life.number());
         state.launch(Flight { from: self.me, to, lives: (self.life.number(), number), frame: frame.clone() });
         drop(state);

@@ -25,6 +25,10 @@ pub struct Report {
     pub tally: Tally,
     /// How often a node was started again.
     pub restarts: u64,
+    /// How often a node was paused.
+    pub pauses: u64,
+    /// How often the clock jumped.
+    pub jumps: u64,
     /// What the network did.
     pub traffic: Traffic,
     /// What all disks together did.
@@ -50,6 +54,14 @@ pub struct Least {
     pub snapshot_installs: u64,
     /// Frames dropped at cuts.
     pub cut: u64,
+    /// Frames held by clogged ways.
+    pub clogged: u64,
+    /// Frames held for paused nodes.
+    pub held: u64,
+    /// Pauses.
+    pub pauses: u64,
+    /// Jumps of the clock.
+    pub jumps: u64,
     /// Connections refused.
     pub refused_connections: u64,
     /// Lives ended by an aim.
@@ -84,6 +96,11 @@ impl Report {
             ("frames doubled", n.duplicated),
             ("frames reordered", n.reordered),
             ("frames cut", n.cut),
+            ("frames slowed", n.slowed),
+            ("frames clogged", n.clogged),
+            ("frames held for paused nodes", n.held),
+            ("pauses", self.pauses),
+            ("jumps of the clock", self.jumps),
             ("connections refused", n.refused),
             ("aimed crashes", t.aimed),
             ("failed disk operations", d.failed_operations),
@@ -107,6 +124,10 @@ impl Report {
             ("restarts", least.restarts),
             ("snapshot installs", least.snapshot_installs),
             ("frames cut", least.cut),
+            ("frames clogged", least.clogged),
+            ("frames held for paused nodes", least.held),
+            ("pauses", least.pauses),
+            ("jumps of the clock", least.jumps),
             ("connections refused", least.refused_connections),
             ("aimed crashes", least.aimed),
             ("failed disk operations", least.failed_operations),
@@ -153,6 +174,9 @@ impl Report {
             duplicated: a.duplicated + b.duplicated,
             reordered: a.reordered + b.reordered,
             cut: a.cut + b.cut,
+            slowed: a.slowed + b.slowed,
+            clogged: a.clogged + b.clogged,
+            held: a.held + b.held,
             refused: a.refused + b.refused,
         };
         Self {
@@ -162,6 +186,8 @@ impl Report {
             simulated: self.simulated + other.simulated,
             tally,
             restarts: self.restarts + other.restarts,
+            pauses: self.pauses + other.pauses,
+            jumps: self.jumps + other.jumps,
             traffic,
             disks: self.disks.and(&other.disks),
             trace: other.trace,
@@ -171,12 +197,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, backend, seed, simulated, tally: t, restarts, traffic, disks, .. } = self;
+        let Self { scenario, backend, seed, simulated, tally: t, restarts, pauses, jumps, traffic, disks, .. } = self;
         write!(
             f,
             "{scenario} on {backend}, seed {seed}: {:.1} s simulated, {} elections, {} commits, {} acknowledged, \
              {} refused, {} unknown, {restarts} restarts, {} snapshots installed, {} claims audited on {} recovered \
-             disks, {} frames ({} lost, {} cut), {} aimed crashes, {} failed disk operations, {} changes lost",
+             disks, {pauses} pauses, {jumps} jumps, {} frames ({} lost, {} duplicated, {} reordered, {} cut, {} slowed, \
+             {} clogged, {} held), {} aimed crashes, {} failed disk operations, {} changes lost",
             simulated.as_secs_f64(),
             t.elections,
             t.commits,
@@ -188,7 +215,12 @@ impl fmt::Display for Report {
             t.inspections,
             traffic.delivered,
             traffic.lost,
+            traffic.duplicated,
+            traffic.reordered,
             traffic.cut,
+            traffic.slowed,
+            traffic.clogged,
+            traffic.held,
             t.aimed,
             disks.failed_operations,
             disks.lost_changes
@@ -238,6 +270,8 @@ impl Violation {
             simulated: Duration::ZERO,
             tally: Tally::default(),
             restarts: 0,
+            pauses: 0,
+            jumps: 0,
             traffic: Traffic::default(),
             disks: Effects::default(),
             trace: ([0; 32], 0),

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod leadership;
 pub mod membership;
 pub mod partition;
+pub mod pause;
 pub mod planted;
 pub mod propose;
 pub mod reconfiguration;
@@ -106,6 +107,13 @@ cases! { ($)
         a_transfer_to_nobody_is_called_off,
         a_leader_is_elected_with_an_unflushed_tail,
         a_failed_transfer_blocks_no_writes,
+    }
+    pause {
+        a_paused_node_does_nothing,
+        an_old_leader_wakes_up_and_serves_nothing,
+        an_election_among_sleepers_has_one_winner,
+        the_clock_jumps,
+        a_burst_of_old_frames_changes_nothing,
     }
     disk {
         a_stalled_leader_is_replaced,

@@ -40,6 +40,7 @@ impl Pace for Seeded {
                     resumed = stalled.wait_for(|stalled| !stalled) => drop(resumed),
                 }
             }
+            life.freezer().run(async {}).await;
         })
     }
 }

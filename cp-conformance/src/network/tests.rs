@@ -113,6 +113,39 @@ async fn cuts_are_directed_and_heal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clogged_way_delivers_all_at_once_in_order() {
+    let two = two(7, false);
+    two.send(0, 0).unwrap();
+    two.network.clog_one_way(&[0], &[1]);
+    (1..20).for_each(|byte| two.send(0, byte).unwrap());
+    two.send(1, 99).unwrap();
+    assert_eq!((two.got(1).await, two.got(0).await), (vec![], vec![99]), "one way only, what was under way too");
+    let freed = Instant::now();
+    two.network.unclog();
+    while locked(&two.peers[1].got).len() < 20 {
+        tokio::task::yield_now().await;
+    }
+    assert!(freed.elapsed() < Duration::from_millis(2));
+    assert_eq!(two.got(1).await, (0..20).collect::<Vec<_>>());
+    assert_eq!(two.network.traffic().clogged, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_to_a_paused_node_wait_and_frames_from_it_do_not() {
+    let two = two(8, false);
+    two.send(0, 0).unwrap();
+    assert_eq!(two.got(1).await, [0]);
+    two.send(1, 1).unwrap();
+    two.lives[1].freezer().freeze();
+    (2..10).for_each(|byte| two.send(0, byte).unwrap());
+    assert_eq!((two.got(1).await, two.got(0).await), (vec![], vec![1]));
+    two.lives[1].freezer().thaw();
+    two.network.release();
+    assert_eq!(two.got(1).await, (2..10).collect::<Vec<_>>());
+    assert_eq!(two.network.traffic().held, 8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn either_end_may_refuse_the_other() {
     let two = two(4, true);
     two.send(0, 1).unwrap();

@@ -1,5 +1,6 @@
 //! Nodes begin, end and begin again.
 
+use super::front::Front;
 use super::{Up, World, scenario};
 use crate::checks::Broken;
 use crate::disk::{Disk, Survivors};
@@ -137,8 +138,9 @@ impl World {
             transport: self.network.endpoint(member, incarnation, Arc::clone(&life)),
             settings: Settings { seed, ..self.options.settings.clone() },
         };
-        match self.backend.start(parts).await {
+        match life.freezer().run(self.backend.start(parts)).await {
             Ok(node) => {
+                let node: Arc<dyn ControlPlaneConsensus> = Arc::new(Front { node, life: Arc::clone(&life) });
                 tokio::spawn(watch(Arc::clone(&node), Arc::clone(&life), Arc::clone(&self.monitor)));
                 locked(&self.roster).insert(slot, Up { life, node, store, state });
                 Ok(())

@@ -2,8 +2,10 @@
 
 mod churn;
 mod clients;
+mod front;
 mod life_cycle;
 mod membership;
+mod pause;
 mod script;
 mod settle;
 mod storm;
@@ -81,6 +83,8 @@ pub struct World {
     cluster: ClusterId,
     generation: Generation,
     restarts: u64,
+    pauses: u64,
+    jumps: u64,
     genesis: Option<Founding>,
 }
 
@@ -114,6 +118,8 @@ impl World {
             cluster: ClusterId(cluster),
             generation: Generation { number: 0, id: [7; 8] },
             restarts: 0,
+            pauses: 0,
+            jumps: 0,
             genesis: None,
         }
     }
@@ -227,7 +233,7 @@ impl World {
     pub async fn leader_among(&mut self, slots: &[usize], within: Duration) -> Result<usize, Broken> {
         let what = format!("a leader among {slots:?}");
         let led = |world: &Self| {
-            slots.iter().copied().find(|slot| world.up(*slot).is_ok_and(|up| up.life.goes_on() && up.node.is_leader()))
+            slots.iter().copied().find(|slot| world.up(*slot).is_ok_and(|up| up.life.responds() && up.node.is_leader()))
         };
         self.until(within, Promise::L1, &what, led).await
     }
@@ -274,6 +280,8 @@ impl World {
             simulated: Duration::from_millis(self.trace.elapsed_ms()),
             tally: self.monitor.tally(),
             restarts: self.restarts,
+            pauses: self.pauses,
+            jumps: self.jumps,
             traffic: self.network.traffic(),
             disks,
             trace: (self.trace.hash(), self.trace.count()),

@@ -14,6 +14,7 @@ impl World {
     pub async fn heal(&mut self) -> Result<(), Broken> {
         self.trace.note(&"sim", &"everything heals");
         self.monitor.hold_fire();
+        self.resume_all()?;
         self.network.heal();
         self.network.conditions(Conditions::default());
         for slot in &self.slots {

@@ -1,0 +1,58 @@
+//! Nodes that stand still, and a clock that jumps.
+//!
+//! A pause is what SIGSTOP, a long collection of garbage or a suspended machine does:
+//! no task of the node runs, callers wait, frames pile up in front of it, the disk
+//! finishes what it was given, and afterwards every timer is late at once. Such a node
+//! finds that its clock has jumped forward by as long as it was paused; all nodes do
+//! when the clock of the whole simulation jumps. Clocks that run at different speeds,
+//! or back, are not simulated: nodes measure spans on one monotonic clock, and read no
+//! other.
+
+use super::World;
+use crate::checks::Broken;
+use crate::sync::locked;
+use std::time::Duration;
+
+impl World {
+    /// Pauses the node in `slot`. Does nothing to one that does not run.
+    pub fn pause(&mut self, slot: usize) -> Result<(), Broken> {
+        self.slot(slot)?;
+        let Ok(up) = self.up(slot) else { return Ok(()) };
+        if up.life.responds() {
+            self.pauses += 1;
+            self.trace.node(slot, "is paused");
+            up.life.freezer().freeze();
+        }
+        Ok(())
+    }
+
+    /// Lets the node in `slot` go on.
+    pub fn resume(&mut self, slot: usize) -> Result<(), Broken> {
+        self.slot(slot)?;
+        let Ok(up) = self.up(slot) else { return Ok(()) };
+        if up.life.freezer().is_frozen() {
+            self.trace.node(slot, "goes on");
+            up.life.freezer().thaw();
+            self.network.release();
+        }
+        Ok(())
+    }
+
+    /// Lets every paused node go on.
+    pub fn resume_all(&mut self) -> Result<(), Broken> {
+        (0..self.slots.len()).try_for_each(|slot| self.resume(slot))
+    }
+
+    /// The slots of the nodes that are paused.
+    pub fn paused(&self) -> Vec<usize> {
+        let frozen = |up: &super::Up| up.life.freezer().is_frozen();
+        locked(&self.roster).iter().filter(|(_, up)| frozen(up)).map(|(slot, _)| *slot).collect()
+    }
+
+    /// The clock of everything jumps forward: all that was to happen meanwhile is late.
+    pub async fn jump(&mut self, by: Duration) {
+        self.jumps += 1;
+        self.trace.note(&"sim", &format_args!("the clock jumps by {} ms", by.as_millis()));
+        tokio::time::advance(by).await;
+    }
+}
