@@ -50,11 +50,12 @@ impl Reference {
         let timeouts = Timeouts::new(host.settings(), store.boot());
         let core = Core::new(me, vote, Log::open(store)?, timeouts, host.settings().append_bytes_max);
         let running = Loop::new(Arc::clone(&host), core, Arc::clone(&books));
-        let task = tokio::spawn(cp_driver::guarded(Arc::clone(&host), ENGINE, async move {
+        let task = cp_driver::guarded(Arc::clone(&host), ENGINE, async move {
             if let Err(stop) = Box::pin(running.run(arriving)).await {
                 host.halt(&cp_driver::chain(&stop));
             }
-        }));
+        });
+        let task = tokio::spawn(cp_driver::of_node(task));
         Ok(Arc::new(Self { me, inbox, books, task: Mutex::new(Some(task)) }))
     }
 

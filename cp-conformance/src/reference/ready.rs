@@ -126,7 +126,7 @@ impl Loop {
     /// Streams the current snapshot beside the loop, which hears of its end.
     fn send_snapshot(&mut self, to: Incarnation) {
         let (host, term, index) = (Arc::clone(&self.host), self.core.vote.term, self.core.log.snapshot().index);
-        self.sends.spawn(async move { transfer(&host, to, term, index).await });
+        self.sends.spawn(cp_driver::of_node(async move { transfer(&host, to, term, index).await }));
     }
 }
 
