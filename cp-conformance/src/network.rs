@@ -237,6 +237,16 @@ impl Network {
         self.clog_one_way(b, a);
     }
 
+    /// As [`clog`](Self::clog), for so long; then every way is freed.
+    pub fn clog_for(&self, a: &[usize], b: &[usize], time: Duration) {
+        self.clog(a, b);
+        let network = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            network.unclog();
+        });
+    }
+
     /// Frees every clogged way: what waited arrives now.
     pub fn unclog(&self) {
         locked(&self.state).clogged.clear();

@@ -72,6 +72,30 @@ pub struct Least {
     pub lost_changes: u64,
     /// Times that I/O waited for a stall to end.
     pub stalls: u64,
+    /// Pieces of I/O that took far longer than usual.
+    pub slow_operations: u64,
+    /// Lives ended at a sync.
+    pub cut_syncs: u64,
+    /// Changes that a crash cut in two.
+    pub torn_changes: u64,
+    /// Bits flipped.
+    pub flipped_bits: u64,
+    /// Writes lost by a disk that broke its word.
+    pub lost_writes: u64,
+    /// Writes that went elsewhere.
+    pub misdirected_writes: u64,
+    /// Files cut short.
+    pub truncated_files: u64,
+    /// Files that are gone.
+    pub missing_files: u64,
+    /// Frames lost by chance.
+    pub lost_frames: u64,
+    /// Frames delivered twice.
+    pub duplicated: u64,
+    /// Frames delayed past others.
+    pub reordered: u64,
+    /// Frames sent over a slow way.
+    pub slowed_frames: u64,
 }
 
 impl Report {
@@ -107,6 +131,12 @@ impl Report {
             ("lost disk changes", d.lost_changes),
             ("torn disk changes", d.torn_changes),
             ("disk stalls", d.stalls),
+            ("slow disk operations", d.slowed),
+            ("lives ended at a sync", d.cut_syncs),
+            ("lost writes", d.lost_writes),
+            ("misdirected writes", d.misdirected_writes),
+            ("truncated files", d.truncated_files),
+            ("missing files", d.missing_files),
             ("flipped bits", d.flipped_bits),
         ]
     }
@@ -133,6 +163,18 @@ impl Report {
             ("failed disk operations", least.failed_operations),
             ("lost disk changes", least.lost_changes),
             ("disk stalls", least.stalls),
+            ("slow disk operations", least.slow_operations),
+            ("lives ended at a sync", least.cut_syncs),
+            ("torn disk changes", least.torn_changes),
+            ("flipped bits", least.flipped_bits),
+            ("lost writes", least.lost_writes),
+            ("misdirected writes", least.misdirected_writes),
+            ("truncated files", least.truncated_files),
+            ("missing files", least.missing_files),
+            ("frames lost", least.lost_frames),
+            ("frames doubled", least.duplicated),
+            ("frames reordered", least.reordered),
+            ("frames slowed", least.slowed_frames),
         ];
         let counts = self.counts();
         for (what, least) in demands {
@@ -203,7 +245,8 @@ impl fmt::Display for Report {
             "{scenario} on {backend}, seed {seed}: {:.1} s simulated, {} elections, {} commits, {} acknowledged, \
              {} refused, {} unknown, {restarts} restarts, {} snapshots installed, {} claims audited on {} recovered \
              disks, {pauses} pauses, {jumps} jumps, {} frames ({} lost, {} duplicated, {} reordered, {} cut, {} slowed, \
-             {} clogged, {} held), {} aimed crashes, {} failed disk operations, {} changes lost",
+             {} clogged, {} held), {} aimed crashes, {} failed disk operations, {} changes lost, \
+             {} torn, {} stalls, {} slow operations, {} cut syncs",
             simulated.as_secs_f64(),
             t.elections,
             t.commits,
@@ -223,7 +266,11 @@ impl fmt::Display for Report {
             traffic.held,
             t.aimed,
             disks.failed_operations,
-            disks.lost_changes
+            disks.lost_changes,
+            disks.torn_changes,
+            disks.stalls,
+            disks.slowed,
+            disks.cut_syncs
         )
     }
 }

@@ -64,7 +64,7 @@ fn several(name: &'static str, backend: &'static dyn Backend, count: u64, option
         aimed: count,
         failed_operations: 1,
         lost_changes: 1,
-        stalls: 1,
+        stalls: count / 3,
         ..Least::default()
     };
     match total.reaches(&least) {

@@ -11,6 +11,7 @@ mod mount;
 mod pace;
 
 use crate::life::Life;
+use crate::monitor::Moment;
 use crate::rng::Rng;
 use crate::sync::locked;
 use cp_store::Directory;
@@ -50,12 +51,25 @@ pub struct Faults {
     pub drop_dirty: bool,
     /// Every read fails, of what is not in memory.
     pub fail_read: bool,
+    /// The next read fails, once.
+    pub fail_next_read: bool,
+    /// The next write is lost: seen until the end of the life, synced as it seems, and
+    /// never on the platter.
+    pub lose_write: bool,
+    /// The next write goes to another place of its file: seen where it belongs until
+    /// the end of the life.
+    pub misdirect_write: bool,
+    /// So many pieces of I/O in a thousand take up to a quarter of a second longer.
+    pub slow: u32,
     /// No write that extends a file succeeds.
     pub full: bool,
     /// Syncs claim success and do nothing. A planted bug, not a tolerated fault.
     pub lies: bool,
     /// The life ends at the mutating operation after so many more.
     pub crash_after: Option<u64>,
+    /// The life ends at the sync after so many more: before it has its effect, or after
+    /// it and before its caller hears of it.
+    pub crash_at_sync: Option<(u64, Moment)>,
 }
 
 /// How often faults had an effect.
@@ -71,6 +85,18 @@ pub struct Effects {
     pub stalls: u64,
     /// Bits that were flipped.
     pub flipped_bits: u64,
+    /// Pieces of I/O that took far longer than usual.
+    pub slowed: u64,
+    /// Lives ended at a sync.
+    pub cut_syncs: u64,
+    /// Writes that never got to the platter.
+    pub lost_writes: u64,
+    /// Writes that went elsewhere.
+    pub misdirected_writes: u64,
+    /// Files cut short.
+    pub truncated_files: u64,
+    /// Files that are gone.
+    pub missing_files: u64,
 }
 
 impl Effects {
@@ -83,6 +109,12 @@ impl Effects {
             torn_changes: self.torn_changes + other.torn_changes,
             stalls: self.stalls + other.stalls,
             flipped_bits: self.flipped_bits + other.flipped_bits,
+            slowed: self.slowed + other.slowed,
+            cut_syncs: self.cut_syncs + other.cut_syncs,
+            lost_writes: self.lost_writes + other.lost_writes,
+            misdirected_writes: self.misdirected_writes + other.misdirected_writes,
+            truncated_files: self.truncated_files + other.truncated_files,
+            missing_files: self.missing_files + other.missing_files,
         }
     }
 }
@@ -176,6 +208,7 @@ struct State {
     locked_by: Option<u64>,
     faults: Faults,
     effects: Effects,
+    broke_its_word: bool,
 }
 
 impl Disk {
@@ -194,6 +227,7 @@ impl Disk {
             locked_by: None,
             faults: Faults::default(),
             effects: Effects::default(),
+            broke_its_word: false,
         };
         Self { state: Arc::new(Mutex::new(state)), stalled: Arc::new(watch::Sender::new(false)) }
     }
@@ -241,6 +275,22 @@ impl Disk {
         }
     }
 
+    /// What a running node sees, as a disk of its own that has synced all of it.
+    pub fn seen_alive(&self) -> Self {
+        let copy = self.duplicate();
+        {
+            let mut to = locked(&copy.state);
+            let State { contents, live, synced, renames, .. } = &mut *to;
+            for content in contents.values_mut() {
+                content.synced.clone_from(&content.live);
+                content.unsynced.clear();
+            }
+            synced.clone_from(live);
+            renames.clear();
+        }
+        copy
+    }
+
     /// A copy with everything, live and synced.
     pub fn duplicate(&self) -> Self {
         let from = locked(&self.state);
@@ -265,6 +315,7 @@ impl Disk {
         std::mem::swap(&mut to.synced, &mut from.synced);
         std::mem::swap(&mut to.renames, &mut from.renames);
         (to.order, to.inode) = (from.order.max(to.order), from.inode.max(to.inode));
+        to.broke_its_word = false;
         to.syncs += 1;
     }
 
@@ -282,6 +333,7 @@ impl Disk {
         state.synced.clear();
         state.renames.clear();
         state.locked_by = None;
+        state.broke_its_word = false;
         state.syncs += 1;
     }
 
@@ -297,6 +349,8 @@ impl Disk {
         let lost = state.synced.remove(name).is_some();
         state.syncs += 1;
         state.effects.failed_operations += u64::from(lost);
+        state.effects.missing_files += u64::from(lost);
+        state.broke_its_word |= lost;
         lost
     }
 
@@ -323,6 +377,24 @@ impl Disk {
         flipped
     }
 
+    /// Cuts a file of a node that does not run short, at some byte of it.
+    pub fn truncate(&self, name: &str) -> io::Result<u64> {
+        let mut state = locked(&self.state);
+        let State { contents, rng, effects, syncs, synced, broke_its_word, .. } = &mut *state;
+        let content = synced.get(name).and_then(|inode| contents.get_mut(inode)).ok_or(io::ErrorKind::NotFound)?;
+        let at = rng.below(content.synced.len());
+        content.synced.set_len(at)?;
+        content.live.clone_from(&content.synced);
+        (effects.truncated_files, *syncs, *broke_its_word) = (effects.truncated_files + 1, *syncs + 1, true);
+        Ok(at)
+    }
+
+    /// Whether the disk broke its word: what was synced is not what is there. No node
+    /// can keep promises on such a disk; it can only notice.
+    pub fn broke_its_word(&self) -> bool {
+        locked(&self.state).broke_its_word
+    }
+
     /// Changes what is wrong with the disk.
     pub fn with_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut locked(&self.state).faults);
@@ -337,6 +409,8 @@ impl Disk {
             || faults.full
             || faults.lies
             || faults.crash_after.is_some()
+            || faults.crash_at_sync.is_some()
+            || faults.fail_next_read
     }
 
     /// Changes how long I/O takes from now on.

@@ -1,7 +1,9 @@
 //! The disk as one life of its node sees it: `cp_store`'s backend.
 
-use super::{Change, Disk, Inode, Mutation, NameChange, State, rename_in};
+use super::{Change, Disk, Effects, Faults, Inode, Mutation, NameChange, State, rename_in};
 use crate::life::Life;
+use crate::monitor::Moment;
+use crate::rng::Rng;
 use crate::sync::locked;
 use cp_store::{Directory, File};
 use std::io;
@@ -51,6 +53,33 @@ fn power_lost() -> io::Error {
 
 fn reading<'a>(disk: &'a Disk, life: &Life) -> io::Result<MutexGuard<'a, State>> {
     if life.goes_on() { Ok(locked(&disk.state)) } else { Err(power_lost()) }
+}
+
+/// Before a read.
+fn reads<'a>(disk: &'a Disk, life: &Life) -> io::Result<MutexGuard<'a, State>> {
+    let mut state = reading(disk, life)?;
+    if std::mem::take(&mut state.faults.fail_next_read) || state.faults.fail_read {
+        state.effects.failed_operations += 1;
+        return Err(eio());
+    }
+    Ok(state)
+}
+
+/// Whether the life ends at this sync, at that moment of it.
+fn cut_here(state: &mut State, life: &Life, moment: Moment) -> io::Result<()> {
+    match (&mut state.faults.crash_at_sync, moment) {
+        (Some((0, at)), _) if *at == moment => {
+            state.faults.crash_at_sync = None;
+            state.effects.cut_syncs += 1;
+            life.finish();
+            Err(power_lost())
+        }
+        (Some((more, _)), Moment::After) => {
+            *more = more.saturating_sub(1);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Before anything changes: the life must go on, and may end here.
@@ -148,12 +177,13 @@ impl Directory for Mount {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = changing(&self.disk, &self.life)?;
+        cut_here(&mut state, &self.life, Moment::Before)?;
         if state.syncing()? {
             state.renames.clear();
             let live = state.live.clone();
             state.synced = live;
         }
-        Ok(())
+        cut_here(&mut state, &self.life, Moment::After)
     }
 
     fn lock(&self) -> io::Result<Box<dyn std::fmt::Debug + Send + Sync>> {
@@ -164,6 +194,22 @@ impl Directory for Mount {
         state.locked_by = Some(self.life.number());
         Ok(Box::new(Guard { disk: self.disk.clone(), life: self.life.number() }))
     }
+}
+
+/// What of a change gets to the platter.
+fn platter(what: Mutation, faults: &mut Faults, effects: &mut Effects, rng: &mut Rng) -> Option<Mutation> {
+    let Mutation::Write { offset, bytes } = what else { return Some(what) };
+    if std::mem::take(&mut faults.lose_write) {
+        effects.lost_writes += 1;
+        return None;
+    }
+    if std::mem::take(&mut faults.misdirect_write) {
+        effects.misdirected_writes += 1;
+        // A few sectors off, as when one bit of an address is wrong.
+        let off = 512 << rng.below(4);
+        return Some(Mutation::Write { offset: offset ^ off, bytes });
+    }
+    Some(Mutation::Write { offset, bytes })
 }
 
 impl Handle {
@@ -179,7 +225,10 @@ impl Handle {
         state.failing_write(extends)?;
         let content = state.contents.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         what.apply(&mut content.live)?;
-        content.unsynced.push(Change { order: state.order, what });
+        state.broke_its_word |= state.faults.lose_write || state.faults.misdirect_write;
+        if let Some(what) = platter(what, &mut state.faults, &mut state.effects, &mut state.rng) {
+            content.unsynced.push(Change { order: state.order, what });
+        }
         Ok(())
     }
 }
@@ -191,11 +240,7 @@ impl File for Handle {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut state = reading(&self.disk, &self.life)?;
-        if state.faults.fail_read {
-            state.effects.failed_operations += 1;
-            return Err(eio());
-        }
+        let state = reads(&self.disk, &self.life)?;
         state.contents.get(&self.inode).ok_or(io::ErrorKind::NotFound)?.live.read_at(offset, out)
     }
 
@@ -209,6 +254,7 @@ impl File for Handle {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = changing(&self.disk, &self.life)?;
+        cut_here(&mut state, &self.life, Moment::Before)?;
         let drop_dirty = state.faults.fail_sync && state.faults.drop_dirty;
         let outcome = state.syncing();
         let content = state.contents.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
@@ -221,6 +267,6 @@ impl File for Handle {
                 change.what.apply(&mut content.synced)?;
             }
         }
-        Ok(())
+        cut_here(&mut state, &self.life, Moment::After)
     }
 }

@@ -28,7 +28,14 @@ impl Pace for Seeded {
                     WriterWork::Commit { bytes } | WriterWork::Chunk { bytes } => bytes,
                     WriterWork::Seal => 0,
                 };
-                drawn + u64::try_from(bytes).unwrap_or_default() / 100
+                let chance = state.faults.slow;
+                let hiccup = if chance > 0 && state.rng.per_mille(chance) {
+                    state.effects.slowed += 1;
+                    state.rng.between(20_000, 250_000)
+                } else {
+                    0
+                };
+                drawn + hiccup + u64::try_from(bytes).unwrap_or_default() / 100
             };
             tokio::time::sleep(Duration::from_micros(pause)).await;
             let mut stalled = disk.stalled.subscribe();

@@ -140,3 +140,60 @@ fn a_crash_can_be_aimed_at_an_operation() {
     file.write_at(0, b"x").unwrap();
     assert!(file.sync_data().is_err() && !life.goes_on());
 }
+
+#[test]
+fn a_crash_can_be_aimed_at_either_side_of_a_sync() {
+    for (moment, left) in [(Moment::Before, &b""[..]), (Moment::After, &b"x"[..])] {
+        let disk = disk();
+        let life = Arc::new(Life::new(0, 1));
+        let dir = disk.mount(Arc::clone(&life));
+        let file = dir.create("log").unwrap();
+        dir.sync().unwrap();
+        disk.with_faults(|f| f.crash_at_sync = Some((1, moment)));
+        file.sync_data().unwrap();
+        file.write_at(0, b"x").unwrap();
+        assert!(file.sync_data().is_err() && !life.goes_on());
+        disk.crash(Survivors::Nothing);
+        assert_eq!(read(&*fresh(&disk), "log").unwrap(), left);
+        assert_eq!(disk.effects().cut_syncs, 1);
+    }
+}
+
+#[test]
+fn lost_and_misdirected_writes_are_seen_until_the_crash() {
+    let disk = disk();
+    let dir = fresh(&disk);
+    let file = dir.create("log").unwrap();
+    file.write_at(0, &[1; 8192]).unwrap();
+    dir.sync().unwrap();
+    file.sync_data().unwrap();
+    disk.with_faults(|f| f.lose_write = true);
+    file.write_at(0, &[2; 512]).unwrap();
+    disk.with_faults(|f| f.misdirect_write = true);
+    file.write_at(0, &[3; 512]).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(read(&*dir, "log").unwrap()[..512], [3; 512]);
+    disk.crash(Survivors::Everything);
+    let bytes = read(&*fresh(&disk), "log").unwrap();
+    assert_eq!(bytes[..512], [1; 512]);
+    assert_eq!(bytes.iter().filter(|byte| **byte == 3).count(), 512);
+    assert_eq!((disk.effects().lost_writes, disk.effects().misdirected_writes), (1, 1));
+    assert!(disk.broke_its_word());
+}
+
+#[test]
+fn files_are_cut_short_and_go_missing_and_reads_fail() {
+    let disk = disk();
+    let dir = fresh(&disk);
+    let file = dir.create("log").unwrap();
+    file.write_at(0, &[1; 100]).unwrap();
+    file.sync_data().unwrap();
+    dir.sync().unwrap();
+    disk.with_faults(|f| f.fail_next_read = true);
+    assert!(read(&*dir, "log").is_err() && read(&*dir, "log").is_ok());
+    let at = disk.truncate("log").unwrap();
+    assert_eq!(read(&*fresh(&disk), "log").unwrap().len() as u64, at);
+    assert!(disk.lose("log"));
+    assert!(fresh(&disk).list().unwrap().is_empty() && disk.files().is_empty());
+    assert_eq!((disk.effects().truncated_files, disk.effects().missing_files), (1, 1));
+}

@@ -175,6 +175,10 @@ impl Books {
 
     fn recover(&mut self, slot: usize, whole: bool) -> Result<(), Broken> {
         let Some(book) = self.slots.get_mut(&slot) else { return Ok(()) };
+        if book.recovery.disk().broke_its_word() {
+            // What was audited on it no longer holds; what the node says of it still counts.
+            return Ok(());
+        }
         let (image, before) = match book.recovery.recover(whole)? {
             Recovered::AsBefore => return Ok(()),
             Recovered::Now(image, before) => (image, before),
@@ -207,7 +211,8 @@ impl Books {
     }
 
     fn image(&self, slot: usize) -> Option<Arc<Inspection>> {
-        self.slots.get(&slot).and_then(|book| book.recovery.image()).map(Arc::clone)
+        let book = self.slots.get(&slot).filter(|book| !book.recovery.disk().broke_its_word())?;
+        book.recovery.image().map(Arc::clone)
     }
 
     pub(super) fn incarnation(&self, slot: usize) -> Incarnation {
@@ -216,7 +221,10 @@ impl Books {
 
     /// A node that stops by itself has a failed disk, or there is a bug.
     pub(super) fn stopped(&self, life: &Life, why: &str) -> Result<(), Broken> {
-        let excused = |book: &Book| book.recovery.disk().effects().failed_operations > 0;
+        let excused = |book: &Book| {
+            let disk = book.recovery.disk();
+            disk.effects().failed_operations > 0 || disk.broke_its_word()
+        };
         if life.may_stop() || self.slots.get(&life.slot()).is_some_and(excused) {
             return Ok(());
         }
@@ -350,7 +358,9 @@ impl Books {
             if !self.image(slot).is_some_and(|image| holds(&image)) {
                 self.refresh(slot)?;
             }
-            if self.image(slot).is_some_and(|image| holds(&image)) {
+            // Nobody can know of a disk that broke its word.
+            let believed = self.slots.get(&slot).is_some_and(|book| book.recovery.disk().broke_its_word());
+            if believed || self.image(slot).is_some_and(|image| holds(&image)) {
                 holders.push(incarnation);
             }
         }

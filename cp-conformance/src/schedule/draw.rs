@@ -46,6 +46,14 @@ const KINDS: &[Kind] = &[
     makes(20, |_| Fault::Blackout),
     makes(70, |rng| Fault::Cut(sides(rng))),
     makes(50, |rng| Fault::CutOneWay(sides(rng))),
+    makes(25, |rng| Fault::CutPair(whom(rng), whom(rng))),
+    makes(25, |rng| Fault::Bridge(sides(rng))),
+    makes(35, |rng| Fault::Clog { sides: sides(rng), time: a_while(rng) }),
+    makes(45, |rng| Fault::Pause { whom: whom(rng), time: a_while(rng) }),
+    makes(15, |rng| Fault::Jump(Duration::from_millis(rng.between(10, 2_000)))),
+    makes(20, |rng| Fault::Slow(whom(rng))),
+    makes(15, |rng| Fault::FailRead(whom(rng))),
+    makes(40, |rng| Fault::CutSync { whom: whom(rng), skip: byte(rng, 4), moment: moment(rng, 500) }),
     makes(30, |_| Fault::Rough),
     makes(50, |rng| Fault::Stall(whom(rng))),
     makes(30, |rng| Fault::FailWrite(whom(rng))),
@@ -57,6 +65,16 @@ const KINDS: &[Kind] = &[
 
 fn byte(rng: &mut Rng, bound: u64) -> u8 {
     u8::try_from(rng.below(bound)).unwrap_or(u8::MAX)
+}
+
+/// From a hiccup to well beyond an election.
+fn a_while(rng: &mut Rng) -> Duration {
+    let longest_ms = rng.pick(&[100, 600, 2_000]).copied().unwrap_or(600);
+    Duration::from_millis(rng.between(20, longest_ms))
+}
+
+fn moment(rng: &mut Rng, after: u32) -> Moment {
+    if rng.per_mille(after) { Moment::After } else { Moment::Before }
 }
 
 /// Divisible by every number of members there can be, so that the choice is even.
@@ -71,7 +89,7 @@ fn sides(rng: &mut Rng) -> Sides {
 
 fn aim(rng: &mut Rng) -> Fault {
     let sign = rng.pick(&SIGNS).copied().unwrap_or(Sign::Grant);
-    let moment = if rng.per_mille(700) { Moment::After } else { Moment::Before };
+    let moment = moment(rng, 700);
     let at_leader = matches!(sign, Sign::Grant | Sign::Candidacy) && rng.per_mille(600);
     Fault::Aim { sign, moment, skip: byte(rng, 3), at_leader }
 }

@@ -85,8 +85,28 @@ pub enum Fault {
     Cut(Sides),
     /// Nothing passes from the one side to the other.
     CutOneWay(Sides),
+    /// Nothing passes between two members: a partial partition.
+    CutPair(Whom, Whom),
+    /// Nothing passes between two sides, and one member reaches both.
+    Bridge(Sides),
     /// All ways are open again.
     Heal,
+    /// The ways between two sides take frames and deliver none, for so long, then all at once.
+    Clog {
+        /// Which.
+        sides: Sides,
+        /// How long.
+        time: Duration,
+    },
+    /// A node stands still, and wakes up with every timer late.
+    Pause {
+        /// Which.
+        whom: Whom,
+        /// How long.
+        time: Duration,
+    },
+    /// The clock of all jumps forward.
+    Jump(Duration),
     /// The network loses, doubles, delays and reorders.
     Rough,
     /// It no longer does.
@@ -103,6 +123,19 @@ pub enum Fault {
         whom: Whom,
         /// What it should have written is marked clean, as Linux does.
         drop_dirty: bool,
+    },
+    /// A disk takes far longer than usual, now and then.
+    Slow(Whom),
+    /// The next read of a disk fails.
+    FailRead(Whom),
+    /// Power is lost at a sync.
+    CutSync {
+        /// Whose.
+        whom: Whom,
+        /// After so many.
+        skip: u8,
+        /// Before it has its effect, or after it and before its caller hears of it.
+        moment: Moment,
     },
     /// Power is lost between two of a write's operations.
     CutWrite {
@@ -142,13 +175,21 @@ impl fmt::Display for Fault {
             Self::Blackout => f.write_str("all lose power"),
             Self::Cut(sides) => write!(f, "cut off {sides}"),
             Self::CutOneWay(sides) => write!(f, "cut the way out of {sides}"),
+            Self::CutPair(a, b) => write!(f, "cut {a} from {b}"),
+            Self::Bridge(sides) => write!(f, "cut off {sides}, but for a bridge"),
             Self::Heal => f.write_str("heal the network"),
+            Self::Clog { sides, time } => write!(f, "clog {sides} for {} ms", time.as_millis()),
+            Self::Pause { whom, time } => write!(f, "pause {whom} for {} ms", time.as_millis()),
+            Self::Jump(by) => write!(f, "the clock jumps by {} ms", by.as_millis()),
             Self::Rough => f.write_str("the network is rough"),
             Self::Smooth => f.write_str("the network is smooth"),
             Self::Stall(whom) => write!(f, "stall the disk of {whom}"),
             Self::Unstall(whom) => write!(f, "the disk of {whom} works again"),
             Self::FailWrite(whom) => write!(f, "fail a write of {whom}"),
             Self::FailSync { whom, drop_dirty } => write!(f, "fail a sync of {whom}, pages dropped: {drop_dirty}"),
+            Self::Slow(whom) => write!(f, "the disk of {whom} is slow"),
+            Self::FailRead(whom) => write!(f, "fail a read of {whom}"),
+            Self::CutSync { whom, skip, moment } => write!(f, "{whom} loses power {moment:?} sync number {skip}"),
             Self::CutWrite { whom, after } => write!(f, "{whom} loses power after {after} disk operations"),
             Self::Transfer { from, to } => write!(f, "ask {from} to hand over to {to}"),
             Self::Aim { sign, moment, skip, at_leader } => {

@@ -20,7 +20,7 @@ const VOTERS_MIN: usize = 3;
 impl World {
     /// One attempt at a membership change, by whoever leads.
     pub(super) async fn churn(&mut self) -> Result<(), Broken> {
-        let leads = |slot: &usize| self.up(*slot).is_ok_and(|up| up.life.goes_on() && up.node.is_leader());
+        let leads = |slot: &usize| self.up(*slot).is_ok_and(|up| up.life.responds() && up.node.is_leader());
         let Some(leader) = self.running().into_iter().find(leads) else { return Ok(()) };
         let up = self.up(leader)?;
         match self.rng.below(3) {

@@ -38,6 +38,22 @@ impl World {
         Ok(())
     }
 
+    /// Pauses the node in `slot`, for so long.
+    pub fn pause_for(&mut self, slot: usize, time: Duration) -> Result<(), Broken> {
+        self.pause(slot)?;
+        let Ok(up) = self.up(slot) else { return Ok(()) };
+        let (network, trace) = (self.network.clone(), self.trace.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            if up.life.freezer().is_frozen() {
+                trace.node(slot, "goes on");
+                up.life.freezer().thaw();
+                network.release();
+            }
+        });
+        Ok(())
+    }
+
     /// Lets every paused node go on.
     pub fn resume_all(&mut self) -> Result<(), Broken> {
         (0..self.slots.len()).try_for_each(|slot| self.resume(slot))

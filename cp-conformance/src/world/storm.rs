@@ -36,7 +36,7 @@ impl World {
         match step.fault {
             Fault::Revive => self.revive(800, step.survivors).await,
             Fault::Calm(time) => {
-                self.mend();
+                self.mend()?;
                 self.revive(1_000, step.survivors).await?;
                 self.pass(time).await;
                 Ok(())
@@ -53,6 +53,30 @@ impl World {
                 self.network.cut_one_way(&one, &two);
                 Ok(())
             }
+            Fault::CutPair(a, b) => {
+                self.network.cut(&[self.at(a)], &[self.at(b)]);
+                Ok(())
+            }
+            Fault::Bridge(sides) => {
+                let (mut one, mut two) = sides.of(self.slots.len());
+                // The bridge is taken from the larger side; two members have none.
+                let larger = if one.len() > two.len() { &mut one } else { &mut two };
+                if larger.len() > 1 {
+                    larger.truncate(larger.len() - 1);
+                    self.network.cut(&one, &two);
+                }
+                Ok(())
+            }
+            Fault::Clog { sides, time } => {
+                let (one, two) = sides.of(self.slots.len());
+                self.network.clog_for(&one, &two, time);
+                Ok(())
+            }
+            Fault::Pause { whom, time } => self.pause_for(self.at(whom), time),
+            Fault::Jump(by) => {
+                self.jump(by).await;
+                Ok(())
+            }
             Fault::Heal => {
                 self.network.heal();
                 Ok(())
@@ -66,10 +90,18 @@ impl World {
                 Ok(())
             }
             Fault::Stall(whom) => self.disk(self.at(whom)).map(|disk| disk.stall(true)),
-            Fault::Unstall(whom) => self.disk(self.at(whom)).map(|disk| disk.stall(false)),
+            Fault::Unstall(whom) => {
+                self.disk(self.at(whom))?.stall(false);
+                self.spoil(whom, |faults| faults.slow = 0)
+            }
             Fault::FailWrite(whom) => self.spoil(whom, |faults| faults.fail_write = true),
             Fault::FailSync { whom, drop_dirty } => {
                 self.spoil(whom, |faults| (faults.fail_sync, faults.drop_dirty) = (true, drop_dirty))
+            }
+            Fault::Slow(whom) => self.spoil(whom, |faults| faults.slow = 50),
+            Fault::FailRead(whom) => self.spoil(whom, |faults| faults.fail_next_read = true),
+            Fault::CutSync { whom, skip, moment } => {
+                self.spoil(whom, |faults| faults.crash_at_sync = Some((skip.into(), moment)))
             }
             Fault::CutWrite { whom, after } => self.spoil(whom, |faults| faults.crash_after = Some(after.into())),
             Fault::Transfer { from, to } => self.hand_over(self.at(from), self.at(to)).await,
@@ -82,14 +114,16 @@ impl World {
     }
 
     /// Ends what is wrong with network and disks.
-    fn mend(&mut self) {
+    fn mend(&mut self) -> Result<(), Broken> {
         self.monitor.hold_fire();
+        self.resume_all()?;
         self.network.heal();
         self.network.conditions(self.options.network);
         for slot in &self.slots {
             slot.disk.with_faults(|faults| *faults = Faults::default());
             slot.disk.stall(false);
         }
+        Ok(())
     }
 
     /// Starts what is down, each with this chance in a thousand. A disk that fails
@@ -121,7 +155,10 @@ impl World {
 
     async fn hand_over(&mut self, from: usize, to: usize) -> Result<(), Broken> {
         let to = self.member(to)?;
-        if let Ok(up) = self.up(from) {
+        // The storm itself must not wait for a paused node.
+        if let Ok(up) = self.up(from)
+            && up.life.responds()
+        {
             let handed = up.node.transfer_leadership(&to).await;
             self.trace.node(from, format_args!("is asked to hand over to {to}: {}", handed.is_ok()));
         }
