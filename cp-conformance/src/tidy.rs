@@ -13,6 +13,8 @@ fn sources() -> BTreeMap<String, (String, String)> {
         ("leadership", include_str!("cases/leadership.rs")),
         ("membership", include_str!("cases/membership.rs")),
         ("partition", include_str!("cases/partition.rs")),
+        ("damage", include_str!("cases/damage.rs")),
+        ("install", include_str!("cases/install.rs")),
         ("pause", include_str!("cases/pause.rs")),
         ("planted", include_str!("cases/planted.rs")),
         ("propose", include_str!("cases/propose.rs")),

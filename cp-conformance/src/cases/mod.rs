@@ -4,10 +4,12 @@
 //! promises by id; `tidy` fails when a promise is cited by none. To add a case,
 //! write it into a module here and its name into the list below.
 
+pub mod damage;
 pub mod determinism;
 pub mod disk;
 pub mod election;
 pub mod identity;
+pub mod install;
 pub mod leadership;
 pub mod membership;
 pub mod partition;
@@ -107,6 +109,14 @@ cases! { ($)
         a_transfer_to_nobody_is_called_off,
         a_leader_is_elected_with_an_unflushed_tail,
         a_failed_transfer_blocks_no_writes,
+    }
+    damage {
+        a_lost_or_cut_file_is_noticed,
+        a_lost_or_misdirected_write_is_noticed,
+    }
+    install {
+        an_install_is_cut_at_every_write,
+        a_build_is_cut_at_every_write,
     }
     pause {
         a_paused_node_does_nothing,

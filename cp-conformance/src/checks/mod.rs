@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod committed;
+pub mod damage;
 pub mod digests;
 pub mod fencing;
 pub mod leaders;
