@@ -41,6 +41,11 @@ impl Committed {
         self.slots.get(&index).map(|(term, _)| *term)
     }
 
+    /// What was seen committed above `index`, ascending.
+    pub fn above(&self, index: ControlPlaneLogIndex) -> impl Iterator<Item = LogPosition> + '_ {
+        self.slots.range(index.next()..).map(|(index, (term, _))| LogPosition::new(*term, *index))
+    }
+
     /// The highest slot seen committed.
     pub fn last(&self) -> Option<LogPosition> {
         self.slots.last_key_value().map(|(index, (term, _))| LogPosition::new(*term, *index))

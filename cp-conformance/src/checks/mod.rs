@@ -2,8 +2,10 @@
 //! cannot be. They read durable images and observed messages, not an engine's
 //! account of itself, and each is shown to fire on a bad history of its own.
 
+pub mod applied;
 pub mod audit;
 pub mod committed;
+pub mod completeness;
 pub mod damage;
 pub mod digests;
 pub mod fencing;
@@ -12,8 +14,13 @@ pub mod ledger;
 pub mod matching;
 pub mod monotonic;
 pub mod outcomes;
+pub mod quorum;
 pub mod register;
+mod registry;
 pub mod replay;
+pub mod transitions;
+
+pub use registry::{ALL, Check};
 
 use crate::promise::Promise;
 use cp_store::{LogRecord, RecordBody};

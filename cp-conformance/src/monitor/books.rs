@@ -2,6 +2,7 @@
 
 use super::recovery::{Recovered, Recovery};
 use crate::backend::{Observed, Sign};
+use crate::checks::applied::Applied;
 use crate::checks::audit::{Claim, last};
 use crate::checks::committed::Committed;
 use crate::checks::digests::Digests;
@@ -13,13 +14,14 @@ use crate::checks::monotonic::Monotonic;
 use crate::checks::outcomes::Outcomes;
 use crate::checks::register::{Register, Since};
 use crate::checks::replay::Replay;
-use crate::checks::{Broken, Fingerprint};
+use crate::checks::transitions::Transitions;
+use crate::checks::{Broken, Fingerprint, completeness, quorum};
 use crate::disk::Disk;
 use crate::life::Life;
 use crate::promise::Promise;
 use cp_driver::wire::Body;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Outcome, Term};
-use cp_store::{Configuration, Inspection, RecordBody};
+use cp_store::Inspection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -107,6 +109,8 @@ pub(super) struct Books {
     pub(super) outcomes: Outcomes,
     pub(super) register: Register,
     pub(super) replay: Replay,
+    pub(super) applied: Applied,
+    pub(super) known: Transitions,
     pub(super) aims: Vec<Aim>,
     pub(super) counts: Tally,
     highest_reported: ControlPlaneLogIndex,
@@ -287,7 +291,12 @@ impl Books {
 
     pub(super) fn leads(&mut self, slot: usize, term: Term) -> Result<(), Broken> {
         let Some(me) = self.slots.get(&slot).map(|book| book.incarnation) else { return Ok(()) };
-        self.leaders.leads(term, me).map(drop)
+        if !self.leaders.leads(term, me)? {
+            return Ok(());
+        }
+        self.refresh(slot)?;
+        let Some(image) = self.image(slot) else { return Ok(()) };
+        completeness::begins(me, term, &image, self.committed.above(image.snapshot.position.index))
     }
 
     /// The node in `slot` lets others know that all up to `up_to` is committed.
@@ -336,18 +345,10 @@ impl Books {
     }
 
     /// Committed implies durable on a quorum (CP-S2), whoever the leader counted.
-    ///
-    /// Which configuration it had to count by is the engine's choice among those
-    /// in its log, so any of them will do here.
     fn durable_on_a_quorum(&mut self, slot: usize, index: ControlPlaneLogIndex) -> Result<(), Broken> {
         let Some(image) = self.image(slot) else { return Ok(()) };
         let Some(record) = image.log.iter().find(|record| record.position.index == index) else { return Ok(()) };
         let position = record.position;
-        let mut configurations: Vec<Configuration> = vec![image.snapshot.configuration.clone()];
-        configurations.extend(image.log.iter().filter_map(|record| match &record.body {
-            RecordBody::Configuration(configuration) => Some(configuration.clone()),
-            RecordBody::Blank | RecordBody::Entry(_) => None,
-        }));
         let slots: Vec<(usize, Incarnation)> = self.slots.iter().map(|(slot, b)| (*slot, b.incarnation)).collect();
         let mut holders = Vec::new();
         for (slot, incarnation) in slots {
@@ -364,11 +365,7 @@ impl Books {
                 holders.push(incarnation);
             }
         }
-        if configurations.iter().rev().any(|c| c.has_quorum(|member| holders.contains(&member))) {
-            return Ok(());
-        }
-        let what = format!("n{slot} reports {position} committed, but only {holders:?} hold it durably");
-        Err(Broken::new("durable quorum", Promise::S2, what))
+        quorum::reports(&format!("n{slot}"), &image, position, &holders)
     }
 
     /// A snapshot transfer that is reported done must have left the snapshot on the disk.

@@ -14,6 +14,7 @@ pub(crate) use state::Watched;
 use crate::backend::{Backend, Observed};
 use crate::checks::audit::Claim;
 use crate::checks::register::Since;
+use crate::checks::transitions::{Known, Transitions};
 use crate::checks::{Broken, Fingerprint};
 use crate::disk::Disk;
 use crate::life::Life;
@@ -22,7 +23,7 @@ use crate::sync::locked;
 use crate::trace::Trace;
 use books::Books;
 use bytes::Bytes;
-use cp_catalog::{Effect, Fence, RangeKey};
+use cp_catalog::{Effect, Fence, RangeKey, RangeStanding};
 use cp_driver::wire::{Body, Envelope};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, Outcome,
@@ -142,7 +143,8 @@ impl Monitor {
             } else {
                 Ok(())
             };
-            stopped.and(leads).and_then(|()| books.reports_committed(life.slot(), status.committed))
+            let ordered = books.applied.says((life.slot(), life.number()), status.applied, status.committed);
+            stopped.and(leads).and(ordered).and_then(|()| books.reports_committed(life.slot(), status.committed))
         };
         self.judge(verdict);
     }
@@ -200,15 +202,35 @@ impl Monitor {
     pub(crate) fn restored(&self, life: &Life, index: ControlPlaneLogIndex, digest: StateDigest, booting: bool) {
         self.trace.node(life.slot(), format_args!("restores the snapshot at {index}"));
         locked(&self.books).register.restored((life.slot(), life.number()), index);
-        if !booting {
-            locked(&self.books).counts.snapshot_installs += 1;
+        if !life.goes_on() {
+            return;
         }
+        locked(&self.books).counts.snapshot_installs += u64::from(!booting);
         self.digest(life, index, digest);
     }
 
     /// A call begins now.
     pub fn begin(&self) -> Since {
         locked(&self.books).register.begin()
+    }
+
+    /// What a request that begins now may rely on, of ranges.
+    pub fn known(&self) -> Known {
+        locked(&self.books).known.begin()
+    }
+
+    /// A caller whose request began with `since` is told that it had this effect.
+    pub(crate) fn done(&self, since: &Known, effect: &Effect) {
+        if let Effect::RangeAt { range, now } = effect {
+            let verdict = locked(&self.books).known.done(since, range, now);
+            self.judge(verdict);
+        }
+    }
+
+    /// A read that began with `since` sees each range as `sees` says.
+    pub(crate) fn looks(&self, since: &Known, sees: impl Fn(&RangeKey) -> Option<RangeStanding>) {
+        let verdict = since.keys().try_for_each(|range| Transitions::read(since, range, sees(range).as_ref()));
+        self.judge(verdict);
     }
 
     /// A proposal was refused.

@@ -7,6 +7,7 @@ use crate::promise::Promise;
 use crate::rng::Rng;
 use crate::sync::locked;
 use crate::workload::Workload;
+use cp_catalog::{Range, RangeKey, Verdict};
 use cp_seam::{ControlPlaneEntry, LogPosition, Outcome, ProposeError, ProposeRefusal, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,17 +176,25 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(self.rng.between(5, think_ms))).await;
             let Some(up) = self.choose() else { continue };
             if self.rng.per_mille(150) {
-                let since = self.monitor.begin();
+                let (since, known) = (self.monitor.begin(), self.monitor.known());
                 if let Ok(index) = up.node.read_barrier().await
                     && up.life.goes_on()
                 {
                     self.monitor.read(since, index);
+                    let sees = |range: &RangeKey| up.state.read(|catalog| catalog.range(range).map(Range::standing));
+                    self.monitor.looks(&known, sees);
                 }
                 continue;
             }
             let Ok(entry) = up.state.read(|catalog| self.workload.next(Some(catalog))) else { return };
-            if let Attempt::Unknown(Some(position)) =
-                attempt(&self.monitor, &up, &entry, Duration::from_millis(800)).await
+            let known = self.monitor.known();
+            let attempt = attempt(&self.monitor, &up, &entry, Duration::from_millis(800)).await;
+            if let Attempt::Committed(position) = attempt
+                && let Some(Verdict::Done(effect)) = up.state.verdict(position.index)
+            {
+                self.monitor.done(&known, &effect);
+            }
+            if let Attempt::Unknown(Some(position)) = attempt
                 && let Some(other) = self.anyone()
             {
                 let outcome = other.node.outcome(position, Duration::from_millis(300)).await;
