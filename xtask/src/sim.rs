@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 /// Builds the simulator and runs it with `arguments`, its first being the task.
 pub(crate) fn run(task: &str, arguments: &[OsString]) -> ExitCode {
-    let ended = cargo::build(&["--package", "xtask-sim"])
+    let ended = cargo::build(&["--profile", "sim", "--package", "xtask-sim"])
         .and_then(|binary| Ok(Command::new(binary).arg(task).args(arguments).status()?));
     match ended {
         Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
