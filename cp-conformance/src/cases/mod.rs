@@ -146,6 +146,8 @@ cases! { ($)
     snapshot {
         a_member_far_behind_catches_up,
         an_interrupted_install_is_begun_again,
+        an_install_happens_whole_or_not_at_all,
+        an_offer_that_was_lost_is_repeated,
         compaction_forgets_no_outcome,
         callers_that_wait_through_an_install_are_answered,
         a_snapshot_takes_a_conflicting_tail_with_it,

@@ -3,6 +3,7 @@
 use crate::backend::Backend;
 use crate::checks::Broken;
 use crate::disk::Survivors;
+use crate::network::Conditions;
 use crate::options::Options;
 use crate::promise::Promise;
 use crate::report::Least;
@@ -62,6 +63,54 @@ pub fn an_interrupted_install_is_begun_again(backend: &'static dyn Backend) -> V
             world.disk(away)?.with_faults(|faults| faults.crash_after = None);
             world.start(away).await?;
             world.applied(&[away], last, world.election_timeout() * 10).await?;
+        }
+        Ok(())
+    })
+}
+
+/// A member that runs loses power at each disk operation of an install in turn, and
+/// starts again from whatever that left (CP-R1, CP-S2, CP-D2).
+pub fn an_install_happens_whole_or_not_at_all(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { snapshot_installs: 1, restarts: 30, ..Least::default() };
+    Scenario::new("snapshot::an_install_happens_whole_or_not_at_all").least(least).run(backend, async |world| {
+        let t = world.election_timeout();
+        let mut behind = false;
+        for operations in 0..30 {
+            let leader = world.settled_leader().await?;
+            let away = world.others(&[leader]).first().copied().unwrap_or_default();
+            world.kill(away, Survivors::Nothing)?;
+            let last = world.writes(if behind { 1 } else { 150 }).await?;
+            world.start(away).await?;
+            world.disk(away)?.with_faults(|faults| faults.crash_after = Some(operations));
+            let over = |world: &crate::World| {
+                let up = world.up(away).ok()?;
+                let whole = world.status(away).ok()?.applied >= last.index;
+                (whole || !up.life.goes_on()).then_some(whole)
+            };
+            behind = !world.until(t * 10, Promise::R1, "an install to end", over).await?;
+            world.disk(away)?.with_faults(|faults| faults.crash_after = None);
+            world.restart(away, Survivors::Nothing).await?;
+        }
+        Ok(())
+    })
+}
+
+/// While a member that is far behind comes back, most of what it is sent is lost, an
+/// offer of a snapshot too: it is offered again, and the member catches up (CP-R1, CP-L1).
+pub fn an_offer_that_was_lost_is_repeated(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { snapshot_installs: 3, restarts: 3, ..Least::default() };
+    Scenario::new("snapshot::an_offer_that_was_lost_is_repeated").least(least).run(backend, async |world| {
+        let t = world.election_timeout();
+        for _ in 0..3 {
+            let leader = world.settled_leader().await?;
+            let away = world.others(&[leader]).first().copied().unwrap_or_default();
+            world.kill(away, Survivors::Nothing)?;
+            let last = world.writes(150).await?;
+            world.network().conditions(Conditions { loss: 500, ..Conditions::default() });
+            world.start(away).await?;
+            world.pass(t * 2).await;
+            world.network().conditions(Conditions::default());
+            world.applied(&[away], last, t * 10).await?;
         }
         Ok(())
     })

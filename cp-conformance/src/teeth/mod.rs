@@ -125,6 +125,14 @@ pub const ALL: &[Tooth] = &[
     tooth(11, Bug::QuorumMinusOne, REFERENCE, &["durable quorum"], STORM, 3),
     tooth(13, Bug::SeveralLeaders, REFERENCE, &[Leaders::NAME], STORM, 20),
     tooth(14, Bug::ConflictKept, REFERENCE, &["durable quorum", Matching::NAME, Committed::NAME], STORM, 3),
+    tooth(
+        15,
+        Bug::InstallInTwo,
+        STORE,
+        &["restart"],
+        Seen::Case("snapshot::an_install_happens_whole_or_not_at_all"),
+        3,
+    ),
     tooth(16, Bug::SnapshotWithoutEpochs, CATALOG, &[Digests::NAME], STORM, 3),
     tooth(16, Bug::SnapshotWithoutMember, CATALOG, &[Digests::NAME], STORM, 3),
     tooth(17, Bug::ApplyReordered, DRIVER, &[Register::NAME], STORM, 3),
@@ -148,5 +156,6 @@ pub const ALL: &[Tooth] = &[
         Seen::Case("membership::a_wiped_member_votes_for_nobody"),
         3,
     ),
+    tooth(22, Bug::RetryDropped, DRIVER, &["liveness"], Seen::Case("snapshot::an_offer_that_was_lost_is_repeated"), 5),
     tooth(24, Bug::ApplyByChance, CATALOG, &[Digests::NAME], STORM, 3),
 ];
