@@ -124,7 +124,7 @@ pub const ALL: &[Tooth] = &[
     tooth(10, Bug::FreshAfterLoss, HOST, &["amnesia"], Seen::Case("disk::a_lost_file_is_never_replaced"), 3),
     tooth(11, Bug::QuorumMinusOne, REFERENCE, &["durable quorum"], STORM, 3),
     tooth(13, Bug::SeveralLeaders, REFERENCE, &[Leaders::NAME], STORM, 20),
-    tooth(14, Bug::ConflictKept, REFERENCE, &["durable quorum", Matching::NAME, Committed::NAME], STORM, 3),
+    tooth(14, Bug::ConflictKept, REFERENCE, &["durable quorum", Matching::NAME, Committed::NAME], STORM, 10),
     tooth(
         15,
         Bug::InstallInTwo,
