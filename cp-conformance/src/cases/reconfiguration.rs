@@ -42,7 +42,8 @@ pub fn power_is_lost_at_each_step_of_a_change(backend: &'static dyn Backend) -> 
                 world.demote_unsettled(joiner).await?;
             }
             let follower = world.others(&[leader, joiner]).first().copied().unwrap_or_default();
-            let victim = if operation % 6 < 3 { leader } else { [follower, joiner][usize::from(operation % 2 == 0)] };
+            let bystander = if operation % 2 == 0 { joiner } else { follower };
+            let victim = if operation % 6 < 3 { leader } else { bystander };
             world.disk(victim)?.with_faults(|faults| faults.crash_after = Some(operation));
             let deadline = tokio::time::Instant::now() + world.election_timeout() * 8;
             while world.up(victim)?.life.goes_on() && tokio::time::Instant::now() < deadline {

@@ -82,12 +82,15 @@ enum Action {
     GoBack,
 }
 
+/// Who was granted what, what went wrong, and in what state it ended.
+type History<'a> = (&'a BTreeSet<(u64, Epoch, MemberId)>, Option<Wrong>, Option<StateDigest>);
+
 impl State {
     fn key(&self) -> (StateDigest, &[View; OPERATORS], &BTreeSet<Asked>, u8) {
         (self.catalog.digest(), &self.views, &self.asked, self.accepted)
     }
 
-    fn history(&self) -> (&BTreeSet<(u64, Epoch, MemberId)>, Option<Wrong>, Option<StateDigest>) {
+    fn history(&self) -> History<'_> {
         (&self.owners, self.wrong, self.saved.as_ref().map(|saved| saved.catalog.digest()))
     }
 
