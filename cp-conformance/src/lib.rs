@@ -19,7 +19,7 @@
 //! | add a fault | [`schedule`] |
 //! | add a checker | [`checks`], [`monitor`] |
 //! | run one seed | [`run_seed`] |
-//! | read an engine | [`reference`] |
+//! | read an engine | [`reference`](mod@reference) |
 //!
 //! # What this crate never holds
 //!
