@@ -168,6 +168,10 @@ impl Sessions {
         self.by_age.iter().next().map(|(key, ())| *key)
     }
 
+    pub(crate) fn knows(&self, client: &ClientId) -> bool {
+        self.clients.get(client).is_some()
+    }
+
     pub(crate) fn insert(&mut self, session: Arc<Session>) {
         self.reply_count += session.replies.len();
         self.by_age.insert((session.header.active, session.header.client), ());

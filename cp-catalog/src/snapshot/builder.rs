@@ -4,8 +4,9 @@ use super::{Body, Chunk, SNAPSHOT_FORMAT};
 use crate::catalog::Catalog;
 use crate::codec::{DecodeError, malformed, record};
 use crate::id::{CollectionName, RangeId};
-use crate::range::{CollectionSpec, Copies, Placement, Range};
-use crate::session::Session;
+use crate::member::Member;
+use crate::range::{Authority, CollectionSpec, Copies, Placement, Range};
+use crate::session::{Session, SessionHeader};
 use cp_seam::{MemberId, SnapshotError};
 use prost::Message;
 use std::collections::VecDeque;
@@ -70,29 +71,45 @@ impl Builder {
                 catalog.meta = record.try_into()?;
                 catalog.sum.add(&record::hash_meta(&catalog.meta));
             }
-            Body::Member(record) => catalog.put_member(record.try_into()?),
-            Body::Authority(record) => catalog.put_authority(record.try_into()?),
+            Body::Member(record) => {
+                let member: Member = record.try_into()?;
+                once(catalog.member(&member.id).is_none())?;
+                catalog.put_member(member);
+            }
+            Body::Authority(record) => {
+                let authority: Authority = record.try_into()?;
+                once(catalog.authority(&authority.group).is_none())?;
+                catalog.put_authority(authority);
+            }
             Body::Collection(record) => {
                 let spec: CollectionSpec = record.try_into()?;
+                once(catalog.collection(&spec.name).is_none())?;
                 self.collection = Some(spec.name.clone());
                 catalog.put_collection(spec);
             }
             Body::Range(record) => {
                 let name = self.collection.as_ref().ok_or(malformed("collection"))?;
                 let range = share(catalog, &mut self.placement, record.try_into()?);
+                let there = catalog.collections.get(name).ok_or(malformed("collection"))?;
+                once(there.get(range.id).is_none() && there.overlapping(&range.bounds).is_none())?;
                 catalog.put_range(name, range);
             }
             Body::Retired(id) => {
                 let name = self.collection.as_ref().ok_or(malformed("collection"))?;
+                once(!catalog.collections.get(name).is_some_and(|there| there.is_retired(RangeId(id))))?;
                 catalog.note_retired(name, RangeId(id));
             }
             Body::Client(record) => {
                 self.close_session();
-                self.session = Some(Session { header: record.try_into()?, replies: VecDeque::new() });
+                let header: SessionHeader = record.try_into()?;
+                once(!self.catalog.sessions.knows(&header.client))?;
+                self.session = Some(Session { header, replies: VecDeque::new() });
             }
             Body::Reply(record) => {
                 let session = self.session.as_mut().ok_or(malformed("client"))?;
-                session.replies.push_back(record.decode_reply()?);
+                let reply = record.decode_reply()?;
+                once(session.replies.back().is_none_or(|last| last.0 < reply.0))?;
+                session.replies.push_back(reply);
             }
         }
         Ok(())
@@ -107,6 +124,11 @@ impl Builder {
             self.catalog.sessions.insert(Arc::new(session));
         }
     }
+}
+
+/// A record comes once: the digest adds up what is read, and must speak for the state.
+fn once(new: bool) -> Result<(), DecodeError> {
+    if new { Ok(()) } else { Err(malformed("a record that comes once")) }
 }
 
 /// `range` with its names and placement shared with the rest of the state.
