@@ -14,6 +14,8 @@
 mod accepted;
 mod backoff;
 mod dialled;
+#[doc(hidden)]
+pub mod fuzz;
 mod handshake;
 mod hub;
 pub mod issue;

@@ -24,6 +24,8 @@
 
 mod core;
 mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 mod inbound;
 mod network;
 mod pipeline;

@@ -12,6 +12,8 @@ mod books;
 mod commands;
 mod core;
 mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 mod inbound;
 mod reads;
 mod ready;

@@ -44,10 +44,7 @@ pub(crate) fn seal(kind: Kind, message: &impl Message) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_LEN + message.encoded_len());
     out.extend_from_slice(&[kind as u8, FORMAT, 0, 0, 0, 0]);
     out.append(&mut message.encode_to_vec());
-    let checksum = checksum(&out);
-    if let Some(slot) = out.get_mut(2..HEADER_LEN) {
-        slot.copy_from_slice(&checksum.to_le_bytes());
-    }
+    repair(&mut out);
     out
 }
 
@@ -65,6 +62,14 @@ pub(crate) fn unseal<M: Message + Default>(kind: Kind, sealed: &[u8]) -> Result<
         return Err(Bad::damaged(format!("the checksum of a {kind:?} record does not match")));
     }
     M::decode(body).map_err(|e| Bad::damaged(format!("a {kind:?} record does not decode: {e}")))
+}
+
+/// Gives `sealed` the checksum of what it holds.
+pub(crate) fn repair(sealed: &mut [u8]) {
+    let checksum = checksum(sealed);
+    if let Some(slot) = sealed.get_mut(2..HEADER_LEN) {
+        slot.copy_from_slice(&checksum.to_le_bytes());
+    }
 }
 
 fn checksum(sealed: &[u8]) -> u32 {

@@ -27,6 +27,8 @@ mod convert;
 mod create;
 mod drive;
 mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod open;

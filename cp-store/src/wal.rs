@@ -242,6 +242,17 @@ pub(crate) fn name(lap: u64) -> &'static str {
     if lap.is_multiple_of(2) { even } else { odd }
 }
 
+/// The lap, sequence, first block and payload of the frame that `segment` begins with.
+pub(crate) fn read_frame(segment: &dyn File) -> Option<(u64, u64, u64, Vec<u8>)> {
+    let lap = std::cell::Cell::new(0);
+    let any = |of| {
+        lap.set(of);
+        true
+    };
+    let frame = Segment::open(segment, segment.len().ok()?).ok()?.frame(0, any).ok()??;
+    Some((lap.get(), frame.seq, frame.start, frame.payload))
+}
+
 /// Reads the frames of the current lap in order, and answers where they end.
 ///
 /// With `from`, where an earlier reading ended, only those behind it: what was
