@@ -14,6 +14,8 @@ use cp_catalog::{Catalog, Verdict};
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, LogPosition, Term};
 use cp_store::Founding;
 
+/// The number of the client that asks.
+const SCRIPT: usize = 1_000;
 const NAME: &str = "differential::the_same_faults_and_requests";
 /// The checker's name.
 pub const CHECKER: &str = "the same answers";
@@ -85,7 +87,8 @@ impl Script {
     /// was true a while ago: stale fences must be refused alike.
     fn draw(seed: u64, genesis: &Founding, requests: usize) -> Result<Self, Broken> {
         let (machine, stale) = (plain(genesis).map_err(scenario)?, plain(genesis).map_err(scenario)?);
-        let (mut workload, mut rng) = (Workload::new(seed), Rng::new(seed, "script"));
+        // A client of its own: the world's client goes on with its requests after the storm.
+        let (mut workload, mut rng) = (Workload::new(seed).fork(SCRIPT), Rng::new(seed, "script"));
         let (mut entries, mut verdicts) = (Vec::new(), Vec::new());
         for index in (1..).map(ControlPlaneLogIndex).take(requests) {
             let seen = if rng.per_mille(150) { &stale } else { &machine };
