@@ -58,6 +58,14 @@ impl Shelf {
         };
         self.ground.durable(ticket).await
     }
+
+    /// What is current, once it is durable. Another may have become current meanwhile: that one is not told.
+    async fn durable_current(&self) -> io::Result<SnapshotMeta> {
+        let meta = translate::snapshot_meta(&self.ground.store.snapshot());
+        let ticket = self.ground.submit(Batch::default())?;
+        self.ground.durable(ticket).await?;
+        Ok(meta)
+    }
 }
 
 /// The shadow.
@@ -151,7 +159,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
                 return Err(failed);
             }
         }
-        let meta = translate::snapshot_meta(&self.shelf.ground.store.snapshot());
+        let meta = self.shelf.durable_current().await?;
         Ok(Snapshot { meta, snapshot: Content::Current })
     }
 }
@@ -210,5 +218,58 @@ mod tests {
         let (installed, built) = both.await;
         installed.expect("installed");
         assert_eq!(built.expect("the newer one").meta, snapshot_meta);
+    }
+
+    /// A disk that does one piece of work for each permit.
+    #[derive(Debug)]
+    struct Steps(Arc<tokio::sync::Semaphore>);
+
+    impl Pace for Steps {
+        fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let permits = Arc::clone(&self.0);
+            Box::pin(async move {
+                if let Ok(permit) = permits.acquire().await {
+                    permit.forget();
+                }
+            })
+        }
+    }
+
+    /// CP-D2: the other order. A build is on its way to the disk when an install becomes current, and is
+    /// durable before it: what it returns must not be the install.
+    #[tokio::test(start_paused = true)]
+    async fn a_build_does_not_pass_an_install_off_as_durable() {
+        let disk = Arc::new(Steps(Arc::new(tokio::sync::Semaphore::new(1_000))));
+        let store = store(Arc::new(MemoryDirectory::new()), Writer::Task(disk.clone()));
+        let ground = Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}")));
+        let shelf = Arc::new(Shelf::new(Arc::clone(&ground)));
+        let mut shadow = Shadow::new(Arc::clone(&shelf));
+        let members = configuration(&Membership::new_with_defaults(vec![[0].into()], []));
+        let at =
+            |index| meta(LogPosition::new(Term(1), ControlPlaneLogIndex(index)), LogPosition::GENESIS, members.clone());
+        let installed = staged(&ground.store, at(9)).await;
+        let built = staged(&ground.store, at(5)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        disk.0.forget_permits(1_000);
+        let told = shelf.offer(built);
+        let mut builder = shadow.get_snapshot_builder().await;
+        let building = tokio::spawn(async move { builder.build_snapshot().await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let snapshot_meta = translate::snapshot_meta(installed.meta());
+        let installing =
+            tokio::spawn(async move { shadow.install_snapshot(&snapshot_meta, Content::Staged(installed)).await });
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if building.is_finished() {
+                break;
+            }
+            disk.0.add_permits(1);
+        }
+        let durable = ground.store.durable().borrow().committed.0;
+        let meta = building.await.expect("no panic").expect("built").meta;
+        assert!(meta.last_log_id.is_some_and(|last| last.index <= durable), "{meta} is shown, {durable} is durable");
+        disk.0.add_permits(1_000);
+        installing.await.expect("no panic").expect("installed");
+        told.await.expect("told").expect("durable");
     }
 }
