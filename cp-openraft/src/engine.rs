@@ -98,6 +98,15 @@ impl Handle {
         }
     }
 
+    /// Waits until all up to `index` is on the disk as committed: before that, no leader is told so (CP-D2).
+    async fn holds(&self, index: ControlPlaneLogIndex) -> Result<(), EngineError> {
+        let mut durable = self.host.store().durable();
+        tokio::select! {
+            held = durable.wait_for(|durable| durable.committed >= index) => held.map(drop).map_err(|_| ended()),
+            () = self.until_ended() => Err(ended()),
+        }
+    }
+
     /// Waits until openraft says that it has reached `position`.
     async fn reached(
         &self,
@@ -241,14 +250,16 @@ impl Engine for Handle {
         if meta.position.term.0 > term || meta.position.index.0 > NUMBER_MAX {
             return refused(format!("the leader of term {term} cannot have a snapshot at {}", meta.position));
         }
-        if meta.position.index <= self.host.store().committed() {
+        let index = meta.position.index;
+        if index <= self.host.store().committed() {
             // All of it is here, which is what the leader wants to know.
-            return Ok(());
+            return self.holds(index).await;
         }
         let snapshot = Snapshot { meta: translate::snapshot_meta(meta), snapshot: Content::Staged(staged) };
         let vote = Vote::new_committed(term, from.0);
         match self.raft.install_full_snapshot(vote, snapshot).await {
-            Ok(response) if response.vote == vote => Ok(()),
+            // openraft answers at once for what it knows to be committed, wherever that is yet.
+            Ok(response) if response.vote == vote => self.holds(index).await,
             Ok(response) => refused(format!("this node has promised itself to {}", response.vote)),
             Err(_) => Err(ended()),
         }
