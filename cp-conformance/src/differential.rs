@@ -13,6 +13,7 @@ use crate::world::scenario;
 use cp_catalog::{Catalog, Verdict};
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, LogPosition, Term};
 use cp_store::Founding;
+use std::time::Duration;
 
 /// The number of the client that asks.
 const SCRIPT: usize = 1_000;
@@ -63,7 +64,14 @@ pub fn account(
             let what = format!("request {at} was answered {is:?}; applied in order it gives {should:?}");
             return Err(Broken::new(CHECKER, Promise::E1, what));
         }
-        let leader = world.leader().await?;
+        // Another may lead by now, and not have applied it all: a read waits for that.
+        let leader = loop {
+            let leader = world.leader().await?;
+            if world.read(leader).await?.is_ok() {
+                break leader;
+            }
+            world.pass(Duration::from_millis(10)).await;
+        };
         state = world.up(leader)?.state.read(listing);
         if state != script.state {
             let what = format!("the state is {state:?}; applied in order it is {:?}", script.state);
@@ -141,7 +149,6 @@ mod tests {
     use crate::disk::Effects;
     use crate::monitor::Tally;
     use crate::network::Traffic;
-    use std::time::Duration;
 
     #[test]
     fn fires_on_another_answer_a_missing_one_and_another_state() {
