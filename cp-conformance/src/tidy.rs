@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The doc comment and the body of each case, from the source.
 fn sources() -> BTreeMap<String, (String, String)> {
     let modules = [
+        ("commitment", include_str!("cases/commitment.rs")),
         ("determinism", include_str!("cases/determinism.rs")),
         ("disk", include_str!("cases/disk.rs")),
         ("election", include_str!("cases/election.rs")),

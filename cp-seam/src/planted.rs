@@ -63,6 +63,8 @@ bugs! {
     FreshAfterLoss "fresh-after-loss";
     /// 11: a leader counts one vote for a commit that it has not got.
     QuorumMinusOne "quorum-minus-one";
+    /// 12: a leader commits an earlier term's record because a majority holds it.
+    CommittedByCount "committed-by-count";
     /// 13: a candidate leads without waiting for a majority of its term.
     SeveralLeaders "several-leaders";
     /// 14: a follower keeps a record that its leader contradicts.
@@ -85,6 +87,8 @@ bugs! {
     EpochReused "epoch-reused";
     /// 19: a leader serves reads by its own word.
     ReadWithoutQuorum "read-without-quorum";
+    /// 20: voters are exchanged in one step.
+    OneStepChange "one-step-change";
     /// 21: a member that lost its disk goes on voting under its old incarnation, and is served.
     WipedMemberVotes "wiped-member-votes";
     /// 22: an offer of a snapshot that was lost is not repeated.

@@ -83,12 +83,12 @@ async fn all(options: &Options) -> Result<bool> {
         table::head();
     }
     while let Some(ended) = endings.next().await {
-        let (line, ending) = ended?;
+        let (line, hunt) = ended?;
         match options.output {
-            Output::Table => table::line(&line, &ending),
-            Output::Json => anstream::println!("{}", table::json(&line, &ending)),
+            Output::Table => table::line(&line, &hunt),
+            Output::Json => anstream::println!("{}", table::json(&line, &hunt)),
         }
-        found.push(matches!(ending, Ending::Killed { .. }));
+        found.push(matches!(hunt.ending, Ending::Killed { .. }));
     }
     if options.engine.is_none() && "checker-disabled".contains(&options.bug) {
         for (checker, noticed) in self_test::all().await? {

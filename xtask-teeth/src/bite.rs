@@ -3,7 +3,8 @@
 use crate::backends;
 use anyhow::{Context, Result};
 use clap::Args;
-use cp_conformance::teeth::Tooth;
+use cp_conformance::cases;
+use cp_conformance::teeth::{Seen, Tooth};
 use cp_seam::planted;
 use serde_json::json;
 
@@ -19,6 +20,9 @@ pub(crate) struct Options {
     /// The same run, without the bug
     #[arg(long)]
     control: bool,
+    /// In this case instead of where the table has it
+    #[arg(long)]
+    case: Option<String>,
 }
 
 /// Prints which checker objected, if one did, as a line of JSON; the violation goes to stderr.
@@ -29,7 +33,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.control {
         planted::plant(tooth.bug);
     }
-    let answer = match tooth.bite(backend, options.seed) {
+    let seen_in = match &options.case {
+        None => tooth.seen_in,
+        Some(name) => {
+            let case = cases::ALL.iter().find(|case| case.name == name);
+            Seen::Case(case.with_context(|| format!("no case is called {name}"))?.name)
+        }
+    };
+    let answer = match seen_in.run(backend, options.seed) {
         Ok(report) => {
             anstream::eprintln!("{report}");
             json!({ "found_by": null, "what": "" })

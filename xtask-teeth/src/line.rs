@@ -16,19 +16,33 @@ pub(crate) struct Line {
     engine: &'static str,
 }
 
+/// The first objection in the run of one seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) by: String,
+    pub(crate) what: String,
+    pub(crate) seed: u64,
+}
+
 /// How it ended, and in the run of which seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Found by a checker that is meant for it, and not without it.
     Killed { by: String, seed: u64 },
-    /// Another checker had to find it.
-    Mistaken { by: String, what: String, seed: u64 },
     /// The run that found it fails without it too.
     Unsound { by: String, what: String, seed: u64 },
     /// The run did not end.
     Endless { seed: u64 },
-    /// Not found.
+    /// Found within the budget by none of those that are meant for it.
     Survived,
+}
+
+/// A hunt that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hunt {
+    pub(crate) ending: Ending,
+    /// The seeds in which another checker was first: they are spent, and the hunt goes on.
+    pub(crate) others: Vec<Found>,
 }
 
 impl Line {
@@ -51,30 +65,31 @@ impl Line {
         }
     }
 
-    /// Seed after seed, until something objects.
-    pub(crate) async fn run(self) -> Result<(Self, Ending)> {
+    /// Seed after seed, until a checker that is meant for it objects first.
+    pub(crate) async fn run(self) -> Result<(Self, Hunt)> {
+        let mut others = Vec::new();
         for seed in 1..=self.tooth.seeds {
-            let Some((found, what)) = self.bite(seed, false).await? else {
-                return Ok((self, Ending::Endless { seed }));
+            let Some(found) = self.bite(seed, false).await? else {
+                return Ok((self, Hunt { ending: Ending::Endless { seed }, others }));
             };
-            let Some(by) = found else { continue };
-            if !self.tooth.killers.contains(&by.as_str()) {
-                return Ok((self, Ending::Mistaken { by, what, seed }));
+            match found {
+                None => {}
+                Some(found) if self.tooth.killers.contains(&found.by.as_str()) => {
+                    let ending = match self.bite(seed, true).await? {
+                        Some(None) => Ending::Killed { by: found.by, seed },
+                        Some(Some(Found { by, what, .. })) => Ending::Unsound { by, what, seed },
+                        None => Ending::Endless { seed },
+                    };
+                    return Ok((self, Hunt { ending, others }));
+                }
+                Some(other) => others.push(other),
             }
-            return Ok((
-                self,
-                match self.bite(seed, true).await? {
-                    Some((None, _)) => Ending::Killed { by, seed },
-                    Some((Some(by), what)) => Ending::Unsound { by, what, seed },
-                    None => Ending::Endless { seed },
-                },
-            ));
         }
-        Ok((self, Ending::Survived))
+        Ok((self, Hunt { ending: Ending::Survived, others }))
     }
 
-    /// Which checker objected, if one did, and to what; `None` if the run did not end.
-    async fn bite(&self, seed: u64, control: bool) -> Result<Option<(Option<String>, String)>> {
+    /// What was objected to, if anything was; `None` if the run did not end.
+    async fn bite(&self, seed: u64, control: bool) -> Result<Option<Option<Found>>> {
         let this = std::env::current_exe().context("this program cannot be found")?;
         let mut command = Command::new(this);
         command.args(["bite", self.bug(), self.engine]).arg(seed.to_string());
@@ -85,6 +100,7 @@ impl Line {
         let answer: serde_json::Value = serde_json::from_slice(&output)
             .with_context(|| format!("{} on {}, seed {seed}, ended without an answer", self.bug(), self.engine))?;
         let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
-        Ok(Some((text("found_by"), text("what").unwrap_or_default())))
+        let what = text("what").unwrap_or_default();
+        Ok(Some(text("found_by").map(|by| Found { by, what, seed })))
     }
 }

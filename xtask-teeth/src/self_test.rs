@@ -3,7 +3,8 @@
 use crate::backends;
 use anyhow::{Context, Result};
 use clap::Args;
-use cp_conformance::teeth::{CANNED, blind, disable};
+use cp_conformance::checks;
+use cp_conformance::teeth::{blind, disable};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -27,8 +28,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 pub(crate) async fn all() -> Result<Vec<(&'static str, bool)>> {
     let whole = blind_without(None).await?;
     let mut noticed = Vec::new();
-    for (checker, _) in CANNED {
-        noticed.push((*checker, whole.is_empty() && blind_without(Some(checker)).await? == [*checker]));
+    for checker in checks::ALL.iter().map(|check| check.name) {
+        noticed.push((checker, whole.is_empty() && blind_without(Some(checker)).await? == [checker]));
     }
     Ok(noticed)
 }

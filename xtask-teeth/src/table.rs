@@ -1,6 +1,6 @@
 //! What is printed.
 
-use crate::line::{Ending, Line};
+use crate::line::{Ending, Found, Hunt, Line};
 use anstream::println;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -14,22 +14,24 @@ pub(crate) fn head() {
     println!("{DIM}{:>2}  {:<24} {:<10} {:<14} {:<7} {}{OFF}", "#", "bug", "engine", "planted in", "seeds", "found by");
 }
 
-pub(crate) fn line(line: &Line, ending: &Ending) {
+pub(crate) fn line(line: &Line, hunt: &Hunt) {
     let (number, bug, engine, site) = (line.tooth.number, line.bug(), line.engine(), line.tooth.site);
     let of = line.tooth.seeds;
-    let (seeds, how) = match ending {
+    let (seeds, how) = match &hunt.ending {
         Ending::Killed { by, seed } => (format!("{seed}/{of}"), format!("{GREEN}{by}{OFF}")),
-        Ending::Survived => (format!("{of}/{of}"), format!("{RED}nobody{OFF}, in {}", line.seen_in())),
-        Ending::Endless { seed } => (format!("{seed}/{of}"), format!("{RED}nobody: the run did not end{OFF}")),
-        Ending::Mistaken { by, what, seed } => {
+        Ending::Survived => {
             let meant = line.tooth.killers.join(" or ");
-            (format!("{seed}/{of}"), format!("{RED}{by}{OFF}, not {meant}: {what}"))
+            (format!("{of}/{of}"), format!("{RED}not by {meant}{OFF}, in {}", line.seen_in()))
         }
+        Ending::Endless { seed } => (format!("{seed}/{of}"), format!("{RED}nobody: the run did not end{OFF}")),
         Ending::Unsound { by, what, seed } => {
             (format!("{seed}/{of}"), format!("{RED}fails without the bug too{OFF}: {by}: {what}"))
         }
     };
     println!("{number:>2}  {bug:<24} {engine:<10} {site:<14} {seeds:<7} {how}");
+    for Found { by, what, seed } in &hunt.others {
+        println!("{:62}{DIM}seed {seed}: {by} was first: {what}{OFF}", "");
+    }
 }
 
 pub(crate) fn disabled(checker: &str, noticed: bool) {
@@ -49,15 +51,14 @@ pub(crate) fn foot(killed: usize, lines: usize, took: Duration) {
     println!("{colour}{killed} of {lines} found by the checker that is meant for them{OFF}, in {} s", took.as_secs());
 }
 
-pub(crate) fn json(line: &Line, ending: &Ending) -> Value {
-    let (killed, seeds, by, what) = match ending {
+pub(crate) fn json(line: &Line, hunt: &Hunt) -> Value {
+    let (killed, seeds, by, what) = match &hunt.ending {
         Ending::Killed { by, seed } => (true, *seed, Some(by), ""),
         Ending::Survived => (false, line.tooth.seeds, None, "not found"),
         Ending::Endless { seed } => (false, *seed, None, "the run did not end"),
-        Ending::Mistaken { by, what, seed } | Ending::Unsound { by, what, seed } => {
-            (false, *seed, Some(by), what.as_str())
-        }
+        Ending::Unsound { by, what, seed } => (false, *seed, Some(by), what.as_str()),
     };
+    let first = |other: &Found| json!({ "seed": other.seed, "found_by": other.by, "what": other.what });
     json!({
         "number": line.tooth.number,
         "bug": line.bug(),
@@ -70,5 +71,6 @@ pub(crate) fn json(line: &Line, ending: &Ending) -> Value {
         "killed": killed,
         "found_by": by,
         "what": what,
+        "others_first": hunt.others.iter().map(first).collect::<Vec<_>>(),
     })
 }

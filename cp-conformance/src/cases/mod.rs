@@ -4,6 +4,7 @@
 //! promises by id; `tidy` fails when a promise is cited by none. To add a case,
 //! write it into a module here and its name into the list below.
 
+pub mod commitment;
 pub mod damage;
 pub mod determinism;
 pub mod disk;
@@ -94,6 +95,10 @@ cases! { ($)
         a_leader_that_cannot_read_sends_nothing_else,
         power_is_lost_while_a_tail_is_replaced,
     }
+    commitment {
+        an_earlier_terms_record_is_not_committed_by_count,
+        voters_that_are_exchanged_are_never_two_majorities,
+    }
     restart {
         each_node_restarts_in_turn,
         all_nodes_lose_power_at_once,
@@ -101,6 +106,7 @@ cases! { ($)
         an_acknowledged_append_survives,
         power_is_lost_at_each_disk_operation,
         a_node_stops_in_good_order,
+        a_voter_restarts_within_its_election,
     }
     leadership {
         failover_is_bounded,

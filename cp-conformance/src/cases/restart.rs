@@ -6,7 +6,7 @@ use crate::monitor::{Aim, Moment};
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
-use crate::world::ensure;
+use crate::world::{World, ensure};
 use cp_seam::Outcome;
 use std::time::Duration;
 
@@ -165,6 +165,35 @@ pub fn a_node_stops_in_good_order(backend: &'static dyn Backend) -> Verdict {
             let last = world.writes(2).await?;
             world.start(leader).await?;
             world.applied(&[leader], last, world.election_timeout() * 4).await?;
+        }
+        Ok(())
+    })
+}
+
+/// A voter loses power right after its vote has left, and its candidate is gone too. It
+/// is asked again in the same term, by one that knows of neither: it has no second vote
+/// (CP-S3, CP-D1).
+pub fn a_voter_restarts_within_its_election(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { aimed: 6, restarts: 18, elections: 6, ..Least::default() };
+    Scenario::new("restart::a_voter_restarts_within_its_election").least(least).run(backend, async |world| {
+        for _ in 0..6 {
+            let leader = world.settled_leader().await?;
+            world.monitor().aim(Aim { slot: None, sign: Sign::Grant, moment: Moment::After, skip: 0 });
+            world.kill(leader, Survivors::Nothing)?;
+            let struck =
+                |world: &World| (0..world.size()).find(|slot| world.up(*slot).is_ok_and(|up| !up.life.goes_on()));
+            let voter = world.until(world.election_timeout() * 10, Promise::L1, "a vote to leave", struck).await?;
+            for slot in 0..world.size() {
+                world.kill(slot, Survivors::Nothing)?;
+            }
+            world.monitor().hold_fire();
+            // The old leader is still in the term before: it stands in the very one of that vote.
+            world.start(leader).await?;
+            world.start(voter).await?;
+            world.writes(1).await?;
+            for slot in world.others(&[leader, voter]) {
+                world.start(slot).await?;
+            }
         }
         Ok(())
     })

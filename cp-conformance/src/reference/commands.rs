@@ -91,6 +91,11 @@ impl Core {
         if !cp_driver::is_step(self.log.configuration(), &next) {
             return reply.refuse("it is not one step from the newest configuration");
         }
+        #[cfg(planted_bugs)]
+        let next = match cp_seam::planted::active(cp_seam::planted::Bug::OneStepChange) {
+            true => Configuration { outgoing: Vec::new(), ..next },
+            false => next,
+        };
         let position = self.place(RecordBody::Configuration(next));
         reply.give(Ok(position));
     }

@@ -141,7 +141,10 @@ impl Core {
         let held = |end: ControlPlaneLogIndex| is_quorum(self.log.configuration(), |who| holds(who, end));
         let Some(end) = ends.into_iter().filter(|end| held(*end)).max() else { return };
         // A record of an earlier term is committed by a later one of this term, never by count.
-        if self.log.term_at(end) != Some(self.vote.term) {
+        let countable = self.log.term_at(end) == Some(self.vote.term);
+        #[cfg(planted_bugs)]
+        let countable = countable || active(Bug::CommittedByCount);
+        if !countable {
             return;
         }
         self.log.commit(end);
