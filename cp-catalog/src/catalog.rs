@@ -27,6 +27,9 @@ pub struct Catalog {
     pub(crate) quorum: Arc<Quorum>,
     pub(crate) range_count: usize,
     pub(crate) sum: DigestSum,
+    /// Whether it comes from a snapshot, for a bug that depends on it.
+    #[cfg(planted_bugs)]
+    pub(crate) restored: bool,
 }
 
 /// What there is one of.

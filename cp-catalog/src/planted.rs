@@ -21,6 +21,7 @@ impl Catalog {
         if index.0 == 0 {
             return self;
         }
+        self.restored = true;
         if active(Bug::SnapshotWithoutMember) {
             let last = self.members().last().map(|member| member.id.clone());
             self.commit(last.map(Edit::DropMember).into_iter().collect());

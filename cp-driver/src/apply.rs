@@ -16,8 +16,14 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// Feeds the state machine until the node stops.
 pub(crate) async fn run(host: Arc<Host>) {
     let mut durable = host.store().durable();
+    #[cfg(planted_bugs)]
+    let mut snapshot = durable.borrow().snapshot;
     loop {
         let now = durable.borrow_and_update().clone();
+        #[cfg(planted_bugs)]
+        if let Err(error) = restore_stale(&host, &mut snapshot, &now).await {
+            return host.halt(&crate::chain(&error));
+        }
         if let Some(failed) = &now.failed {
             return host.halt(&format!("the store has stopped: {failed}"));
         }
@@ -88,6 +94,18 @@ pub(crate) async fn restore(host: &Host, committed: ControlPlaneLogIndex) -> Res
     writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
     host.note_applied(&[(meta.position.index, meta.digest)], true);
     Ok(true)
+}
+
+/// Takes each new snapshot for newer than the state, as an active bug has it.
+#[cfg(planted_bugs)]
+async fn restore_stale(host: &Host, known: &mut cp_seam::LogPosition, now: &Durable) -> Result<(), StartError> {
+    use cp_seam::planted::{Bug, active};
+    if active(Bug::StaleInstall) && now.failed.is_none() && *known != now.snapshot {
+        *known = now.snapshot;
+        restore(host, now.committed).await?;
+        host.refresh();
+    }
+    Ok(())
 }
 
 /// The records as an active bug has them applied; one in a few is affected.

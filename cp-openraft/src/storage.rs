@@ -244,6 +244,10 @@ impl RaftLogStorage<Types> for LogStorage {
         if from > self.ground.store.last().index.0 {
             return Ok(());
         }
+        #[cfg(planted_bugs)]
+        if planted::active(Bug::TailKept) {
+            return Ok(());
+        }
         let truncate_from = Some(ControlPlaneLogIndex(from));
         self.ground.submit(Batch { truncate_from, ..Batch::default() }).map(drop)
     }

@@ -75,6 +75,10 @@ bugs! {
     SnapshotWithoutEpochs "snapshot-without-epochs";
     /// 16: a restored snapshot has lost a member.
     SnapshotWithoutMember "snapshot-without-member";
+    /// 16: a state is replaced by a snapshot that is older than it.
+    StaleInstall "stale-install";
+    /// 16: an install keeps the records that its snapshot contradicts.
+    TailKept "tail-kept";
     /// 17: two committed entries are applied in the wrong order.
     ApplyReordered "apply-reordered";
     /// 17: a committed entry is applied twice.
@@ -85,6 +89,8 @@ bugs! {
     FenceIgnored "fence-ignored";
     /// 18: write authority moves and the epoch stays.
     EpochReused "epoch-reused";
+    /// 18: epochs begin anew at a restart.
+    EpochFalls "epoch-falls";
     /// 19: a leader serves reads by its own word.
     ReadWithoutQuorum "read-without-quorum";
     /// 20: voters are exchanged in one step.

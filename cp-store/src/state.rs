@@ -206,6 +206,8 @@ impl State {
     fn install(&mut self, pointer: &Arc<Pointer>) -> bool {
         let position = pointer.meta.position;
         let kept = self.term_at(position.index) == Some(position.term);
+        #[cfg(planted_bugs)]
+        let kept = kept || (crate::planted::active(crate::planted::Bug::TailKept) && position.index < self.last.index);
         if kept {
             self.committed = self.committed.max(position.index);
             self.configurations.retain(|(at, _)| at.index > position.index);

@@ -26,6 +26,25 @@ pub fn failover_is_bounded(backend: &'static dyn Backend) -> Verdict {
     })
 }
 
+/// Two members lose their leader, and each stands before it hears of the other, in the
+/// same term: neither has a majority of it, and only a later term has a leader (CP-S1, CP-S3).
+pub fn candidates_of_the_same_term_do_not_both_lead(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { restarts: 8, elections: 8, ..Least::default() };
+    Scenario::new("leadership::candidates_of_the_same_term_do_not_both_lead").least(least).run(backend, async |world| {
+        for _ in 0..8 {
+            let leader = world.settled_leader().await?;
+            let (t, others) = (world.election_timeout(), world.others(&[leader]));
+            world.network().slow_one_way(&others, &others, t / 4);
+            world.kill(leader, Survivors::Nothing)?;
+            world.pass(t * 3).await;
+            world.network().heal();
+            world.writes(1).await?;
+            world.start(leader).await?;
+        }
+        Ok(())
+    })
+}
+
 /// A leader restarts and is the only one left that can win: those that followed it
 /// vote for it again (CP-L1).
 pub fn a_restarted_leader_can_be_elected_again(backend: &'static dyn Backend) -> Verdict {

@@ -88,6 +88,7 @@ cases! { ($)
         concurrent_proposals_get_positions_of_their_own,
         a_request_takes_effect_once,
         ownership_is_fenced,
+        an_epoch_rises_across_a_restart,
     }
     replication {
         interleaved_acknowledgements_commit_nothing_early,
@@ -110,6 +111,7 @@ cases! { ($)
     }
     leadership {
         failover_is_bounded,
+        candidates_of_the_same_term_do_not_both_lead,
         a_restarted_leader_can_be_elected_again,
         leadership_is_transferred,
         a_transfer_to_nobody_is_called_off,

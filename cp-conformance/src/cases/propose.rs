@@ -1,14 +1,15 @@
 //! Proposals, positions, outcomes, fences.
 
 use crate::backend::Backend;
+use crate::checks::Broken;
 use crate::disk::Survivors;
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
-use crate::world::{Attempt, ensure, scenario};
+use crate::world::{Attempt, World, ensure, scenario};
 use cp_catalog::{
-    Bounds, CollectionName, Copies, CopyEdit, Fence, GroupName, Mode, NewRange, OwnershipCommand, Placement, RangeId,
-    RangeKey, Verdict as Decision,
+    Bounds, CollectionName, Copies, CopyEdit, DataPosition, Effect, Epoch, Evidence, Fence, GroupName, Mode, NewRange,
+    OwnershipCommand, Placement, Range, RangeId, RangeKey, Transfer, Verdict as Decision,
 };
 use cp_seam::{ControlPlaneEntryKind, LogPosition, Outcome, ProposeError, ProposeRefusal, Term};
 use std::collections::BTreeSet;
@@ -106,32 +107,38 @@ pub fn a_request_takes_effect_once(backend: &'static dyn Backend) -> Verdict {
     })
 }
 
+/// A range of `n0`, in a collection of its own.
+async fn fenced_range(world: &mut World) -> Result<RangeKey, Broken> {
+    let bad = |error: &dyn std::fmt::Display| scenario(error.to_string());
+    let collection = CollectionName::new("fenced").map_err(|e| bad(&e))?;
+    let group = GroupName::new("g").map_err(|e| bad(&e))?;
+    let range = RangeKey::new(collection.clone(), RangeId(1));
+    let create = OwnershipCommand::CreateCollection { collection, group, mode: Mode::Ordered };
+    world.decide(create).await?;
+    let new = NewRange {
+        range: range.clone(),
+        mode: Mode::Ordered,
+        bounds: Bounds::ALL,
+        owner: world.member(0)?,
+        replicas: Copies::default(),
+        archives: Copies::default(),
+        placement: Placement::default(),
+    };
+    world.decide(OwnershipCommand::CreateRange(new)).await?;
+    Ok(range)
+}
+
 /// Of two transitions that saw the same fence one is accepted, and the fence that
 /// it leaves is the only one that counts, also at the next leader (CP-S5).
 pub fn ownership_is_fenced(backend: &'static dyn Backend) -> Verdict {
     Scenario::new("propose::ownership_is_fenced").run(backend, async |world| {
-        let bad = |error: &dyn std::fmt::Display| scenario(error.to_string());
-        let collection = CollectionName::new("fenced").map_err(|e| bad(&e))?;
-        let group = GroupName::new("g").map_err(|e| bad(&e))?;
-        let range = RangeKey::new(collection.clone(), RangeId(1));
-        let create = OwnershipCommand::CreateCollection { collection, group, mode: Mode::Ordered };
-        world.decide(create).await?;
-        let new = NewRange {
-            range: range.clone(),
-            mode: Mode::Ordered,
-            bounds: Bounds::ALL,
-            owner: world.member(0)?,
-            replicas: Copies::default(),
-            archives: Copies::default(),
-            placement: Placement::default(),
-        };
-        world.decide(OwnershipCommand::CreateRange(new)).await?;
+        let range = fenced_range(world).await?;
         let leader = world.settled_leader().await?;
-        let fence_at = |world: &crate::World, slot| -> Result<Option<Fence>, crate::Broken> {
+        let fence_at = |world: &World, slot| -> Result<Option<Fence>, Broken> {
             Ok(world.up(slot)?.state.read(|catalog| catalog.range(&range).map(cp_catalog::Range::fence)))
         };
         let fence = fence_at(world, leader)?.ok_or_else(|| scenario("the range is not there"))?;
-        let edit = |slot| -> Result<OwnershipCommand, crate::Broken> {
+        let edit = |slot| -> Result<OwnershipCommand, Broken> {
             let member = world.member(slot)?;
             Ok(OwnershipCommand::AddReplica(CopyEdit { range: range.clone(), fence, member }))
         };
@@ -155,5 +162,54 @@ pub fn ownership_is_fenced(backend: &'static dyn Backend) -> Verdict {
             Attempt::Committed(_) => Ok(()),
             other => Err(scenario(format!("a write ended {other:?}"))),
         }
+    })
+}
+
+/// Lets the replica of `range` own it, and answers the epoch that this left.
+async fn promoted(world: &mut World, range: &RangeKey) -> Result<Epoch, Broken> {
+    let leader = world.settled_leader().await?;
+    let seen = world.up(leader)?.state.read(|catalog| {
+        let of = |range: &Range| Some((range.owner.clone(), range.fence(), range.replicas.iter().next()?.clone()));
+        catalog.range(range).and_then(of)
+    });
+    let (from, fence, to) = seen.ok_or_else(|| scenario("the range has no replica"))?;
+    let position = DataPosition { term: 1, lsn: 1 };
+    let evidence = Evidence { candidate: to.clone(), applied: position, watermark: position, closed_gate: None };
+    let transfer = Transfer { range: range.clone(), from, fence, to, evidence: Some(evidence) };
+    match world.decide(OwnershipCommand::Promote(transfer)).await? {
+        Decision::Done(Effect::RangeAt { now, .. }) => Ok(now.epoch),
+        other => Err(scenario(format!("a promotion ended {other:?}"))),
+    }
+}
+
+/// A range changes hands, all members lose power and start from snapshots that hold it,
+/// and it changes hands again: its epoch has not begun anew (CP-S5, CP-R1).
+pub fn an_epoch_rises_across_a_restart(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { restarts: 6, transitions: 6, ..Least::default() };
+    Scenario::new("propose::an_epoch_rises_across_a_restart").least(least).run(backend, async |world| {
+        let range = fenced_range(world).await?;
+        let leader = world.settled_leader().await?;
+        let fence = world.up(leader)?.state.read(|catalog| catalog.range(&range).map(Range::fence));
+        let fence = fence.ok_or_else(|| scenario("the range is not there"))?;
+        let (copied, member) = (range.clone(), world.member(1)?);
+        world.decide(OwnershipCommand::AddReplica(CopyEdit { range: copied, fence, member })).await?;
+        let mut last = fence.epoch;
+        for _ in 0..3 {
+            for _ in 0..2 {
+                let next = promoted(world, &range).await?;
+                ensure(next > last, Promise::S5, || format!("after epoch {last} came {next}"))?;
+                last = next;
+            }
+            // More than what calls for a snapshot.
+            let position = world.writes(80).await?;
+            world.applied(&[0, 1, 2], position, world.election_timeout() * 4).await?;
+            for slot in 0..world.size() {
+                world.kill(slot, Survivors::Nothing)?;
+            }
+            for slot in 0..world.size() {
+                world.start(slot).await?;
+            }
+        }
+        Ok(())
     })
 }

@@ -212,7 +212,7 @@ pub fn a_snapshot_takes_a_conflicting_tail_with_it(backend: &'static dyn Backend
         let end = taken.last().copied().unwrap_or_default();
         world.network().heal();
         let installed = |world: &World| {
-            let at = world.up(old).ok()?.store.snapshot().position;
+            let at = world.up(old).ok()?.store.durable().borrow().snapshot;
             (at.index.0 > 0 && at.term != end.term).then_some(at)
         };
         let at = world.until(world.election_timeout() * 10, Promise::R1, "the snapshot", installed).await?;
@@ -220,6 +220,7 @@ pub fn a_snapshot_takes_a_conflicting_tail_with_it(backend: &'static dyn Backend
             .map_err(|broken| scenario(broken.what))?;
         // At once, before it can be brought further than the snapshot.
         world.kill(next, Survivors::Nothing)?;
+        world.monitor().inspect(old);
         let kept = world.up(old)?.store.term_at(end.index) == Some(end.term);
         ensure(!kept, Promise::S2, || format!("{end} outlived the snapshot at {at}"))?;
         world.restart(old, Survivors::Nothing).await?;

@@ -4,7 +4,7 @@
 use super::{Broken, Fingerprint};
 use crate::promise::Promise;
 use cp_seam::LogPosition;
-use cp_store::Inspection;
+use cp_store::{Inspection, LogRecord};
 use std::collections::BTreeMap;
 
 /// Every record ever seen on a disk.
@@ -47,7 +47,11 @@ impl Matching {
     /// its fingerprint.
     pub fn image(&mut self, image: &Inspection, judged: usize) -> Result<Vec<(LogPosition, Fingerprint)>, Broken> {
         let (old, new) = image.log.split_at_checked(judged).unwrap_or((&[], &image.log));
-        let mut before: Option<LogPosition> = old.last().map(|record| record.position);
+        let snapshot = image.snapshot.position;
+        let follows = |record: &LogRecord| record.position.index == snapshot.index.next();
+        // What follows a snapshot follows its last record, though that is in the log no more.
+        let founded = new.first().filter(|first| follows(first)).map(|_| snapshot);
+        let mut before: Option<LogPosition> = old.last().map(|record| record.position).or(founded);
         let mut seen = Vec::with_capacity(new.len());
         for record in new {
             if let Some(before) = before
@@ -85,6 +89,11 @@ mod tests {
         assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 2), (2, 3)], 0), 0).is_ok());
         assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 3)], 0), 0).is_err());
         assert!(matching.image(&image(LastVote::default(), &[(1, 1), (1, 3)], 0), 1).is_err());
+        let mut tail = image(LastVote::default(), &[(2, 6), (2, 7)], 5);
+        tail.snapshot.position = at(2, 5);
+        assert!(Matching::default().image(&tail, 0).is_ok());
+        tail.snapshot.position = at(3, 5);
+        assert!(Matching::default().image(&tail, 0).is_err(), "a tail that outlived a snapshot");
         let broken = matching.image(&image(LastVote::default(), &[(2, 1), (1, 2)], 0), 0).unwrap_err();
         assert_eq!(broken.checker, Matching::NAME);
     }

@@ -16,6 +16,7 @@ pub(crate) use self_test::is_disabled;
 
 use crate::backend::Backend;
 use crate::cases;
+use crate::checks::applied::Applied;
 use crate::checks::committed::Committed;
 use crate::checks::completeness;
 use crate::checks::digests::Digests;
@@ -134,7 +135,14 @@ pub const ALL: &[Tooth] = &[
         Seen::Case("commitment::an_earlier_terms_record_is_not_committed_by_count"),
         3,
     ),
-    tooth(13, Bug::SeveralLeaders, REFERENCE, &[Leaders::NAME], STORM, 20),
+    tooth(
+        13,
+        Bug::SeveralLeaders,
+        REFERENCE,
+        &[Leaders::NAME],
+        Seen::Case("leadership::candidates_of_the_same_term_do_not_both_lead"),
+        3,
+    ),
     tooth(14, Bug::ConflictKept, REFERENCE, &["durable quorum", Matching::NAME, Committed::NAME], STORM, 10),
     tooth(
         15,
@@ -146,11 +154,21 @@ pub const ALL: &[Tooth] = &[
     ),
     tooth(16, Bug::SnapshotWithoutEpochs, CATALOG, &[Digests::NAME], STORM, 3),
     tooth(16, Bug::SnapshotWithoutMember, CATALOG, &[Digests::NAME], STORM, 3),
+    tooth(16, Bug::StaleInstall, DRIVER, &[Applied::NAME], STORM, 3),
+    tooth(
+        16,
+        Bug::TailKept,
+        STORE,
+        &["restart"],
+        Seen::Case("snapshot::a_snapshot_takes_a_conflicting_tail_with_it"),
+        3,
+    ),
     tooth(17, Bug::ApplyReordered, DRIVER, &[Register::NAME], STORM, 3),
     tooth(17, Bug::ApplyTwice, DRIVER, &[Register::NAME], STORM, 3),
     tooth(17, Bug::ApplySkipped, DRIVER, &[Register::NAME], STORM, 3),
     tooth(18, Bug::FenceIgnored, CATALOG, &[Fencing::NAME], Seen::Case("propose::ownership_is_fenced"), 3),
     tooth(18, Bug::EpochReused, CATALOG, &[Fencing::NAME], STORM, 3),
+    tooth(18, Bug::EpochFalls, CATALOG, &[Fencing::NAME], Seen::Case("propose::an_epoch_rises_across_a_restart"), 3),
     tooth(
         19,
         Bug::ReadWithoutQuorum,
