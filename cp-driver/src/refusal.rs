@@ -22,6 +22,13 @@ impl Host {
         self.settings().election_timeout * 3 / 4
     }
 
+    /// Whether a quorum of the newest configuration has answered this leader lately, or
+    /// it has only begun to lead (CP-P2).
+    pub fn in_touch(&self) -> bool {
+        let newest = self.newest_configuration();
+        self.books().contacts.has_quorum(&newest.1, self.me(), self.quorum_window(), Instant::now())
+    }
+
     /// Why this node would refuse a proposal now (CP-P1, CP-P2, CP-L2); `None` if it serves.
     pub(crate) fn refusal(&self) -> Option<ProposeRefusal> {
         if let Some(reason) = self.halted() {
@@ -37,10 +44,9 @@ impl Host {
             let stalled_ms = u64::try_from(stalled.as_millis()).unwrap_or(u64::MAX);
             return Some(ProposeRefusal::DiskStalled { stalled_ms });
         }
-        let newest = self.newest_configuration();
+        let in_touch = self.in_touch();
         let now = Instant::now();
         let mut books = self.books();
-        let in_touch = books.contacts.has_quorum(&newest.1, self.me(), self.quorum_window(), now);
         if books.disputed.is_some() || !in_touch {
             return Some(ProposeRefusal::NoQuorum);
         }

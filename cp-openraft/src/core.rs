@@ -122,6 +122,27 @@ impl Ear {
     }
 }
 
+/// Has a leader heard of every [`Settings::heartbeat`](cp_driver::Settings::heartbeat),
+/// and one that nobody answers keep still with everything.
+///
+/// openraft has one setting for how often it sends a heartbeat and how long it waits
+/// for the answer, so that a way longer than the rhythm would cost the lease. A leader
+/// that has lost its quorum and is heard all the same keeps everybody from electing
+/// another (CP-L1); openraft would still its heartbeats, and not the records that it
+/// sends again and again.
+pub(crate) async fn beat(host: Arc<Host>, raft: Raft, exchange: Arc<Exchange>) {
+    let mut lost: Option<Instant> = None;
+    loop {
+        let leads = host.view().role == ControlPlaneRole::Leader;
+        lost = if leads && !host.in_touch() { lost.or_else(|| Some(Instant::now())) } else { None };
+        exchange.keep_still(lost.is_some_and(|since| timing::keeps_still(host.settings(), since.elapsed())));
+        if leads && let Err(error) = raft.trigger().heartbeat().await {
+            return tracing::debug!(error = cp_driver::chain(&error), "no more heartbeats");
+        }
+        sleep(host.settings().heartbeat).await;
+    }
+}
+
 /// A witness stands last: openraft's own timer is off on it, and it stands only
 /// when nobody has led for twice the election timeout (CP-M2, CP-L1).
 pub(crate) async fn stand_last(host: Arc<Host>, raft: Raft, ear: Arc<Ear>) {

@@ -1,6 +1,6 @@
 //! The engine's handle: what the driver asks of it, in openraft's words.
 
-use crate::core::{Ear, Raft, hand_over, publish, stand_last};
+use crate::core::{Ear, Raft, beat, hand_over, publish, stand_last};
 use crate::inbound::{self, QUEUE_MAX, Request};
 use crate::network::{Clients, Exchange};
 use crate::snapshot::{Content, Shadow, Shelf};
@@ -70,6 +70,7 @@ pub(crate) async fn build(host: Arc<Host>) -> Result<Arc<dyn Engine>, StartError
         host: Arc::clone(&host),
         raft: raft.clone(),
     };
+    handle.spawn("heartbeat", beat(Arc::clone(&host), raft.clone(), Arc::clone(&exchange)));
     handle.spawn("inbound", inbound::serve(raft.clone(), host.store().clone(), exchange, Arc::clone(&ear), queue));
     handle.spawn("publishing", publish(Arc::clone(&host), raft.clone()));
     handle.spawn("witness", stand_last(host, raft, ear));

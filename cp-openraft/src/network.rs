@@ -17,7 +17,8 @@ use bytes::Bytes;
 use cp_driver::Host;
 use cp_driver::wire::RecordMessage;
 use cp_seam::{Incarnation, LogPosition, Term};
-use futures::Stream;
+use futures::future::Either;
+use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
 use openraft::raft::{
@@ -32,13 +33,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The questions under way.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     host: Arc<Host>,
     closed: AtomicBool,
+    still: AtomicBool,
     open: Mutex<Open>,
 }
 
@@ -60,7 +62,12 @@ struct Question {
 impl Exchange {
     pub(crate) fn new(host: Arc<Host>) -> Self {
         let next = host.store().boot() << 32;
-        Self { host, closed: AtomicBool::new(false), open: Mutex::new(Open { next, questions: BTreeMap::new() }) }
+        Self {
+            host,
+            closed: AtomicBool::new(false),
+            still: AtomicBool::new(false),
+            open: Mutex::new(Open { next, questions: BTreeMap::new() }),
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -73,8 +80,14 @@ impl Exchange {
         self.open().questions.clear();
     }
 
+    /// Whether this node, as a leader, has others hear nothing of it for now.
+    pub(crate) fn keep_still(&self, still: bool) {
+        self.still.store(still, Ordering::SeqCst);
+    }
+
     pub(crate) fn send(&self, to: Incarnation, id: u64, body: Body) {
-        if !self.closed.load(Ordering::SeqCst) {
+        let still = self.still.load(Ordering::SeqCst) && matches!(body, Body::Append(_));
+        if !still && !self.closed.load(Ordering::SeqCst) {
             self.host.send(to, Message::bytes(id, body));
         }
     }
@@ -103,6 +116,34 @@ impl Exchange {
         };
         self.send(to, id, body);
         async move { timeout_at(until, answered).await.ok()?.ok() }
+    }
+
+    /// Sends `body` at once, and after every heartbeat again until it is answered, so
+    /// that a way may be longer than a heartbeat, and a lost frame costs no more than one.
+    fn insist(
+        &self,
+        to: Incarnation,
+        body: Body,
+        acknowledges: Option<(Term, LogPosition)>,
+        patience: Duration,
+    ) -> impl Future<Output = Option<Body>> + Send {
+        let pause = self.host.settings().heartbeat;
+        let until = Instant::now() + patience;
+        let asked = FuturesUnordered::from_iter([self.ask(to, body.clone(), acknowledges, patience)]);
+        async move {
+            let mut asked = asked;
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(Some(answer)) = asked.next() => return Some(answer),
+                    () = sleep_until(until) => return None,
+                    () = sleep(pause) => {
+                        let left = until.saturating_duration_since(Instant::now());
+                        asked.push(self.ask(to, body.clone(), acknowledges, left));
+                    }
+                }
+            }
+        }
     }
 
     /// Asks `to` to take over from the leader of `term`: why it does not, empty if it
@@ -198,7 +239,12 @@ impl Client {
             committed: rpc.leader_commit.as_ref().map(|id| translate::position(id).into()),
         };
         let patience = timing::append_deadline(self.exchange.host.settings());
-        let answer = self.exchange.ask(self.target, Body::Append(append), Some((term, end)), patience);
+        let (append, acknowledges) = (Body::Append(append), Some((term, end)));
+        let answer = if records.is_empty() {
+            Either::Left(self.exchange.insist(self.target, append, acknowledges, patience))
+        } else {
+            Either::Right(self.exchange.ask(self.target, append, acknowledges, patience))
+        };
         async move {
             match answer.await {
                 Some(Body::Appended(Appended { fate: Some(fate) })) => match fate {

@@ -22,7 +22,9 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, StartError> {
         cluster_name: "control-plane".to_owned(),
         election_timeout_min: patience / 4,
         election_timeout_max: lease,
-        heartbeat_interval: heartbeat,
+        // Also how long an answer to a heartbeat counts: the longest that openraft takes.
+        // The rhythm is ours (`core::beat`).
+        heartbeat_interval: (patience / 4).saturating_sub(1).max(heartbeat),
         // One entry fits a frame, so a batch of entries is bounded by its bytes in the log reader.
         max_payload_entries: 4096,
         // The driver says when a snapshot is taken and what is purged.
@@ -31,8 +33,8 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, StartError> {
         install_snapshot_timeout: patience.saturating_mul(120),
         // The driver hands over before a leader leaves; openraft might pick a witness.
         removed_leader_step_down: StepDownPolicy::Never,
-        // A cut-off leader keeps still, now and then, for long enough that others can elect.
-        quorum_loss_probe_interval: Some(lease.saturating_mul(2)),
+        // Stops heartbeats only, and not records that are sent again: see `core::beat`.
+        quorum_loss_probe_interval: None,
         enable_pre_vote: Some(true),
         // A restarted leader may have lost its unflushed tail; in the same term it
         // would hand the same positions to other entries (CP-S2).
@@ -52,6 +54,12 @@ pub(crate) fn append_deadline(settings: &Settings) -> Duration {
 /// How long after it was sent an answer still says that the peer is in touch (CP-P2).
 pub(crate) fn answer_deadline(settings: &Settings) -> Duration {
     settings.election_timeout / 2
+}
+
+/// Whether a leader that lost its quorum so long ago keeps still: it does for T, long
+/// enough that others can elect, and speaks for T, so that a way that is free again is found.
+pub(crate) fn keeps_still(settings: &Settings, lost: Duration) -> bool {
+    (lost.as_nanos() / settings.election_timeout.as_nanos().max(1)).is_multiple_of(2)
 }
 
 /// How long a member is asked to take over.
@@ -85,8 +93,16 @@ mod tests {
             let lease = config.election_timeout_max;
             assert!(lease + config.election_timeout_min >= patience / 2);
             assert!(lease + config.election_timeout_max <= patience);
-            assert!(config.quorum_loss_probe_interval >= Some(2 * config.election_timeout_max));
+            // Two heartbeats in a row that take as long as they may keep the lease.
+            assert!(2 * config.heartbeat_interval <= lease);
         }
+    }
+
+    #[test]
+    fn a_leader_without_a_quorum_is_still_half_of_the_time() {
+        let settings = Settings { election_timeout: Duration::from_millis(500), ..Settings::default() };
+        let still = |ms| keeps_still(&settings, Duration::from_millis(ms));
+        assert_eq!([0, 499, 500, 999, 1000].map(still), [true, true, false, false, true]);
     }
 
     #[test]

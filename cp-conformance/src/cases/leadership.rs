@@ -202,3 +202,27 @@ pub fn a_failed_transfer_blocks_no_writes(backend: &'static dyn Backend) -> Verd
         Ok(())
     })
 }
+
+/// The ways between the leader and the others are so slow that a round trip takes
+/// longer than a heartbeat, and nobody writes: the leader leads on in its term, and
+/// serves, for many election timeouts (CP-L1, CP-P2).
+///
+/// openraft gives up on an answer to a heartbeat when it would send the next one.
+pub fn a_leader_on_slow_ways_leads_on(backend: &'static dyn Backend) -> Verdict {
+    Scenario::new("leadership::a_leader_on_slow_ways_leads_on").run(backend, async |world| {
+        let leader = world.settled_leader().await?;
+        world.write(leader).await?;
+        let term = world.status(leader)?.term;
+        // A round trip of a fifth of T: two heartbeats at the tuning of the suite.
+        let (others, by) = (world.others(&[leader]), world.election_timeout() / 10);
+        world.network().slow_one_way(&[leader], &others, by);
+        world.network().slow_one_way(&others, &[leader], by);
+        for _ in 0..20 {
+            world.pass(world.election_timeout()).await;
+            let status = world.status(leader)?;
+            let leads = status.term == term && world.up(leader)?.node.is_leader();
+            ensure(leads, Promise::L1, || format!("n{leader} led in {term}; now it says {status:?}"))?;
+        }
+        world.write(leader).await.map(drop)
+    })
+}
