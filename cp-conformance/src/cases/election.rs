@@ -129,18 +129,30 @@ pub fn the_longest_log_wins_from_an_earlier_term(backend: &'static dyn Backend) 
             let others = world.others(&[leader]);
             let (ahead, helper) =
                 (others.first().copied().unwrap_or_default(), others.last().copied().unwrap_or_default());
+            // Both hold the same, so that either may win.
+            let last = world.write(leader).await?;
+            world.applied(&others, last, world.election_timeout()).await?;
             // It wins a trial vote, writes the next term down and loses power, again and again. The
             // one that helps it each time starts too late to stand, and to learn of those terms.
             world.kill(leader, Survivors::Nothing)?;
             for _ in 0..3 {
-                world.kill(helper, Survivors::Nothing)?;
-                world.restart(ahead, Survivors::Nothing).await?;
                 let (sign, moment) = (Sign::Candidacy, Moment::Before);
                 world.monitor().aim(Aim { slot: Some(ahead), sign, moment, skip: 0 });
-                world.pass(world.election_timeout() * 2 / 5).await;
-                world.start(helper).await?;
-                let struck = |world: &World| world.up(ahead).is_ok_and(|up| !up.life.goes_on()).then_some(());
-                world.until(world.election_timeout() * 2, Promise::L1, "it to stand", struck).await?;
+                // Who stands first is chance: when the helper does, they begin anew.
+                for _ in 0..20 {
+                    world.kill(helper, Survivors::Nothing)?;
+                    world.restart(ahead, Survivors::Nothing).await?;
+                    world.pass(world.election_timeout() * 2 / 5).await;
+                    world.start(helper).await?;
+                    let either = |world: &World| {
+                        let (ahead, helper) = (world.up(ahead).ok()?, world.up(helper).ok()?);
+                        (!ahead.life.goes_on() || helper.node.is_leader()).then_some(())
+                    };
+                    world.until(world.election_timeout() * 8, Promise::L1, "one of two to stand", either).await?;
+                    if !world.up(ahead)?.life.goes_on() {
+                        break;
+                    }
+                }
             }
             world.restart(ahead, Survivors::Nothing).await?;
             let later = world.up(ahead)?.store.vote().term;

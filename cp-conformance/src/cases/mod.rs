@@ -117,6 +117,7 @@ cases! { ($)
         a_transfer_to_nobody_is_called_off,
         a_leader_is_elected_with_an_unflushed_tail,
         a_failed_transfer_blocks_no_writes,
+        a_leader_on_slow_ways_leads_on,
     }
     damage {
         a_lost_or_cut_file_is_noticed,
@@ -180,6 +181,8 @@ cases! { ($)
         a_leader_leaves_under_load,
         a_leader_that_leaves_makes_no_witness_lead,
         a_snapshot_from_before_an_admission_will_do,
+        steps_of_two_terms_do_not_both_happen,
+        a_snapshot_brings_its_membership,
     }
     identity {
         a_name_that_returns_is_another_incarnation,

@@ -218,3 +218,102 @@ pub fn a_snapshot_from_before_an_admission_will_do(backend: &'static dyn Backend
         },
     )
 }
+
+/// A leader on a slow way has appended the step that gives a learner its vote, nobody
+/// has heard of it, and it is cut off: the leader, and the learner.
+async fn with_a_step_that_nobody_heard_of(world: &mut World) -> Result<(usize, usize), Broken> {
+    let joiner = with_a_learner(world).await?;
+    let leader = world.settled_leader().await?;
+    let others = world.others(&[leader]);
+    world.network().slow_one_way(&[leader], &others, world.election_timeout() / 10);
+    let member = world.life_of(joiner)?;
+    world.decide(MembershipCommand::SetVoting { member }).await?;
+    let stepped = |world: &World| world.configuration(leader).is_ok_and(|(_, newest)| newest.is_joint()).then_some(());
+    world.until(world.election_timeout(), Promise::M1, "the leader to append a step", stepped).await?;
+    world.network().cut(&[leader], &others);
+    let heard = others.iter().any(|slot| votes(world, *slot, joiner).unwrap_or_default());
+    ensure(!heard, Promise::M1, || "the step has been heard of".to_owned()).map_err(|broken| scenario(broken.what))?;
+    Ok((leader, joiner))
+}
+
+/// Two leaders take a step each from the same configuration, in two terms. The second
+/// one's is committed, and a further step after it; the first one's is gone when its
+/// leader is back, and the majorities that act have all met (CP-M1, CP-S2).
+///
+/// openraft let a leader reconfigure before it had committed in its own term (#2051).
+pub fn steps_of_two_terms_do_not_both_happen(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 2, cut: 1, ..Least::default() };
+    Scenario::new("reconfiguration::steps_of_two_terms_do_not_both_happen").least(least).run(backend, async |world| {
+        let (first, joiner) = with_a_step_that_nobody_heard_of(world).await?;
+        let others = world.others(&[first, joiner]);
+        let second = world.leader_among(&others, world.election_timeout() * 8).await?;
+        world.write(second).await?;
+        let leaving = others.iter().copied().find(|slot| *slot != second).unwrap_or_default();
+        world
+            .until(world.election_timeout() * 8, Promise::M1, "the second step", |world| {
+                (votes(world, second, joiner) == Ok(true) && world.status(second).is_ok_and(|now| now.settled))
+                    .then_some(())
+            })
+            .await?;
+        // Three of four are in touch; the vote of one of them goes too, and it goes down.
+        world.demote_unsettled(leaving).await?;
+        world
+            .until(world.election_timeout() * 8, Promise::M1, "the third step", |world| {
+                (votes(world, second, leaving) == Ok(false)).then_some(())
+            })
+            .await?;
+        world.network().heal();
+        world.settled().await?;
+        world.kill(leaving, Survivors::Nothing)?;
+        let last = world.writes(2).await?;
+        world.applied(&[first, second, joiner], last, world.election_timeout() * 8).await?;
+        for slot in [first, second, joiner] {
+            let have = [first, second, joiner, leaving].map(|of| votes(world, slot, of).unwrap_or_default());
+            ensure(have == [true, true, true, false], Promise::M1, || format!("n{slot} says {have:?}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// A leader with a step of its own that nobody heard of is overtaken by a snapshot: who
+/// votes is what the snapshot says. A majority of the configuration that it had before
+/// elects nobody, and it elects with those that it had not heard of (CP-M1, CP-S2, CP-L1).
+///
+/// openraft kept the older membership after an install (#1808).
+pub fn a_snapshot_brings_its_membership(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { snapshot_installs: 1, elections: 3, cut: 1, ..Least::default() };
+    Scenario::new("reconfiguration::a_snapshot_brings_its_membership").least(least).run(backend, async |world| {
+        let (first, joiner) = with_a_step_that_nobody_heard_of(world).await?;
+        let others = world.others(&[first, joiner]);
+        let second = world.leader_among(&others, world.election_timeout() * 8).await?;
+        world
+            .until(world.election_timeout() * 8, Promise::M1, "the joiner's vote", |world| {
+                (votes(world, second, joiner) == Ok(true) && world.status(second).is_ok_and(|now| now.settled))
+                    .then_some(())
+            })
+            .await?;
+        let mut last = world.write(second).await?;
+        for _ in 0..120 {
+            let leader = world.leader_among(&world.others(&[first]), world.election_timeout() * 8).await?;
+            last = world.write(leader).await?;
+        }
+        world.network().heal();
+        world.applied(&[first], last, world.election_timeout() * 10).await?;
+        ensure(votes(world, first, joiner)?, Promise::M1, || format!("n{first} does not know of n{joiner}'s vote"))?;
+        // Two of the three that it knew of are no majority of the four that there are.
+        let third = others.iter().copied().find(|slot| *slot != second).unwrap_or_default();
+        for slot in [second, joiner] {
+            world.kill(slot, Survivors::Nothing)?;
+        }
+        world.restart(first, Survivors::Nothing).await?;
+        world.restart(third, Survivors::Nothing).await?;
+        for _ in 0..12 {
+            world.pass(world.election_timeout() / 2).await;
+            for slot in [first, third] {
+                ensure(!world.up(slot)?.node.is_leader(), Promise::M1, || format!("two of four made n{slot} lead"))?;
+            }
+        }
+        world.start(joiner).await?;
+        world.writes(2).await.map(drop)
+    })
+}

@@ -148,6 +148,8 @@ struct Content {
     live: Image,
     synced: Image,
     unsynced: Vec<Change>,
+    /// What was synced last.
+    latest: Vec<Mutation>,
 }
 
 #[derive(Debug, Clone)]
@@ -252,6 +254,7 @@ impl Disk {
                 live: content.synced.clone(),
                 synced: content.synced.clone(),
                 unsynced: Vec::new(),
+                latest: Vec::new(),
             };
             to.contents = from.contents.iter().map(|(inode, content)| (*inode, synced(content))).collect();
             to.live.clone_from(&from.synced);
@@ -375,6 +378,20 @@ impl Disk {
         *syncs += 1;
         effects.flipped_bits += u64::from(flipped.is_some());
         flipped
+    }
+
+    /// Flips so many bits anywhere but in what each file was told to sync last: when all
+    /// copies of that are damaged, it is what a torn write looks like, and nobody can tell.
+    pub fn flip_bits_before_the_last_write(&self, count: usize) -> io::Result<Vec<String>> {
+        let flipped = (0..count).filter_map(|_| self.flip_a_bit()).collect();
+        let mut state = locked(&self.state);
+        for content in state.contents.values_mut() {
+            for mutation in &content.latest {
+                mutation.apply(&mut content.synced)?;
+            }
+            content.live.clone_from(&content.synced);
+        }
+        Ok(flipped)
     }
 
     /// Cuts a file of a node that does not run short, at some byte of it.

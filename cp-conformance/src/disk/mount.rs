@@ -263,8 +263,13 @@ impl File for Handle {
         }
         if outcome? {
             // Not a copy of the live image: what a failed sync dropped never gets there.
-            for change in std::mem::take(&mut content.unsynced) {
+            let synced = std::mem::take(&mut content.unsynced);
+            if !synced.is_empty() {
+                content.latest.clear();
+            }
+            for change in synced {
                 change.what.apply(&mut content.synced)?;
+                content.latest.push(change.what);
             }
         }
         cut_here(&mut state, &self.life, Moment::After)
