@@ -6,7 +6,8 @@ use super::life_cycle::addresses;
 use super::{Up, World, scenario};
 use crate::checks::Broken;
 use cp_catalog::{
-    Admission, Command, Effect, Features, Joining, Locality, MemberLife, MembershipCommand, TokenHash, Verdict, Voting,
+    Admission, Command, Effect, Features, Join, Joining, Locality, MemberLife, MembershipCommand, TokenHash, Verdict,
+    Voting,
 };
 use cp_seam::{Incarnation, MemberId, MemberKind};
 use std::collections::BTreeSet;
@@ -65,10 +66,29 @@ impl World {
         if self.tried(up, MembershipCommand::Joined(joining)).await?.is_none() || !up.life.goes_on() {
             return Ok(());
         }
+        self.begin(up, MemberLife { id: member, incarnation }, kind).await
+    }
+
+    /// Starts a member that has joined, from what `up` holds.
+    async fn begin(&mut self, up: &Up, member: MemberLife, kind: MemberKind) -> Result<(), Broken> {
         let Ok(founding) = cp_driver::founding(&up.store, &*up.state) else { return Ok(()) };
-        let slot = self.add(member, kind, incarnation, &founding)?;
-        self.trace.node(slot, format_args!("joins as {incarnation}"));
+        let slot = self.add(member.id, kind, member.incarnation, &founding)?;
+        self.trace.node(slot, format_args!("joins as {}", member.incarnation));
         self.start(slot).await
+    }
+
+    /// Starts whoever has joined by the leader's catalog, though the operator was never told.
+    pub(super) async fn finish_joining(&mut self, leader: usize) -> Result<(), Broken> {
+        let up = self.up(leader)?;
+        let joined: Vec<_> = up
+            .state
+            .read(|catalog| catalog.members().filter(|m| m.join == Join::Joined).map(|m| (m.life(), m.kind)).collect());
+        for (member, kind) in joined {
+            if !self.slots.iter().any(|slot| slot.member == member.id) {
+                self.begin(&up, member, kind).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn give_a_vote(&mut self, up: &Up) -> Result<(), Broken> {

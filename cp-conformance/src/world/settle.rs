@@ -38,6 +38,7 @@ impl World {
         let leader = self.leader().await?;
         self.writes(1).await?;
         self.retire_as_decided(leader)?;
+        self.finish_joining(leader).await?;
         self.settled_leader().await?;
         let last = self.writes(3).await?;
         let mut running = self.running();
