@@ -1,6 +1,6 @@
 //! The drawing of a schedule.
 
-use super::{Fault, Schedule, Sides, Step, Whom};
+use super::{Fault, Rot, Schedule, Sides, Step, Whom};
 use crate::backend::Sign;
 use crate::disk::Survivors;
 use crate::monitor::Moment;
@@ -54,6 +54,7 @@ const KINDS: &[Kind] = &[
     makes(20, |rng| Fault::Slow(whom(rng))),
     makes(15, |rng| Fault::FailRead(whom(rng))),
     makes(40, |rng| Fault::CutSync { whom: whom(rng), skip: byte(rng, 4), moment: moment(rng, 500) }),
+    makes(25, |rng| Fault::Rot { whom: whom(rng), rot: rot(rng) }),
     makes(30, |_| Fault::Rough),
     makes(50, |rng| Fault::Stall(whom(rng))),
     makes(30, |rng| Fault::FailWrite(whom(rng))),
@@ -75,6 +76,14 @@ fn a_while(rng: &mut Rng) -> Duration {
 
 fn moment(rng: &mut Rng, after: u32) -> Moment {
     if rng.per_mille(after) { Moment::After } else { Moment::Before }
+}
+
+fn rot(rng: &mut Rng) -> Rot {
+    match rng.below(4) {
+        0 => Rot::Cut,
+        1 => Rot::Gone,
+        _ => Rot::Flipped(byte(rng, 40).saturating_add(1)),
+    }
 }
 
 /// Divisible by every number of members there can be, so that the choice is even.

@@ -128,6 +128,13 @@ pub enum Fault {
     Slow(Whom),
     /// The next read of a disk fails.
     FailRead(Whom),
+    /// A disk rots while its node is down.
+    Rot {
+        /// Whose.
+        whom: Whom,
+        /// In what way.
+        rot: Rot,
+    },
     /// Power is lost at a sync.
     CutSync {
         /// Whose.
@@ -166,6 +173,17 @@ pub enum Fault {
     Churn,
 }
 
+/// What became of a disk that was whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rot {
+    /// So many bits flipped.
+    Flipped(u8),
+    /// A file is cut short.
+    Cut,
+    /// A file is gone.
+    Gone,
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -189,6 +207,7 @@ impl fmt::Display for Fault {
             Self::FailSync { whom, drop_dirty } => write!(f, "fail a sync of {whom}, pages dropped: {drop_dirty}"),
             Self::Slow(whom) => write!(f, "the disk of {whom} is slow"),
             Self::FailRead(whom) => write!(f, "fail a read of {whom}"),
+            Self::Rot { whom, rot } => write!(f, "the disk of {whom} rots: {rot:?}"),
             Self::CutSync { whom, skip, moment } => write!(f, "{whom} loses power {moment:?} sync number {skip}"),
             Self::CutWrite { whom, after } => write!(f, "{whom} loses power after {after} disk operations"),
             Self::Transfer { from, to } => write!(f, "ask {from} to hand over to {to}"),

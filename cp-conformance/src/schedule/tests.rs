@@ -45,6 +45,7 @@ fn every_kind_of_fault_is_drawn() {
         "FailSync",
         "Slow",
         "FailRead",
+        "Rot",
         "CutSync",
         "CutWrite",
         "Transfer",

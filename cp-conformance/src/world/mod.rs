@@ -6,6 +6,7 @@ mod front;
 mod life_cycle;
 mod membership;
 mod pause;
+mod rot;
 mod script;
 mod settle;
 mod storm;

@@ -100,6 +100,7 @@ impl World {
             }
             Fault::Slow(whom) => self.spoil(whom, |faults| faults.slow = 50),
             Fault::FailRead(whom) => self.spoil(whom, |faults| faults.fail_next_read = true),
+            Fault::Rot { whom, rot } => self.rot(self.at(whom), rot),
             Fault::CutSync { whom, skip, moment } => {
                 self.spoil(whom, |faults| faults.crash_at_sync = Some((skip.into(), moment)))
             }
