@@ -5,13 +5,16 @@
 //! either life ends or the way between them is cut. Frames to a paused node, and
 //! those on a clogged way, wait and arrive in one burst, in the order they were sent.
 
+mod port;
+mod ways;
+
 use crate::life::Life;
 use crate::rng::Rng;
 use crate::sync::locked;
 use crate::trace::Trace;
 use bytes::Bytes;
-use cp_seam::transport::FRAME_MAX_BYTES;
-use cp_seam::{Incarnation, Lane, MemberId, PeerReceiver, PeerRefusal, PeerTransport, QuorumMember, SendRefusal};
+use cp_seam::{Incarnation, MemberId, PeerReceiver, PeerRefusal, PeerTransport};
+use port::Port;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -179,100 +182,6 @@ impl Network {
         let replaced = locked(&self.state).endpoints.insert(incarnation, endpoint);
         drop(replaced);
         Arc::new(Port { network: self.clone(), me: incarnation, life })
-    }
-
-    /// Changes what happens to frames from now on.
-    pub fn conditions(&self, conditions: Conditions) {
-        locked(&self.state).conditions = conditions;
-    }
-
-    /// Cuts the way from the slots of `from` to those of `to`, not back.
-    pub fn cut_one_way(&self, from: &[usize], to: &[usize]) {
-        let mut state = locked(&self.state);
-        for a in from {
-            for b in to {
-                if a != b {
-                    state.cut.insert((*a, *b));
-                }
-            }
-        }
-        let State { links, cut, endpoints, .. } = &mut *state;
-        // A connection needs both directions.
-        links.retain(|(a, b), _| {
-            let slot = |i: &Incarnation| endpoints.get(i).map(|e| e.life.slot());
-            let (Some(a), Some(b)) = (slot(a), slot(b)) else { return false };
-            !cut.contains(&(a, b)) && !cut.contains(&(b, a))
-        });
-        drop(state);
-        self.trace.note(&"net", &format_args!("cuts {from:?} -> {to:?}"));
-    }
-
-    /// Cuts all ways between the slots of `a` and those of `b`. Bridges and
-    /// partial partitions are made of several calls.
-    pub fn cut(&self, a: &[usize], b: &[usize]) {
-        self.cut_one_way(a, b);
-        self.cut_one_way(b, a);
-    }
-
-    /// Makes the way from the slots of `from` to those of `to` take so much longer.
-    pub fn slow_one_way(&self, from: &[usize], to: &[usize], by: Duration) {
-        let mut state = locked(&self.state);
-        state.slow.extend(from.iter().flat_map(|a| to.iter().map(move |b| ((*a, *b), by))));
-        drop(state);
-        self.trace.note(&"net", &format_args!("slows {from:?} -> {to:?} by {} ms", by.as_millis()));
-    }
-
-    /// Clogs the way from the slots of `from` to those of `to`: it takes frames and
-    /// delivers none until it is unclogged.
-    pub fn clog_one_way(&self, from: &[usize], to: &[usize]) {
-        let mut state = locked(&self.state);
-        state.clogged.extend(from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b));
-        drop(state);
-        self.trace.note(&"net", &format_args!("clogs {from:?} -> {to:?}"));
-    }
-
-    /// Clogs all ways between the slots of `a` and those of `b`.
-    pub fn clog(&self, a: &[usize], b: &[usize]) {
-        self.clog_one_way(a, b);
-        self.clog_one_way(b, a);
-    }
-
-    /// As [`clog`](Self::clog), for so long; then every way is freed.
-    pub fn clog_for(&self, a: &[usize], b: &[usize], time: Duration) {
-        self.clog(a, b);
-        let network = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(time).await;
-            network.unclog();
-        });
-    }
-
-    /// Frees every clogged way: what waited arrives now.
-    pub fn unclog(&self) {
-        locked(&self.state).clogged.clear();
-        self.trace.note(&"net", &"unclogs");
-        self.release();
-    }
-
-    /// Lets what waited for a paused node or a clogged way arrive now, if it no longer has to.
-    pub fn release(&self) {
-        let mut state = locked(&self.state);
-        let now = Instant::now();
-        let stuck = std::mem::take(&mut state.stuck);
-        state.flights.extend(stuck.into_iter().map(|(number, flight)| ((now, number), flight)));
-        drop(state);
-        self.wake.notify_one();
-    }
-
-    /// Opens all ways again.
-    pub fn heal(&self) {
-        let mut state = locked(&self.state);
-        state.cut.clear();
-        state.slow.clear();
-        state.clogged.clear();
-        drop(state);
-        self.trace.note(&"net", &"heals");
-        self.release();
     }
 
     /// What happened so far.
@@ -447,71 +356,6 @@ impl State {
         }
         self.flight += 1;
         self.flights.insert((arrival, self.flight), flight);
-    }
-}
-
-#[derive(Debug)]
-struct Port {
-    network: Network,
-    me: Incarnation,
-    life: Arc<Life>,
-}
-
-impl Port {
-    /// This life's endpoint; a later life's is not ours to touch.
-    fn endpoint<T>(&self, change: impl FnOnce(&mut Endpoint) -> T) -> Option<T> {
-        let mut state = locked(&self.network.state);
-        state.endpoints.get_mut(&self.me).filter(|e| e.life.number() == self.life.number()).map(change)
-    }
-}
-
-impl PeerTransport for Port {
-    fn attach(&self, receiver: Arc<dyn PeerReceiver>) {
-        drop(self.endpoint(|e| e.receiver.replace(receiver)));
-    }
-
-    fn detach(&self) {
-        if !self.life.goes_on() {
-            return;
-        }
-        drop(self.endpoint(|e| e.receiver.take()));
-        locked(&self.network.state).links.retain(|(a, b), _| *a != self.me && *b != self.me);
-    }
-
-    fn serve(&self, peers: Vec<QuorumMember>) {
-        self.endpoint(|e| e.served = peers.iter().map(|p| p.incarnation).collect()).unwrap_or_default();
-    }
-
-    fn send(&self, to: Incarnation, _lane: Lane, frame: Bytes) -> Result<(), SendRefusal> {
-        if frame.len() > FRAME_MAX_BYTES {
-            return Err(SendRefusal::TooLong(frame.len()));
-        }
-        let served = self.endpoint(|e| e.receiver.is_some().then(|| e.served.contains(&to)));
-        if !self.life.goes_on() {
-            return Err(SendRefusal::Closed);
-        }
-        match served.flatten() {
-            None => return Err(SendRefusal::Closed),
-            Some(false) => return Err(SendRefusal::UnknownPeer(to)),
-            Some(true) => {}
-        }
-        let wiretap = locked(&self.network.state).wiretap.clone();
-        if let Some(wiretap) = &wiretap {
-            wiretap.leaving(&self.life, to, &frame);
-            if !self.life.goes_on() {
-                return Err(SendRefusal::Closed);
-            }
-        }
-        let mut state = locked(&self.network.state);
-        *state.sent.entry(self.life.slot()).or_default() += 1;
-        let number = state.endpoints.get(&to).map_or(0, |e| e.life.number());
-        state.launch(Flight { from: self.me, to, lives: (self.life.number(), number), frame: frame.clone() });
-        drop(state);
-        self.network.wake.notify_one();
-        if let Some(wiretap) = wiretap {
-            wiretap.left(&self.life, to, &frame);
-        }
-        Ok(())
     }
 }
 

@@ -6,12 +6,15 @@
 //! What was written and not synced may survive a crash in any way that real
 //! disks allow: see [`Survivors`].
 
+mod effects;
 mod image;
 mod mount;
 mod pace;
+mod rot;
+
+pub use effects::{Effects, Faults, Survivors};
 
 use crate::life::Life;
-use crate::monitor::Moment;
 use crate::rng::Rng;
 use crate::sync::locked;
 use cp_store::Directory;
@@ -20,104 +23,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
-
-/// Which unsynced changes a crash leaves on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Survivors {
-    /// None of them: the strictest power loss.
-    Nothing,
-    /// All of them: the process was killed and the machine stayed up.
-    Everything,
-    /// Those up to some moment.
-    Prefix,
-    /// Any of them: writes reach the platter in any order.
-    Subset,
-    /// Those up to some moment, the last one cut at a multiple of so many bytes.
-    Torn {
-        /// 512 for a sector, 16 for persistent memory.
-        unit_bytes: u64,
-    },
-}
-
-/// What is wrong with a disk, from now on.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    /// The next write fails.
-    pub fail_write: bool,
-    /// The next sync fails; with `drop_dirty`, what it should have written is
-    /// marked clean and never reaches the disk, as Linux does.
-    pub fail_sync: bool,
-    /// See `fail_sync`.
-    pub drop_dirty: bool,
-    /// Every read fails, of what is not in memory.
-    pub fail_read: bool,
-    /// The next read fails, once.
-    pub fail_next_read: bool,
-    /// The next write is lost: seen until the end of the life, synced as it seems, and
-    /// never on the platter.
-    pub lose_write: bool,
-    /// The next write goes to another place of its file: seen where it belongs until
-    /// the end of the life.
-    pub misdirect_write: bool,
-    /// So many pieces of I/O in a thousand take up to a quarter of a second longer.
-    pub slow: u32,
-    /// No write that extends a file succeeds.
-    pub full: bool,
-    /// Syncs claim success and do nothing. A planted bug, not a tolerated fault.
-    pub lies: bool,
-    /// The life ends at the mutating operation after so many more.
-    pub crash_after: Option<u64>,
-    /// The life ends at the sync after so many more: before it has its effect, or after
-    /// it and before its caller hears of it.
-    pub crash_at_sync: Option<(u64, Moment)>,
-}
-
-/// How often faults had an effect.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// Writes, syncs, creations and reads that were made to fail.
-    pub failed_operations: u64,
-    /// Unsynced changes that a crash dropped.
-    pub lost_changes: u64,
-    /// Changes that a crash cut in two.
-    pub torn_changes: u64,
-    /// Pieces of I/O that waited for a stall to end.
-    pub stalls: u64,
-    /// Bits that were flipped.
-    pub flipped_bits: u64,
-    /// Pieces of I/O that took far longer than usual.
-    pub slowed: u64,
-    /// Lives ended at a sync.
-    pub cut_syncs: u64,
-    /// Writes that never got to the platter.
-    pub lost_writes: u64,
-    /// Writes that went elsewhere.
-    pub misdirected_writes: u64,
-    /// Files cut short.
-    pub truncated_files: u64,
-    /// Files that are gone.
-    pub missing_files: u64,
-}
-
-impl Effects {
-    /// Both taken together.
-    #[must_use]
-    pub fn and(&self, other: &Self) -> Self {
-        Self {
-            failed_operations: self.failed_operations + other.failed_operations,
-            lost_changes: self.lost_changes + other.lost_changes,
-            torn_changes: self.torn_changes + other.torn_changes,
-            stalls: self.stalls + other.stalls,
-            flipped_bits: self.flipped_bits + other.flipped_bits,
-            slowed: self.slowed + other.slowed,
-            cut_syncs: self.cut_syncs + other.cut_syncs,
-            lost_writes: self.lost_writes + other.lost_writes,
-            misdirected_writes: self.misdirected_writes + other.misdirected_writes,
-            truncated_files: self.truncated_files + other.truncated_files,
-            missing_files: self.missing_files + other.missing_files,
-        }
-    }
-}
 
 /// How long I/O takes, in microseconds (timers count whole milliseconds).
 #[derive(Debug, Clone, Copy)]
@@ -343,73 +248,6 @@ impl Disk {
     /// The names of its files, sorted.
     pub fn files(&self) -> Vec<String> {
         locked(&self.state).synced.keys().cloned().collect()
-    }
-
-    /// Loses a file; `false` if there is none of this name.
-    pub fn lose(&self, name: &str) -> bool {
-        let mut state = locked(&self.state);
-        state.live.remove(name);
-        let lost = state.synced.remove(name).is_some();
-        state.syncs += 1;
-        state.effects.failed_operations += u64::from(lost);
-        state.effects.missing_files += u64::from(lost);
-        state.broke_its_word |= lost;
-        lost
-    }
-
-    /// Flips one bit of what is on the disk, where something is, and says where.
-    pub fn flip_a_bit(&self) -> Option<String> {
-        let mut state = locked(&self.state);
-        let State { contents, rng, effects, syncs, synced, .. } = &mut *state;
-        let pages: u64 = contents.values().map(|c| c.synced.filled_pages()).sum();
-        let mut at = rng.below(pages);
-        let mut flipped = None;
-        for (inode, content) in contents.iter_mut() {
-            let here = content.synced.filled_pages();
-            if at < here {
-                let offset = content.synced.flip_a_bit(at, rng);
-                content.live.clone_from(&content.synced);
-                let name = synced.iter().find(|(_, of)| *of == inode).map(|(name, _)| name.clone()).unwrap_or_default();
-                flipped = Some(format!("{name} at {offset}"));
-                break;
-            }
-            at -= here;
-        }
-        *syncs += 1;
-        effects.flipped_bits += u64::from(flipped.is_some());
-        flipped
-    }
-
-    /// Flips so many bits anywhere but in what each file was told to sync last: when all
-    /// copies of that are damaged, it is what a torn write looks like, and nobody can tell.
-    pub fn flip_bits_before_the_last_write(&self, count: usize) -> io::Result<Vec<String>> {
-        let flipped = (0..count).filter_map(|_| self.flip_a_bit()).collect();
-        let mut state = locked(&self.state);
-        for content in state.contents.values_mut() {
-            for mutation in &content.latest {
-                mutation.apply(&mut content.synced)?;
-            }
-            content.live.clone_from(&content.synced);
-        }
-        Ok(flipped)
-    }
-
-    /// Cuts a file of a node that does not run short, at some byte of it.
-    pub fn truncate(&self, name: &str) -> io::Result<u64> {
-        let mut state = locked(&self.state);
-        let State { contents, rng, effects, syncs, synced, broke_its_word, .. } = &mut *state;
-        let content = synced.get(name).and_then(|inode| contents.get_mut(inode)).ok_or(io::ErrorKind::NotFound)?;
-        let at = rng.below(content.synced.len());
-        content.synced.set_len(at)?;
-        content.live.clone_from(&content.synced);
-        (effects.truncated_files, *syncs, *broke_its_word) = (effects.truncated_files + 1, *syncs + 1, true);
-        Ok(at)
-    }
-
-    /// Whether the disk broke its word: what was synced is not what is there. No node
-    /// can keep promises on such a disk; it can only notice.
-    pub fn broke_its_word(&self) -> bool {
-        locked(&self.state).broke_its_word
     }
 
     /// Changes what is wrong with the disk.

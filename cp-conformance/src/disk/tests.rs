@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::Moment;
 
 fn disk() -> Disk {
     Disk::new(5, "test", Latency::default())

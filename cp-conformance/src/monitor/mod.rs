@@ -7,9 +7,10 @@
 mod books;
 mod recovery;
 mod state;
+mod tally;
 
-pub use books::{Aim, Moment, Tally};
 pub(crate) use state::Watched;
+pub use tally::{Aim, Moment, Tally};
 
 use crate::backend::{Backend, Observed};
 use crate::checks::audit::Claim;

@@ -1,5 +1,6 @@
 use super::*;
-use cp_seam::{ClusterId, Generation, LogPosition, MemberKind, PeerHello};
+use cp_seam::transport::FRAME_MAX_BYTES;
+use cp_seam::{ClusterId, Generation, Lane, LogPosition, MemberKind, PeerHello, QuorumMember, SendRefusal};
 
 #[derive(Debug)]
 struct Peer {
