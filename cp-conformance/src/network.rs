@@ -184,6 +184,18 @@ impl Network {
         Arc::new(Port { network: self.clone(), me: incarnation, life })
     }
 
+    /// Lets go of everybody. Nodes hold the network and are held by it; left so, the
+    /// nodes and disks of a run would stay for ever.
+    pub(crate) fn take_down(&self) {
+        let gone = {
+            let mut state = locked(&self.state);
+            state.flights.clear();
+            state.stuck.clear();
+            (std::mem::take(&mut state.endpoints), state.wiretap.take())
+        };
+        drop(gone);
+    }
+
     /// What happened so far.
     pub fn traffic(&self) -> Traffic {
         locked(&self.state).traffic

@@ -89,6 +89,13 @@ pub struct World {
     genesis: Option<Founding>,
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.network.take_down();
+        drop(std::mem::take(&mut *locked(&self.roster)));
+    }
+}
+
 impl World {
     pub(crate) fn new(
         backend: &'static dyn Backend,
