@@ -61,3 +61,19 @@ pub fn corpus() -> Vec<Vec<u8>> {
     ];
     bodies.map(|body| Message::bytes(7, body).to_vec()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fuzz targets begin with every kind of message, each legal.
+    #[test]
+    fn the_corpus_is_read() {
+        let messages = corpus();
+        let read = messages.iter().map(|data| Message::read(Bytes::copy_from_slice(data)).expect("legal").1);
+        let kinds: Vec<_> = read.map(|body| std::mem::discriminant(&body)).collect();
+        assert_eq!(kinds.len(), 6);
+        assert!(kinds.iter().enumerate().all(|(i, kind)| !kinds.iter().take(i).any(|earlier| earlier == kind)));
+        messages.iter().for_each(|data| message(data));
+    }
+}

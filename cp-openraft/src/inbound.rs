@@ -135,3 +135,21 @@ async fn transferred(raft: &Raft, from: Incarnation, transfer: Transfer) -> Resu
     let response = raft.handle_transfer_leader(TransferLeaderRequest::new(vote, *raft.node_id(), last)).await;
     Ok(response.ok().map(|response| Transferred { refusal: response.err().map(|e| e.to_string()).unwrap_or_default() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A witness waits for those whom it follows or helped, and for nobody else (CP-M2, CP-L1).
+    #[test]
+    fn only_what_serves_a_leader_or_candidate_counts_as_heard() {
+        let vote = VoteMessage { term: 3, candidate: 2, elected: true };
+        let appended = |fate| Body::Appended(Appended { fate });
+        let judged = |granted| Body::Judged(Judged { vote: Some(vote), granted, last: None });
+        assert!(supports(&appended(Some(Fate::Durable(true)))));
+        assert!(supports(&appended(Some(Fate::Conflict(true)))), "the leader asks from further back");
+        assert!(!supports(&appended(Some(Fate::Outvoted(vote)))));
+        assert!(supports(&judged(true)));
+        assert!(!supports(&judged(false)));
+    }
+}

@@ -34,6 +34,9 @@ mod snapshot;
 mod storage;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+#[path = "../tests/cluster/state.rs"]
+mod texts;
 mod timing;
 mod translate;
 mod types;

@@ -340,3 +340,7 @@ pub(crate) fn vote_of(vote: VoteMessage) -> Vote {
 pub(crate) fn vote_message(vote: &Vote) -> VoteMessage {
     VoteMessage { term: vote.leader_id.term, candidate: vote.leader_id.voted_for, elected: vote.committed }
 }
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;

@@ -351,6 +351,19 @@ mod tests {
         assert!(read(append(4, at(1, u64::MAX), None)).is_err());
         assert!(read(append(4, at(1, 5), at(1, u64::MAX))).is_err());
         assert!(voted(VoteMessage { term: u64::MAX, candidate: 2, elected: false }).is_err());
+        assert!(voted(VoteMessage { term: NUMBER_MAX, candidate: 2, elected: false }).is_ok());
+        assert!(voted(VoteMessage { term: NUMBER_MAX + 1, candidate: 2, elected: false }).is_err());
+    }
+
+    /// Without a record before them, not even the first records of a log have a place in it.
+    #[test]
+    fn records_follow_something() {
+        let position = LogPosition::new(Term(1), ControlPlaneLogIndex(1));
+        let first = RecordMessage::from(&LogRecord { position, body: RecordBody::Blank });
+        let append = |after, records| Append { term: 1, after, records, committed: None };
+        assert!(read(append(None, vec![first.clone()])).is_err());
+        assert!(read(append(None, Vec::new())).is_ok(), "a heartbeat");
+        assert!(read(append(Some(LogPosition::GENESIS.into()), vec![first])).is_ok());
     }
 
     #[test]

@@ -187,3 +187,43 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cp_seam::ControlPlanePayload;
+
+    fn push(proposals: &mut Proposals, len: usize) -> oneshot::Receiver<Result<LogPosition, EngineError>> {
+        let (reply, answer) = oneshot::channel();
+        let payload = ControlPlanePayload::new(vec![7; len]).expect("short");
+        proposals.push(ControlPlaneEntry::OwnershipTransition(payload), Reply(reply));
+        answer
+    }
+
+    /// A round is bounded by its bytes and by the number of those who wait.
+    #[test]
+    fn a_round_is_full_at_its_bounds() {
+        let (mut large, mut many, mut waiting) = (Proposals::default(), Proposals::default(), Vec::new());
+        for _ in 0..ROUND_BYTES_MAX / ControlPlanePayload::LEN_MAX_BYTES {
+            assert!(large.has_room());
+            waiting.push(push(&mut large, ControlPlanePayload::LEN_MAX_BYTES));
+        }
+        assert!(!large.has_room());
+        for _ in 0..ROUND_MAX {
+            assert!(many.has_room());
+            waiting.push(push(&mut many, 1));
+        }
+        assert!(!many.has_room());
+        assert_eq!(many.take().entries.len(), ROUND_MAX);
+        assert!(many.has_room(), "the next round begins empty");
+    }
+
+    #[test]
+    fn who_has_given_up_takes_no_room() {
+        let mut proposals = Proposals::default();
+        let (reply, answer) = oneshot::channel();
+        drop(answer);
+        proposals.push(crate::testing::entry("x"), Reply(reply));
+        assert!(proposals.entries.is_empty() && proposals.replies.is_empty());
+    }
+}

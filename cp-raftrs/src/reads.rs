@@ -75,3 +75,46 @@ impl Reads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    type Answer = Result<ControlPlaneLogIndex, EngineError>;
+
+    fn reader(until_tick: u64) -> (Reader, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        (Reader { reply: Reply(reply), until_tick }, answer)
+    }
+
+    /// Who waits when a reign ends is told so, and not left to wait for his time.
+    #[test]
+    fn the_end_of_a_reign_is_told_at_once() {
+        let mut reads = Reads::new(1);
+        let ((waiting, mut first), (asked, mut second)) = (reader(20), reader(20));
+        reads.take(waiting.reply, waiting.until_tick);
+        reads.asked.insert(1, vec![asked]);
+        reads.refuse(Some(Incarnation(2)));
+        for answer in [&mut first, &mut second] {
+            let told = answer.try_recv().expect("told");
+            assert!(matches!(told, Err(EngineError::NotLeader { leader: Some(Incarnation(2)) })), "{told:?}");
+        }
+    }
+
+    /// CP-P4: a read that no quorum confirms in its time is given up, no sooner.
+    #[test]
+    fn a_read_is_given_up_in_time() {
+        let mut reads = Reads::new(1);
+        let ((early, mut first), (late, mut second)) = (reader(20), reader(21));
+        reads.take(early.reply, early.until_tick);
+        reads.asked.insert(1, vec![late]);
+        reads.expire(19);
+        assert!(first.try_recv().is_err() && second.try_recv().is_err());
+        reads.expire(20);
+        assert!(matches!(first.try_recv(), Ok(Err(EngineError::NoQuorum))));
+        assert!(second.try_recv().is_err());
+        reads.expire(21);
+        assert!(matches!(second.try_recv(), Ok(Err(EngineError::NoQuorum))));
+    }
+}

@@ -103,6 +103,31 @@ mod tests {
         assert_eq!((seen.first(), seen.last()), (Some(&11), Some(&20)));
     }
 
+    /// The generator is SplitMix64: what its authors' own program prints for this seed.
+    #[test]
+    fn the_generator_is_the_known_one() {
+        let mut timeouts = Timeouts { state: 1_234_567 };
+        let drawn = std::iter::repeat_with(|| timeouts.next()).take(3).collect::<Vec<_>>();
+        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    /// Nodes that start together do not tick together; each ticks evenly.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_ticks_in_a_phase_of_its_own() {
+        let settings = Settings { election_timeout: Duration::from_millis(2000), ..Settings::default() };
+        let mut phases = std::collections::BTreeSet::new();
+        for seed in 0..8 {
+            let start = Instant::now();
+            let mut ticks = ticks(&settings, &mut Timeouts::new(seed, 1));
+            let first = ticks.tick().await - start;
+            assert!(first <= Duration::from_millis(101), "{first:?}");
+            phases.insert(first);
+            let second = ticks.tick().await - start;
+            assert_eq!(second - first, Duration::from_millis(100));
+        }
+        assert!(phases.len() > 4, "{phases:?}");
+    }
+
     /// CP-L1: what the driver accepts as settings, the engine accepts too.
     #[test]
     fn legal_settings_make_a_legal_config() {

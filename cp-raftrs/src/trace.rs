@@ -50,3 +50,46 @@ impl Serializer for Line {
         write!(self.0, " {key}={value}").map_err(slog::Error::from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+    use tracing::span::{Attributes, Id};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Keeps the level of every event.
+    #[derive(Debug, Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<tracing::Level>>>);
+
+    impl Subscriber for Levels {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= tracing::Level::DEBUG
+        }
+        fn new_span(&self, _span: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _span: &Id, _values: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().expect("unpoisoned").push(*event.metadata().level());
+        }
+        fn enter(&self, _span: &Id) {}
+        fn exit(&self, _span: &Id) {}
+    }
+
+    /// What the engine says is heard, its `info` among what is for debugging.
+    #[test]
+    fn the_engine_is_heard() {
+        let heard = Levels::default();
+        tracing::subscriber::with_default(heard.clone(), || {
+            let logger = logger();
+            slog::crit!(logger, "crit");
+            slog::error!(logger, "error");
+            slog::warn!(logger, "warn");
+            slog::info!(logger, "info"; "key" => 1);
+        });
+        use tracing::Level;
+        assert_eq!(*heard.0.lock().expect("unpoisoned"), [Level::ERROR, Level::ERROR, Level::WARN, Level::DEBUG]);
+    }
+}

@@ -163,3 +163,16 @@ fn a_learner_that_still_votes_waits() {
     assert_eq!(normal(&state), [vec![1, 2], vec![2, 3], vec![4], vec![3]]);
     assert_eq!(quorum_member(3).incarnation, Incarnation(3));
 }
+
+/// CP-M1: out of a joint configuration there is one way, to its own result.
+#[test]
+fn a_joint_configuration_does_not_lead_to_another() {
+    let joint = conf_state(&configuration([1, 2, 3], [1, 2], []));
+    for other in [
+        configuration([1, 2, 4], [1, 2], []),
+        configuration([1, 2, 3], [1, 3], []),
+        configuration([1, 2, 3], [1, 2], [4]),
+    ] {
+        assert!(steps(&joint, &other).is_err(), "{other:?}");
+    }
+}

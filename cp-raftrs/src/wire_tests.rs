@@ -105,6 +105,17 @@ fn a_long_append_is_split() {
     assert_eq!(entries, long.entries.to_vec());
 }
 
+/// A frame takes as many records as fit.
+#[test]
+fn a_frame_is_filled_before_the_next() {
+    let long = append((4, 9), 40);
+    let len = |entry| RecordMessage::from(&translate::record(entry).expect("a record")).encoded_len();
+    let all: usize = long.entries.iter().map(len).sum();
+    let frames = |bytes_max| encode(long.clone(), bytes_max).expect("encodes").expect("is sent").len();
+    assert_eq!(frames(all), 1);
+    assert_eq!(frames(all - 1), 2);
+}
+
 fn refused(frame: Frame) -> String {
     decode(PEER, ME, frame.encode_to_vec().into()).expect_err("it is not legal").0
 }

@@ -271,6 +271,26 @@ fn a_witness_stands_last() {
     }
 }
 
+/// CP-M2: also where only a witness can lead, it waits for twice the election timeout.
+#[test]
+fn a_witness_waits_for_twice_the_election_timeout() {
+    run(31, async {
+        let mut world = World::found("1,2,3w;", Settings::default()).await;
+        let first = world.leader().await;
+        let behind = 3 - first;
+        world.isolate(behind, true);
+        sleep(3 * T).await;
+        world.commit(first, text("only the witness has it")).await.expect("committed");
+        world.crash(first);
+        world.isolate(behind, false);
+        let lost = Instant::now();
+        let leads = || (world.node(3).role() == ControlPlaneRole::Leader).then_some(());
+        world.until("the witness leads", 4 * T, leads).await;
+        let waited = lost.elapsed() + Settings::default().heartbeat;
+        assert!(waited >= 2 * T, "{waited:?}");
+    });
+}
+
 /// A leader whose log was not flushed when it lost power does not resume its
 /// term: in the same term it would put another entry into the same slot (CP-S2).
 #[test]

@@ -155,6 +155,20 @@ async fn reads_are_confirmed() {
     assert!(index.0 >= 6, "{index} is from before its first record was committed");
 }
 
+/// CP-P4: a round of reads does not take the place of one that is still under way.
+#[tokio::test(start_paused = true)]
+async fn reads_of_several_rounds_are_all_confirmed() {
+    let cluster = Cluster::start([1, 2, 3]).await;
+    cluster.write(0..1).await;
+    let engine = &cluster.node(cluster.leader().await).engine;
+    let reads = (0..20).map(|n| async move {
+        tokio::time::sleep(Duration::from_micros(300) * n).await;
+        engine.read_index().await
+    });
+    let reads = futures::future::join_all(reads).await;
+    assert!(reads.iter().all(Result::is_ok), "{reads:?}");
+}
+
 /// Leadership is handed over on request, and an unanswered request is called off.
 #[tokio::test(start_paused = true)]
 async fn leadership_is_handed_over() {

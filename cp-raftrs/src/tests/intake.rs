@@ -2,7 +2,7 @@
 
 use crate::testing::{Cluster, configuration, entry};
 use crate::{translate, wire};
-use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LogPosition, Term};
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LastVote, LogPosition, Term};
 use cp_store::{LogRecord, RecordBody};
 use proptest::prelude::*;
 use raft::eraftpb::{Message, MessageType};
@@ -65,6 +65,21 @@ async fn a_grant_in_a_known_term_is_durable() {
     let vote = cluster.node(1).store.durable().borrow().vote;
     assert_eq!((vote.term, vote.granted_to), (Term(5), Some(Incarnation(3))));
     assert!(cluster.net.sent(MessageType::MsgRequestVoteResponse) >= 2);
+}
+
+/// CP-S3: a leader that was followed without a grant has none after a restart either.
+#[tokio::test(start_paused = true)]
+async fn a_restart_makes_no_grant_of_a_leader() {
+    let mut cluster = alone().await;
+    deliver(&cluster, append(2, 3, (0, 0), vec![(3, RecordBody::Blank)]));
+    pause().await;
+    let followed = LastVote { term: Term(3), granted_to: None, following: Some(Incarnation(2)) };
+    assert_eq!(cluster.node(1).store.vote(), followed);
+    cluster.restart(1).await;
+    deliver(&cluster, append(2, 3, (3, 1), vec![(3, RecordBody::Blank)]));
+    pause().await;
+    assert_eq!(cluster.node(1).store.vote(), followed);
+    assert_eq!(cluster.node(1).store.last().index, ControlPlaneLogIndex(2), "it was taken");
 }
 
 /// CP-S3: of two grants in one round, in two terms, only the one that is written leaves.

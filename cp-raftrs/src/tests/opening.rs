@@ -179,3 +179,26 @@ async fn a_longer_log_of_an_earlier_term_does_not_keep_a_witness_from_leading() 
     cluster.write(0..3).await;
     cluster.agree().await;
 }
+
+/// CP-M2: a witness does not lead while a data member with as long a log can.
+#[tokio::test(start_paused = true)]
+async fn a_witness_stands_last() {
+    let mut founding = genesis([1, 2, 3]);
+    founding.meta.configuration.voters[2].kind = MemberKind::Witness;
+    let mut cluster = Cluster::prepared([]);
+    for id in 1..=3 {
+        cluster.found(id, founding.clone());
+    }
+    for id in 1..=3 {
+        cluster.boot(id).await;
+    }
+    for round in 0..8 {
+        cluster.write(round..round + 1).await;
+        cluster.agree().await;
+        let leader = cluster.leader().await;
+        assert_ne!(leader, 3, "the witness leads in round {round}");
+        cluster.kill(leader).await;
+        assert_ne!(cluster.leader().await, 3, "the witness took over in round {round}");
+        cluster.boot(leader).await;
+    }
+}

@@ -2,8 +2,9 @@
 
 use crate::snapshot::Header;
 use crate::testing::{Cluster, entry};
+use crate::wire::NUMBER_MAX;
 use cp_driver::EngineError;
-use cp_seam::{ControlPlaneEntry, ControlPlanePayload, Incarnation, LogPosition};
+use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, ControlPlanePayload, Incarnation, LogPosition, Term};
 use cp_store::SnapshotMeta;
 use prost::Message;
 
@@ -113,6 +114,38 @@ async fn a_snapshot_from_another_than_the_leader_is_refused() {
     let header = Header { term: term.0, index: position.index.0 }.encode_to_vec();
     let answer = node.engine.install(Incarnation(liar), header.into(), staged).await;
     assert!(matches!(answer, Err(EngineError::Refused(_))), "{answer:?}");
+    cluster.write(3..6).await;
+    assert_eq!(node.stopped(), None);
+}
+
+/// CP-R1: a snapshot that is not what its header says, or that no leader of this term can have, is refused.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_nobody_can_have_is_refused() {
+    let cluster = Cluster::start([1, 2, 3]).await;
+    cluster.write(0..3).await;
+    cluster.agree().await;
+    let leader = cluster.leader().await;
+    let me = leader % 3 + 1;
+    let node = cluster.node(me);
+    let (term, end) = (node.seam.term(), node.store.last().index.0 + 2);
+    let none_such = NUMBER_MAX + 1;
+    for (from, header, at, why) in [
+        (leader, (term.0 - 1, end), (term.0 - 1, end), "it is of term"),
+        (leader, (term.0, end), (term.0 + 1, end), "it is of term"),
+        (leader, (none_such, end), (term.0, end), "it is of term"),
+        (leader, (term.0, end + 1), (term.0, end), "it ends at"),
+        (leader, (term.0, end), (term.0, none_such), "it ends at"),
+        (me, (term.0, end), (term.0, end), "it ends at"),
+    ] {
+        let position = LogPosition::new(Term(at.0), ControlPlaneLogIndex(at.1));
+        let mut terms = node.store.terms_to(node.store.last().index);
+        terms.push(position);
+        let meta = SnapshotMeta { position, terms, ..node.store.snapshot() };
+        let staged = node.store.stage().seal(meta).await.expect("staged");
+        let header = Header { term: header.0, index: header.1 }.encode_to_vec();
+        let answer = node.engine.install(Incarnation(from), header.into(), staged).await;
+        assert!(matches!(&answer, Err(EngineError::Refused(said)) if said.contains(why)), "{answer:?}, not {why}");
+    }
     cluster.write(3..6).await;
     assert_eq!(node.stopped(), None);
 }
