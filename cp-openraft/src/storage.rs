@@ -278,6 +278,15 @@ mod tests {
         }
     }
 
+    /// What the store has committed, openraft takes for committed from the start: at first, genesis.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_committed_is_known_at_the_start() {
+        let store = crate::suite::store(Arc::new(MemoryDirectory::new()), Writer::Task(Arc::new(Hung)));
+        let ground = Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}"));
+        let committed = LogStorage { ground: Arc::new(ground) }.read_committed().await.expect("read");
+        assert_eq!(committed, Some(translate::log_id(cp_seam::LogPosition::GENESIS)));
+    }
+
     /// CP-D1: a vote that is not on the disk is not said to be; and a disk that
     /// hangs does not keep the engine from ending.
     #[tokio::test(start_paused = true)]

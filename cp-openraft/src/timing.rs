@@ -98,6 +98,20 @@ mod tests {
         }
     }
 
+    /// A peer that was out of reach is asked after a heartbeat at the soonest, and once in a lease at least.
+    #[test]
+    fn a_peer_out_of_reach_is_asked_again_in_time() {
+        for patience in [20, 500, 3000] {
+            let (election_timeout, heartbeat) = (Duration::from_millis(patience), Duration::from_millis(patience / 10));
+            let settings = Settings { election_timeout, heartbeat, ..Settings::default() };
+            let mut pauses = config(&settings).expect("valid").build_backoff();
+            for _ in 0..20 {
+                let pause = pauses.next().expect("without an end");
+                assert!(pause >= heartbeat && pause <= election_timeout / 2, "{pause:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_leader_without_a_quorum_is_still_half_of_the_time() {
         let settings = Settings { election_timeout: Duration::from_millis(500), ..Settings::default() };
