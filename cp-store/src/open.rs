@@ -64,6 +64,7 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
         boot: record.boot,
         inner: Mutex::new(inner),
         durable: watch::Sender::new(durable_of(&summary, None)),
+        acknowledged: Mutex::default(),
         thread_wake: Condvar::new(),
         task_wake: Notify::new(),
     };

@@ -12,7 +12,7 @@ use crate::snapshot::{SnapshotMeta, Staged};
 use crate::state::{Change, State, Summary};
 use crate::store::Durable;
 use bytes::Bytes;
-use cp_seam::ControlPlaneLogIndex;
+use cp_seam::{ControlPlaneLogIndex, LastVote};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) boot: u64,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) durable: watch::Sender<Durable>,
+    /// The vote that was last acknowledged as durable, which may not be published yet.
+    pub(crate) acknowledged: Mutex<Option<LastVote>>,
     pub(crate) thread_wake: Condvar,
     pub(crate) task_wake: Notify,
 }

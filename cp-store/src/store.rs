@@ -337,7 +337,7 @@ impl Store {
         self.handle.flush();
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.handle.shared()
     }
 }

@@ -199,3 +199,21 @@ async fn readers_see_every_record_while_it_is_absorbed() {
     }
     assert_eq!(Store::inspect(&dir.crash()).expect("readable").log, records(1, 1..=3_000));
 }
+
+/// What was persisted is what is loaded next, however soon (CP-S3).
+#[tokio::test]
+async fn a_vote_that_was_acknowledged_is_loaded() {
+    let dir = MemoryDirectory::new();
+    create(&dir);
+    let store = open(&dir);
+    for term in 1..=500 {
+        let next = vote(term, term % 3);
+        LastVoteStore::persist(&store, next).expect("durable");
+        assert_eq!(LastVoteStore::load(&store).expect("loads"), next);
+    }
+    let later = store.submit(Batch { vote: Some(vote(501, 9)), ..Batch::default() }).expect("accepted");
+    later.await.expect("durable");
+    store.durable().wait_for(|durable| durable.vote == vote(501, 9)).await.expect("published");
+    assert_eq!(LastVoteStore::load(&store).expect("loads"), vote(501, 9));
+    store.close().await.expect("closes");
+}
