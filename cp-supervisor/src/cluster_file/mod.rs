@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn the_other_example_has_one_witness_among_three() {
+        let text = include_str!("../../../examples/two-and-a-witness.toml");
+        let file = ClusterFile::parse("two-and-a-witness.toml", text).unwrap();
+        let kinds: Vec<_> = file.members.iter().map(|m| m.kind).collect();
+        assert_eq!(kinds, [MemberKind::Data, MemberKind::Data, MemberKind::Witness]);
+    }
+
+    #[test]
     fn bounds_tile_the_key_space() {
         let collections = "[[collection]]\nname = \"a\"\ngroup = \"g\"\nmode = \"hash\"\nranges = 7\n\
              [[collection]]\nname = \"b\"\ngroup = \"g\"\nmode = \"ordered\"\nsplit_at = [\"b\", \"m\"]\n";
