@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) vote: LastVote,
     /// Configurations at or below this are in the engine already.
     pub(crate) configured_at: ControlPlaneLogIndex,
+    /// The term that a fresh node enters, on its way to the disk.
+    entering: Option<Ticket>,
     /// A commit that is on its way to the disk while the loop goes on.
     pub(crate) committing: Option<Ticket>,
     /// The snapshot that the engine is being told of.
@@ -105,21 +107,21 @@ pub(crate) fn priority(me: Incarnation, configuration: &Configuration) -> i64 {
 
 /// A fresh node enters a term of its own accord: the engine panics when it refuses a
 /// vote in term 0 (raft 0.7.0, `send`), and expects no log to be of a later term than
-/// its hard state, as it is when a store was founded on a snapshot. Written before
-/// anything that the engine will want written, so durable before anything leaves.
-fn enter_a_term(store: &Store) -> Result<(), Stop> {
+/// its hard state, as it is when a store was founded on a snapshot. The ticket is of
+/// that write: a refusal needs none of its own, and would leave before it.
+fn enter_a_term(store: &Store) -> Result<Option<Ticket>, Stop> {
     let (vote, term) = (store.vote(), store.last().term.max(Term(1)));
     if vote.term < term {
         let vote = Some(LastVote { term, ..LastVote::default() });
-        drop(store.submit(Batch { vote, ..Batch::default() })?);
+        return Ok(Some(store.submit(Batch { vote, ..Batch::default() })?));
     }
-    Ok(())
+    Ok(None)
 }
 
 impl Core {
     pub(crate) fn open(host: Arc<Host>, books: Arc<Books>) -> Result<Self, Stop> {
         let store = host.store().clone();
-        enter_a_term(&store)?;
+        let entering = enter_a_term(&store)?;
         let fault = Fault::default();
         let (node, configured_at) = open(&host, &fault)?;
         let boot = store.boot();
@@ -128,6 +130,7 @@ impl Core {
             drawn_for: (node.raft.state, node.raft.term),
             vote: store.vote(),
             reads: Reads::new(boot),
+            entering,
             committing: None,
             installing: None,
             sends: JoinSet::new(),
@@ -162,6 +165,9 @@ impl Core {
         mut inbox: mpsc::Receiver<Message>,
         mut commands: mpsc::Receiver<Command>,
     ) -> Result<(), Stop> {
+        if let Some(entering) = self.entering.take() {
+            entering.await?;
+        }
         let mut clock = timing::ticks(self.host.settings(), &mut self.timeouts);
         if self.node.raft.promotable() && self.node.raft.prs().is_singleton() {
             // Nobody else can lead, so there is nobody to wait for.

@@ -86,6 +86,7 @@ async fn a_restart_makes_no_grant_of_a_leader() {
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_was_overtaken_does_not_leave() {
     let cluster = alone().await;
+    pause().await;
     cluster.node(1).stall(true);
     deliver(&cluster, ballot(2, 4, (0, 0)));
     pause().await;
@@ -177,6 +178,17 @@ fn messages() -> impl Strategy<Value = Message> {
 
 fn append_of(from: u64, term: u64, after: (u64, u64), bodies: Vec<RecordBody>) -> Message {
     append(from, term, after, bodies.into_iter().map(|body| (term, body)).collect())
+}
+
+/// CP-D1: a refusal needs no write of its own, and does not outrun that of the term in it.
+#[tokio::test(start_paused = true)]
+async fn a_fresh_node_refuses_nobody_before_its_term_is_durable() {
+    let cluster = alone().await;
+    let mut asks = message(2, MessageType::MsgRequestVote, 1);
+    (asks.reject, asks.priority) = (true, -1);
+    deliver(&cluster, asks);
+    pause().await;
+    assert_eq!(cluster.node(1).stopped(), None);
 }
 
 proptest! {
