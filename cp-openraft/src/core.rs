@@ -1,6 +1,7 @@
 //! The tasks around openraft: what it is now goes to the driver; what it does
 //! not do by itself, or not well (hand over, make room for others when this node
-//! has no vote any more, let a witness stand last) is done here.
+//! has no vote any more or has lost its quorum, let a witness stand last, send
+//! heartbeats) is done here.
 
 use crate::network::Exchange;
 use crate::snapshot::Shadow;

@@ -295,3 +295,39 @@ impl Engine for Handle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::{meta, staged};
+    use crate::testing::{Gate, host};
+    use cp_seam::Term;
+    use cp_store::{Batch, LogRecord, RecordBody};
+    use prost::Message as _;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// CP-D2: an answer to an offered snapshot says that all up to it is on the disk. That it
+    /// was taken as committed is not enough.
+    #[tokio::test(start_paused = true)]
+    async fn an_install_is_answered_once_it_is_durable() {
+        let disk = Gate::open();
+        let (host, _) = host(Arc::clone(&disk)).await;
+        let store = host.store().clone();
+        let engine = build(Arc::clone(&host)).await.expect("built");
+        let at = |index| LogPosition::new(Term(1), ControlPlaneLogIndex(index));
+        let members = store.snapshot().configuration.clone();
+        let offered = staged(&store, meta(at(2), LogPosition::GENESIS, members)).await;
+        disk.stall(true);
+        let append = (1..=3).map(|index| LogRecord { position: at(index), body: RecordBody::Blank }).collect();
+        let committed = Some(ControlPlaneLogIndex(3));
+        let taken = store.submit(Batch { append, committed, ..Batch::default() }).expect("taken");
+        let header = Bytes::from(Header { term: 1 }.encode_to_vec());
+        let mut installing = engine.install(Incarnation(2), header, offered);
+        assert!(timeout(Duration::from_secs(60), installing.as_mut()).await.is_err(), "told before it is durable");
+        disk.stall(false);
+        installing.await.expect("all of it is here");
+        taken.await.expect("durable");
+        engine.stop().await;
+    }
+}

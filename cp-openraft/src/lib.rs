@@ -35,9 +35,7 @@ mod storage;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]
-#[expect(dead_code, reason = "the cluster tests use more of it")]
-#[path = "../tests/cluster/state.rs"]
-mod texts;
+mod testing;
 mod timing;
 mod translate;
 mod types;

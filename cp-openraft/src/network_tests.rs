@@ -1,62 +1,24 @@
 //! The asking half, with peers that say whatever a test wants.
 
 use super::*;
-use crate::texts::{Texts, quorum};
-use cp_driver::{Parts, Settings, StartError};
-use cp_seam::{ClusterId, Generation, Lane, MemberId, PeerReceiver, PeerTransport, QuorumMember, SendRefusal};
-use cp_store::{
-    Expected, Founding, Identity, MemoryDirectory, Pace, SnapshotMeta, Store, TermRuns, Writer, WriterWork,
-};
+use crate::testing::{Gate, Void, host};
 use openraft::raft::AppendEntriesRequest;
 
 const PEER: Incarnation = Incarnation(2);
 
-/// Takes every frame and delivers none.
-#[derive(Debug)]
-struct Void;
-
-impl PeerTransport for Void {
-    fn attach(&self, _receiver: Arc<dyn PeerReceiver>) {}
-    fn detach(&self) {}
-    fn serve(&self, _peers: Vec<QuorumMember>) {}
-    fn send(&self, _to: Incarnation, _lane: Lane, _frame: Bytes) -> Result<(), SendRefusal> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Quick;
-
-impl Pace for Quick {
-    fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
-/// Member 1 of two, on a store of its own, without an engine.
 async fn client() -> Client {
-    let dir = MemoryDirectory::new();
-    let identity = Identity {
-        cluster: ClusterId([1; 16]),
-        generation: Generation::default(),
-        member: MemberId::new("m1").expect("legal"),
-        incarnation: Incarnation(1),
-        engine: crate::ENGINE.to_owned(),
-    };
-    let (image, digest) = Texts::founding("1,2;");
-    let (position, configuration) = (LogPosition::GENESIS, quorum("1,2;").into());
-    let meta = SnapshotMeta { position, configuration, configuration_at: position, terms: TermRuns::default(), digest };
-    Store::create(&dir, &identity, Founding { meta, chunks: vec![image] }).expect("created");
-    let store = Store::open(Arc::new(dir), &Expected::default(), Writer::Task(Arc::new(Quick))).expect("opened");
-    let settings = Settings::default();
-    let parts = Parts { store, state: Arc::new(Texts::default()), transport: Arc::new(Void), settings };
-    let mut given = None;
-    let no_engine = cp_driver::start(parts, crate::ENGINE, crate::WIRE_VERSION, |host| {
-        given = Some(host);
-        std::future::ready(Err(StartError::Setting { name: "engine", why: "there is none".to_owned() }))
-    });
-    assert!(no_engine.await.is_err());
-    Client { exchange: Arc::new(Exchange::new(given.expect("built"))), target: PEER }
+    listened().await.0
+}
+
+async fn listened() -> (Client, Arc<Void>) {
+    let (host, void) = host(Gate::open()).await;
+    (Client { exchange: Arc::new(Exchange::new(host)), target: PEER }, void)
+}
+
+/// A request of the leader of term 3 that holds its peer to genesis and no more.
+fn heartbeat() -> AppendEntriesRequest<Types> {
+    let prev_log_id = Some(translate::log_id(LogPosition::GENESIS));
+    AppendEntriesRequest { vote: Vote::new_committed(3, 1), prev_log_id, entries: Vec::new(), leader_commit: None }
 }
 
 fn newest(exchange: &Exchange) -> u64 {
@@ -77,8 +39,7 @@ async fn a_vote_of_an_earlier_life_is_a_vote_and_no_more() {
 async fn a_conflict_with_nothing_is_an_odd_answer() {
     let client = client().await;
     for (prev_log_id, taken) in [(None, false), (Some(translate::log_id(LogPosition::GENESIS)), true)] {
-        let vote = Vote::new_committed(3, 1);
-        let asked = client.append(AppendEntriesRequest { vote, prev_log_id, entries: Vec::new(), leader_commit: None });
+        let asked = client.append(AppendEntriesRequest { prev_log_id, ..heartbeat() });
         let conflict = Body::Appended(Appended { fate: Some(Fate::Conflict(true)) });
         client.exchange.answered(PEER, newest(&client.exchange), conflict);
         assert_eq!(asked.await.is_ok(), taken);
@@ -126,4 +87,35 @@ async fn the_end_answers_everybody() {
     client.exchange.close();
     assert_eq!(asked.await, None);
     assert_eq!(ended.elapsed(), Duration::ZERO);
+}
+
+/// CP-L1: a heartbeat is sent again until it is answered, so one lost frame costs no lease,
+/// and an answer to any of them will do.
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_heartbeat_is_repeated() {
+    let (client, void) = listened().await;
+    let (asked, pause) = (client.append(heartbeat()), client.exchange.host.settings().heartbeat);
+    let first = newest(&client.exchange);
+    let late = async {
+        sleep(pause * 2 + Duration::from_millis(1)).await;
+        assert_eq!(void.sent(), 3);
+        let durable = Body::Appended(Appended { fate: Some(Fate::Durable(true)) });
+        client.exchange.answered(PEER, first, durable);
+    };
+    let (answer, ()) = futures::join!(asked, late);
+    assert!(answer.expect("answered").is_success());
+}
+
+/// CP-L1: a leader that keeps still sends neither heartbeats nor records; its votes and answers go on.
+#[tokio::test(start_paused = true)]
+async fn a_still_leader_sends_no_append() {
+    let (client, void) = listened().await;
+    client.exchange.keep_still(true);
+    assert!(client.append(heartbeat()).await.is_err(), "nobody was asked");
+    assert_eq!(void.sent(), 0);
+    client.exchange.send(PEER, 1, Body::Transferred(Transferred::default()));
+    assert_eq!(void.sent(), 1);
+    client.exchange.keep_still(false);
+    drop(client.append(heartbeat()));
+    assert_eq!(void.sent(), 2);
 }

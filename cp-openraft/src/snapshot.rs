@@ -168,40 +168,36 @@ impl RaftSnapshotBuilder<Types> for Builder {
 mod tests {
     use super::*;
     use crate::suite::{configuration, meta, staged, store};
+    use crate::testing::Gate;
     use crate::types::Membership;
     use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, Term};
     use cp_store::{MemoryDirectory, Pace, Writer, WriterWork};
     use std::future::Future;
     use std::pin::Pin;
     use std::time::Duration;
-    use tokio::sync::watch;
 
-    /// A disk that stands still while it is told to.
-    #[derive(Debug)]
-    struct Gate(watch::Sender<bool>);
-
-    impl Pace for Gate {
-        fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-            let mut stalled = self.0.subscribe();
-            Box::pin(async move { drop(stalled.wait_for(|stalled| !stalled).await) })
-        }
+    /// A shelf on `disk`, its shadow, and what a snapshot at some index says of itself.
+    fn shelf(disk: Arc<dyn Pace>) -> (Arc<Shelf>, Shadow, impl Fn(u64) -> cp_store::SnapshotMeta) {
+        let store = store(Arc::new(MemoryDirectory::new()), Writer::Task(disk));
+        let ground = Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}"));
+        let shelf = Arc::new(Shelf::new(Arc::new(ground)));
+        let members = configuration(&Membership::new_with_defaults(vec![[0].into()], []));
+        let at = move |index| {
+            meta(LogPosition::new(Term(1), ControlPlaneLogIndex(index)), LogPosition::GENESIS, members.clone())
+        };
+        (Arc::clone(&shelf), Shadow::new(shelf), at)
     }
 
     /// CP-D2: openraft takes what a build returns for durable, and tells a leader that its snapshot
     /// is installed once it knows of one as new, even if that came from a build meanwhile.
     #[tokio::test(start_paused = true)]
     async fn a_snapshot_that_is_not_durable_is_not_shown_as_built() {
-        let disk = Arc::new(Gate(watch::Sender::new(false)));
-        let store = store(Arc::new(MemoryDirectory::new()), Writer::Task(disk.clone()));
-        let ground = Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}")));
-        let shelf = Arc::new(Shelf::new(Arc::clone(&ground)));
-        let mut shadow = Shadow::new(Arc::clone(&shelf));
-        let members = configuration(&Membership::new_with_defaults(vec![[0].into()], []));
-        let at =
-            |index| meta(LogPosition::new(Term(1), ControlPlaneLogIndex(index)), LogPosition::GENESIS, members.clone());
+        let disk = Gate::open();
+        let (shelf, mut shadow, at) = shelf(disk.clone());
+        let ground = Arc::clone(&shelf.ground);
         let installed = staged(&ground.store, at(9)).await;
         let built = staged(&ground.store, at(5)).await;
-        disk.0.send_replace(true);
+        disk.stall(true);
         let snapshot_meta = translate::snapshot_meta(installed.meta());
         let mut builder = shadow.get_snapshot_builder().await;
         let installing = shadow.install_snapshot(&snapshot_meta, Content::Staged(installed));
@@ -214,7 +210,7 @@ mod tests {
         let mut both = std::pin::pin!(both);
         let waited = tokio::time::timeout(Duration::from_secs(3600), both.as_mut()).await;
         assert!(waited.is_err() && told.try_recv().is_err(), "shown before it is durable");
-        disk.0.send_replace(false);
+        disk.stall(false);
         let (installed, built) = both.await;
         installed.expect("installed");
         assert_eq!(built.expect("the newer one").meta, snapshot_meta);
@@ -240,13 +236,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_build_does_not_pass_an_install_off_as_durable() {
         let disk = Arc::new(Steps(Arc::new(tokio::sync::Semaphore::new(1_000))));
-        let store = store(Arc::new(MemoryDirectory::new()), Writer::Task(disk.clone()));
-        let ground = Arc::new(Ground::new(store, Incarnation(1), 1 << 20, |why| panic!("the store stopped: {why}")));
-        let shelf = Arc::new(Shelf::new(Arc::clone(&ground)));
-        let mut shadow = Shadow::new(Arc::clone(&shelf));
-        let members = configuration(&Membership::new_with_defaults(vec![[0].into()], []));
-        let at =
-            |index| meta(LogPosition::new(Term(1), ControlPlaneLogIndex(index)), LogPosition::GENESIS, members.clone());
+        let (shelf, mut shadow, at) = shelf(disk.clone());
+        let ground = Arc::clone(&shelf.ground);
         let installed = staged(&ground.store, at(9)).await;
         let built = staged(&ground.store, at(5)).await;
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -66,6 +66,13 @@ fn ground() -> (TempDir, Arc<Ground>) {
 
 /// A store at genesis.
 pub(crate) fn store(files: Arc<dyn Directory>, writer: Writer) -> Store {
+    let members = configuration(&Membership::new_with_defaults(vec![[0].into()], []));
+    let meta = meta(LogPosition::GENESIS, LogPosition::GENESIS, members);
+    founded(files, writer, Founding { meta, chunks: Vec::new() })
+}
+
+/// The store of member 1, as it was founded.
+pub(crate) fn founded(files: Arc<dyn Directory>, writer: Writer, founding: Founding) -> Store {
     let identity = Identity {
         cluster: ClusterId([7; 16]),
         generation: Generation::default(),
@@ -73,12 +80,7 @@ pub(crate) fn store(files: Arc<dyn Directory>, writer: Writer) -> Store {
         incarnation: Incarnation(1),
         engine: crate::ENGINE.to_owned(),
     };
-    let meta = meta(
-        LogPosition::GENESIS,
-        LogPosition::GENESIS,
-        configuration(&Membership::new_with_defaults(vec![[0].into()], [])),
-    );
-    Store::create(files.as_ref(), &identity, Founding { meta, chunks: Vec::new() }).expect("created");
+    Store::create(files.as_ref(), &identity, founding).expect("created");
     Store::open(files, &Expected::default(), writer).expect("opened")
 }
 
