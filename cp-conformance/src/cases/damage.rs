@@ -6,22 +6,16 @@
 //! nobody can hold it to a vote that it alone remembers. So a vote whose write is lost
 //! is beyond tolerance, as a directory set back to before the vote is.
 
+use crate::Broken;
 use crate::backend::Backend;
 use crate::checks::damage;
 use crate::disk::Survivors;
-use crate::life::Life;
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
 use crate::world::{World, ensure, scenario};
-use crate::{Broken, disk::Disk};
 use cp_seam::{LogPosition, PeerRefusal};
-use cp_store::{Inspection, OpenError, Store};
-use std::sync::Arc;
-
-fn inspect(disk: &Disk) -> Result<Inspection, OpenError> {
-    Store::inspect(&*disk.mount(Arc::new(Life::new(0, 0))))
-}
+use cp_store::Inspection;
 
 /// Every file of a directory goes missing, and is cut short, while its node is down.
 /// The node notices and does not start, or what it held is whole (CP-D4, CP-S2,
@@ -35,7 +29,7 @@ pub fn a_lost_or_cut_file_is_noticed(backend: &'static dyn Backend) -> Verdict {
         world.kill(slot, Survivors::Nothing)?;
         let (disk, mut noticed) = (world.disk(slot)?, 0_u32);
         let whole = disk.duplicate();
-        let before = inspect(&whole).map_err(|error| scenario(error.to_string()))?;
+        let before = whole.inspect().map_err(|error| scenario(error.to_string()))?;
         for name in disk.files() {
             for round in 0..3 {
                 if round == 0 {
@@ -44,7 +38,7 @@ pub fn a_lost_or_cut_file_is_noticed(backend: &'static dyn Backend) -> Verdict {
                     let at = disk.truncate(&name).map_err(|error| scenario(error.to_string()))?;
                     world.trace().node(slot, format_args!("has {name} cut at {at}"));
                 }
-                let found = inspect(&disk);
+                let found = disk.inspect();
                 noticed += u32::from(found.is_err());
                 damage::told(&format!("n{slot} without {name}"), &before, found.as_ref().ok())?;
                 if found.is_err() {
@@ -61,7 +55,7 @@ pub fn a_lost_or_cut_file_is_noticed(backend: &'static dyn Backend) -> Verdict {
 
 /// What became of a node whose disk lost or misdirected a write.
 async fn begins_again(world: &mut World, slot: usize, last: LogPosition, told: &Inspection) -> Result<bool, Broken> {
-    let found = inspect(&world.disk(slot)?);
+    let found = world.disk(slot)?.inspect();
     if let Err(why) = world.try_start(slot).await {
         world.trace().node(slot, format_args!("notices: {why}"));
         return Ok(true);
@@ -115,5 +109,5 @@ pub fn a_lost_or_misdirected_write_is_noticed(backend: &'static dyn Backend) -> 
 /// What the running node in `slot` sees on its disk, as if all were well.
 fn seen_alive(world: &World, slot: usize) -> Result<Inspection, Broken> {
     let disk = world.disk(slot)?.seen_alive();
-    inspect(&disk).map_err(|error| scenario(format!("what n{slot} sees does not open: {error}")))
+    disk.inspect().map_err(|error| scenario(format!("what n{slot} sees does not open: {error}")))
 }

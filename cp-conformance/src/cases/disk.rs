@@ -3,14 +3,11 @@
 use crate::backend::Backend;
 use crate::checks::Broken;
 use crate::disk::{Disk, Survivors};
-use crate::life::Life;
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
 use crate::world::{World, ensure, scenario};
 use cp_seam::{ProposeError, ProposeRefusal};
-use cp_store::Store;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A leader's disk stalls: within T it refuses, at once and with a reason; within
@@ -186,8 +183,7 @@ pub fn a_flipped_bit_is_never_believed(backend: &'static dyn Backend) -> Verdict
 
 /// What a disk holds, as text: everything that a node may rely on.
 fn inspection(disk: &Disk) -> Result<String, String> {
-    let mount = disk.mount(Arc::new(Life::new(0, 0)));
-    let found = Store::inspect(&*mount).map_err(|error| error.to_string())?;
+    let found = disk.inspect().map_err(|error| error.to_string())?;
     let (log, boot) = (blake3::hash(format!("{:?}", found.log).as_bytes()), found.boot);
     let (vote, last, committed) = (found.vote, found.log.last().map(|record| record.position), found.committed);
     Ok(format!("boot {boot}, {vote:?}, last {last:?}, committed {committed}, {:?}, {}", found.snapshot, log.to_hex()))

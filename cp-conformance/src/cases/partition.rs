@@ -164,8 +164,8 @@ pub fn one_way_cuts_end_in_a_leader(backend: &'static dyn Backend) -> Verdict {
 }
 
 /// One of five sees all, two on either side see it and each other only: it, or
-/// anyone with a majority through it, leads (CP-L1). openraft without its
-/// quorum-loss probe has no leader here (#2080).
+/// anyone with a majority through it, leads (CP-L1). openraft has no leader here
+/// unless one that has lost its quorum keeps still (#2080).
 pub fn a_bridge_has_a_leader(backend: &'static dyn Backend) -> Verdict {
     let (options, least) = (Options::nodes(5), Least { cut: 1, ..Least::default() });
     Scenario::new("partition::a_bridge_has_a_leader").options(options).least(least).run(backend, async |world| {

@@ -17,7 +17,7 @@ pub use effects::{Effects, Faults, Survivors};
 use crate::life::Life;
 use crate::rng::Rng;
 use crate::sync::locked;
-use cp_store::Directory;
+use cp_store::{Directory, Inspection, OpenError, Store};
 use image::Image;
 use std::collections::BTreeMap;
 use std::io;
@@ -243,6 +243,11 @@ impl Disk {
         state.locked_by = None;
         state.broke_its_word = false;
         state.syncs += 1;
+    }
+
+    /// What a store on it holds, read without changing it.
+    pub fn inspect(&self) -> Result<Inspection, OpenError> {
+        Store::inspect(&*self.mount(Arc::new(Life::new(0, 0))))
     }
 
     /// The names of its files, sorted.

@@ -2,16 +2,9 @@
 
 use super::{World, scenario};
 use crate::checks::{Broken, damage};
-use crate::disk::{Disk, Faults, Survivors};
-use crate::life::Life;
+use crate::disk::{Faults, Survivors};
 use crate::promise::Promise;
 use crate::schedule::Rot;
-use cp_store::{Inspection, OpenError, Store};
-use std::sync::Arc;
-
-fn inspect(disk: &Disk) -> Result<Inspection, OpenError> {
-    Store::inspect(&*disk.mount(Arc::new(Life::new(0, 0))))
-}
 
 impl World {
     /// Takes the node in `slot` down, damages its disk, and demands that the directory is
@@ -25,7 +18,8 @@ impl World {
         let disk = self.disk(slot)?;
         disk.with_faults(|faults| *faults = Faults::default());
         let whole = disk.duplicate();
-        let before = inspect(&disk)
+        let before = disk
+            .inspect()
             .map_err(|error| Broken::new("restart", Promise::D4, format!("n{slot} does not open: {error}")))?;
         let file = self.rng.pick(&disk.files()).cloned().unwrap_or_default();
         match rot {
@@ -39,7 +33,7 @@ impl World {
                 disk.lose(&file);
             }
         }
-        let after = inspect(&disk);
+        let after = disk.inspect();
         let noticed = after.is_err();
         self.trace.node(slot, format_args!("has a disk that rots, {rot:?}, {file}: noticed {noticed}"));
         damage::told(&format!("n{slot}, {rot:?} {file},"), &before, after.as_ref().ok())?;
