@@ -241,9 +241,10 @@ impl Books {
         if !self.leaders.leads(term, me)? {
             return Ok(());
         }
+        self.committed.led(term);
         self.refresh(slot)?;
         let Some(image) = self.image(slot) else { return Ok(()) };
-        completeness::begins(me, term, &image, self.committed.above(image.snapshot.position.index))
+        completeness::begins(me, term, &image, self.committed.before(term, image.snapshot.position.index))
     }
 
     /// The node in `slot` lets others know that all up to `up_to` is committed.
