@@ -6,6 +6,7 @@ use crate::digest::DigestSum;
 use crate::id::{CollectionName, GroupName, RangeKey};
 use crate::member::Member;
 use crate::range::{Authority, CollectionSpec, Range, Role};
+use crate::recovery::Recovery;
 use crate::session::Sessions;
 use cp_seam::{ClusterId, Generation, Incarnation, MemberId, Quorum, StateDigest};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Catalog {
     pub(crate) authorities: CowMap<GroupName, Arc<Authority>>,
     pub(crate) collections: CowMap<CollectionName, Arc<Collection>>,
     pub(crate) sessions: Sessions,
+    /// In ascending order of generations.
+    pub(crate) recoveries: Arc<Vec<Recovery>>,
     /// Kept beside the records, derived from them alone.
     pub(crate) holdings: CowMap<MemberId, Holdings>,
     pub(crate) quorum: Arc<Quorum>,
@@ -77,6 +80,11 @@ impl Catalog {
     /// Which continuation of the cluster this is.
     pub fn generation(&self) -> Generation {
         self.meta.generation
+    }
+
+    /// The forced recoveries and restores that led here, the oldest first (CP-R2).
+    pub fn recoveries(&self) -> &[Recovery] {
+        &self.recoveries
     }
 
     /// The digest of the state (CP-R3).

@@ -11,10 +11,14 @@ mod membership;
 mod ownership;
 mod public;
 pub(crate) mod record;
+pub(crate) mod recovery;
 pub(crate) mod value;
 mod verdict;
 
-pub use public::{decode_collection, decode_member, decode_range, encode_collection, encode_member, encode_range};
+pub use public::{
+    decode_collection, decode_member, decode_range, decode_recovery, encode_collection, encode_member, encode_range,
+    encode_recovery,
+};
 pub use verdict::{decode_verdict, encode_verdict};
 
 use crate::bounds::BadValue;

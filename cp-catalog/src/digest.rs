@@ -14,6 +14,7 @@ pub(crate) enum RecordKind {
     Retired = 6,
     Client = 7,
     Reply = 8,
+    Recovery = 9,
 }
 
 /// Four 64-bit lanes, each a wrapping sum over the records of the state.

@@ -9,6 +9,7 @@ use crate::collection::Collection;
 use crate::id::{CollectionName, RangeId};
 use crate::member::{Join, Member, Voting};
 use crate::range::{Authority, CollectionSpec, Range};
+use crate::recovery::Recovery;
 use cp_seam::{MemberId, Quorum, QuorumMember};
 use std::sync::Arc;
 
@@ -47,6 +48,11 @@ impl Catalog {
         self.sum.subtract(&record::hash_meta(&self.meta));
         edit(&mut self.meta);
         self.sum.add(&record::hash_meta(&self.meta));
+    }
+
+    pub(crate) fn put_recovery(&mut self, recovery: Recovery) {
+        self.sum.add(&record::hash_recovery(&recovery));
+        Arc::make_mut(&mut self.recoveries).push(recovery);
     }
 
     pub(crate) fn put_member(&mut self, member: Member) {

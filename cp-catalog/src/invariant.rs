@@ -7,7 +7,7 @@ use crate::bounds::Bounds;
 use crate::catalog::{Catalog, Holdings};
 use crate::codec::record;
 use crate::digest::DigestSum;
-use crate::id::{CollectionName, RangeKey};
+use crate::id::{CollectionName, Epoch, RangeKey};
 use crate::member::Join;
 use crate::range::Range;
 use cp_seam::{MemberId, MemberKind};
@@ -61,6 +61,9 @@ impl Catalog {
         }
         for authority in self.authorities() {
             self.check_holder(&mut findings, &authority.holder, || format!("group {}", authority.group));
+            findings.expect(self.is_epoch_of_now(authority.epoch), || {
+                format!("group {} has epoch {} of another generation", authority.group, authority.epoch)
+            });
         }
         for member in self.members() {
             let counted = holdings.remove(&member.id).unwrap_or_default();
@@ -69,6 +72,7 @@ impl Catalog {
                 format!("{} has an incarnation that was never allotted", member.life())
             });
         }
+        self.check_recoveries(&mut findings);
         findings.expect(self.derive_quorum() == *self.quorum, || "the quorum is not the members'".to_owned());
         findings.expect(self.recomputed_sum() == self.sum, || "the digest is not the records'".to_owned());
         findings.0
@@ -112,6 +116,7 @@ impl Catalog {
                 format!("{} has an incarnation that was used before", member.life())
             });
         }
+        findings.expect(self.recoveries().starts_with(before.recoveries()), || "a recovery is forgotten".to_owned());
         findings.0
     }
 
@@ -128,16 +133,34 @@ impl Catalog {
                 format!("{key} moves to {}, which is no replica", moving.target)
             });
         }
-        findings.expect(range.epoch.generation() <= self.meta.generation.number && range.epoch.0 > 0, || {
-            format!("{key} has epoch {} of no generation so far", range.epoch)
+        findings.expect(self.is_epoch_of_now(range.epoch), || {
+            format!("{key} has epoch {} of another generation than {}", range.epoch, self.meta.generation.number)
         });
         findings.expect(range.version.0 > 0, || format!("{key} has version 0"));
         findings.expect(!self.is_retired(key), || format!("{key} is there and retired"));
     }
 
     fn check_holder(&self, findings: &mut Findings, member: &MemberId, what: impl Fn() -> String) {
-        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && m.join == Join::Joined);
+        // Whom a recovery has fenced keeps what it held, also while it is awaited anew.
+        let joined = |join| join == Join::Joined || !self.recoveries().is_empty();
+        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && joined(m.join));
         findings.expect(may, || format!("{} is with {member}, which is no data member", what()));
+    }
+
+    /// Whether this generation issued `epoch`: a recovery raises them all (CP-R2).
+    fn is_epoch_of_now(&self, epoch: Epoch) -> bool {
+        epoch.generation() == self.meta.generation.number && epoch >= Epoch::first(epoch.generation())
+    }
+
+    fn check_recoveries(&self, findings: &mut Findings) {
+        let before: Vec<_> = self.recoveries().iter().map(|recovery| recovery.previous.number).collect();
+        findings.expect(before.is_sorted_by(|one, two| one < two), || {
+            format!("recoveries left generations {before:?}, which is no order")
+        });
+        let reached = before.last().is_none_or(|last| last.checked_add(1) == Some(self.meta.generation.number));
+        findings.expect(reached, || format!("generation {} has no record", self.meta.generation.number));
+        let fenced = self.members().find(|member| member.join == Join::Fenced);
+        findings.expect(fenced.is_none() || !before.is_empty(), || "a member is fenced by no recovery".to_owned());
     }
 
     fn is_retired(&self, key: &RangeKey) -> bool {
@@ -155,6 +178,7 @@ impl Catalog {
         if !self.is_vacant() {
             sum.add(&record::hash_meta(&self.meta));
         }
+        self.recoveries().iter().for_each(|recovery| sum.add(&record::hash_recovery(recovery)));
         self.members().for_each(|member| sum.add(&record::hash_member(member)));
         self.authorities().for_each(|authority| sum.add(&record::hash_authority(authority)));
         for (name, collection) in self.collections.iter() {

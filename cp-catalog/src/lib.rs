@@ -11,6 +11,7 @@
 //! | know what it did | [`CatalogMachine::verdict`], [`Verdict`], [`Refusal`] |
 //! | read | [`CatalogMachine::read`], [`Catalog`] |
 //! | follow changes | [`CatalogMachine::changes_from`] |
+//! | recover or restore one | [`Catalog::succeed`], [`Catalog::recoveries`] |
 //! | found a cluster | [`Catalog::genesis`], [`Catalog::to_genesis`] |
 //! | give it to an engine | [`CatalogMachine`], a `ControlPlaneStateMachine` |
 //!
@@ -45,6 +46,7 @@ mod membership;
 mod planted;
 pub mod range;
 mod refusal;
+pub mod recovery;
 mod request;
 mod session;
 mod snapshot;
@@ -69,6 +71,7 @@ pub use invariant::Violation;
 pub use machine::{CatalogMachine, HISTORY_LEN_MAX};
 pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, MemberLife, Service, Voting};
 pub use range::{Authority, CollectionSpec, Copies, Move, MovePhase, Placement, Range, RangeStanding, Role};
+pub use recovery::{BadRecovery, Cause, Recovery, Successor};
 pub use refusal::Refusal;
 pub use request::{ClientId, Request, RequestId};
 pub use session::{CLIENT_COUNT_MAX, CLIENT_IDLE_MAX_ENTRIES, REPLY_COUNT_MAX, REPLY_TOTAL_MAX};

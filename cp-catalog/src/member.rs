@@ -35,6 +35,7 @@ impl Member {
         match (self.kind, self.join, self.service) {
             (MemberKind::Witness, _, _) => Err(Ineligible::Witness),
             (MemberKind::Data, Join::Awaited(_), _) => Err(Ineligible::NotJoined),
+            (MemberKind::Data, Join::Fenced, _) => Err(Ineligible::Fenced),
             (MemberKind::Data, Join::Joined, Service::Draining) => Err(Ineligible::Draining),
             (MemberKind::Data, Join::Joined, Service::Active) => Ok(()),
         }
@@ -80,6 +81,10 @@ pub enum Join {
     Awaited(TokenHash),
     /// Yes; its token is spent.
     Joined,
+    /// It had joined before a forced recovery, and that life is over (CP-R2): it
+    /// neither votes nor receives the log until it is admitted and joins anew.
+    /// What it held is still recorded.
+    Fenced,
 }
 
 /// Why a member may not own or hold a range.
@@ -92,6 +97,8 @@ pub enum Ineligible {
     Draining,
     /// It has been admitted and has not come yet.
     NotJoined,
+    /// A forced recovery has ended its life.
+    Fenced,
 }
 
 impl fmt::Display for Ineligible {
@@ -100,6 +107,7 @@ impl fmt::Display for Ineligible {
             Self::Witness => "it is a witness",
             Self::Draining => "it is draining",
             Self::NotJoined => "it has not joined yet",
+            Self::Fenced => "a forced recovery has fenced it and it has not joined anew",
         })
     }
 }

@@ -63,7 +63,9 @@ impl Catalog {
             if member.kind != *kind {
                 return Err(Refusal::KindMismatch { member: id.clone(), admitted: member.kind });
             }
-            return Ok((Effect::AlreadyMember { member: id.clone(), incarnation: member.incarnation }, Vec::new()));
+            if member.join != Join::Fenced {
+                return Ok((Effect::AlreadyMember { member: id.clone(), incarnation: member.incarnation }, Vec::new()));
+            }
         }
         let incarnation = Incarnation(self.meta.next_incarnation);
         if incarnation.0 == u64::MAX {
@@ -89,7 +91,7 @@ impl Catalog {
         }
         self.change(&joining.member, |member| {
             match member.join {
-                Join::Joined => return Err(Refusal::TokenSpent { member: member.id.clone() }),
+                Join::Joined | Join::Fenced => return Err(Refusal::TokenSpent { member: member.id.clone() }),
                 Join::Awaited(hash) if hash != joining.token_hash => {
                     return Err(Refusal::WrongToken { member: member.id.clone() });
                 }
@@ -184,6 +186,6 @@ impl Catalog {
 fn expect_joined(member: &Member) -> Result<(), Refusal> {
     match member.join {
         Join::Joined => Ok(()),
-        Join::Awaited(_) => Err(Refusal::NotJoined { member: member.id.clone() }),
+        Join::Awaited(_) | Join::Fenced => Err(Refusal::NotJoined { member: member.id.clone() }),
     }
 }

@@ -1,6 +1,6 @@
 //! The whole state in chunks, and back. The same state gives the same bytes.
 //!
-//! Records come in a fixed order: what there is one of, members, authorities,
+//! Records come in a fixed order: what there is one of, forced recoveries, members, authorities,
 //! each collection with its ranges and retired ids, each client with its
 //! replies. Chunks are numbered and the last one says so.
 
@@ -13,6 +13,7 @@ pub(crate) use capture::Capture;
 use crate::codec::record::{
     AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MetaRecord, RangeRecord, ReplyRecord,
 };
+use crate::codec::recovery::RecoveryRecord;
 use prost::{Message, Oneof};
 
 /// The format that this release writes, and the newest that it reads.
@@ -32,7 +33,7 @@ struct Chunk {
 
 #[derive(Clone, PartialEq, Message)]
 struct Record {
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     body: Option<Body>,
 }
 
@@ -57,4 +58,6 @@ enum Body {
     /// Of the last client before it.
     #[prost(message, tag = "8")]
     Reply(ReplyRecord),
+    #[prost(message, tag = "9")]
+    Recovery(RecoveryRecord),
 }

@@ -2,8 +2,10 @@
 
 use super::record::{CollectionRecord, MemberRecord, RangeRecord};
 use super::{DecodeError, malformed};
+use super::recovery::RecoveryRecord;
 use crate::member::Member;
 use crate::range::{CollectionSpec, Range};
+use crate::recovery::Recovery;
 use prost::Message;
 
 /// The encoding of a member.
@@ -34,4 +36,14 @@ pub fn encode_range(range: &Range) -> Vec<u8> {
 /// The range in `bytes`.
 pub fn decode_range(bytes: &[u8]) -> Result<Range, DecodeError> {
     RangeRecord::decode(bytes).map_err(|_| malformed("range"))?.try_into()
+}
+
+/// A recovery's record as clients are sent it.
+pub fn encode_recovery(recovery: &Recovery) -> Vec<u8> {
+    RecoveryRecord::from(recovery).encode_to_vec()
+}
+
+/// A recovery's record from what [`encode_recovery`] gave.
+pub fn decode_recovery(bytes: &[u8]) -> Result<Recovery, DecodeError> {
+    RecoveryRecord::decode(bytes).map_err(|_| malformed("recovery"))?.try_into()
 }

@@ -5,12 +5,14 @@ use super::value::{
     copy_names, fixed, group_name, incarnation, kind, kind_number, member_id, mode, mode_number, need, phase,
     phase_number,
 };
+use super::recovery::RecoveryRecord;
 use super::{DecodeError, decode_verdict, encode_verdict, malformed};
 use crate::catalog::Meta;
 use crate::digest::{RecordHash, RecordKind};
 use crate::id::{CollectionName, Epoch, RangeId, TokenHash, Version};
 use crate::member::{Join, Member, Service, Voting};
 use crate::range::{Authority, CollectionSpec, Move, Range};
+use crate::recovery::Recovery;
 use crate::request::ClientId;
 use crate::session::SessionHeader;
 use crate::verdict::Verdict;
@@ -83,6 +85,8 @@ pub(crate) struct MemberRecord {
     features: Option<FeaturesMessage>,
     #[prost(bool, tag = "10")]
     standby: bool,
+    #[prost(bool, tag = "11")]
+    fenced: bool,
 }
 
 impl From<&Member> for MemberRecord {
@@ -96,8 +100,9 @@ impl From<&Member> for MemberRecord {
             draining: member.service == Service::Draining,
             token_hash: match member.join {
                 Join::Awaited(hash) => hash.0.to_vec(),
-                Join::Joined => Vec::new(),
+                Join::Joined | Join::Fenced => Vec::new(),
             },
+            fenced: member.join == Join::Fenced,
             addresses: Some((&member.addresses).into()),
             locality: Some((&member.locality).into()),
             features: Some((&member.features).into()),
@@ -120,9 +125,11 @@ impl TryFrom<MemberRecord> for Member {
                 (true, true) => return Err(malformed("voting")),
             },
             service: if record.draining { Service::Draining } else { Service::Active },
-            join: match record.token_hash.as_slice() {
-                [] => Join::Joined,
-                hash => Join::Awaited(TokenHash(fixed(hash, "token hash")?)),
+            join: match (record.token_hash.as_slice(), record.fenced) {
+                ([], false) => Join::Joined,
+                ([], true) => Join::Fenced,
+                (_, true) => return Err(malformed("join")),
+                (hash, false) => Join::Awaited(TokenHash(fixed(hash, "token hash")?)),
             },
             addresses: need(record.addresses, "addresses")?.lenient()?,
             locality: need(record.locality, "locality")?.try_into()?,
@@ -311,6 +318,10 @@ impl ReplyRecord {
 
 pub(crate) fn hash_meta(meta: &Meta) -> RecordHash {
     RecordHash::of(RecordKind::Meta, &[], &MetaRecord::from(meta).encode_to_vec())
+}
+
+pub(crate) fn hash_recovery(recovery: &Recovery) -> RecordHash {
+    RecordHash::of(RecordKind::Recovery, &[], &RecoveryRecord::from(recovery).encode_to_vec())
 }
 
 pub(crate) fn hash_member(member: &Member) -> RecordHash {

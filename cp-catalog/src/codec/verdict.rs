@@ -130,6 +130,7 @@ mod slot {
             Ineligible::Witness => 1,
             Ineligible::Draining => 2,
             Ineligible::NotJoined => 3,
+            Ineligible::Fenced => 4,
         }
     }
 }
@@ -146,7 +147,7 @@ fn role_of(number: u32) -> Result<crate::range::Role, DecodeError> {
 
 fn why_of(number: u32) -> Result<crate::member::Ineligible, DecodeError> {
     use crate::member::Ineligible;
-    let all = [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined];
+    let all = [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined, Ineligible::Fenced];
     all.into_iter().zip(1..).find(|(_, n)| *n == number).map(|(why, _)| why).ok_or(malformed("eligibility"))
 }
 

@@ -6,6 +6,7 @@ use crate::codec::{DecodeError, malformed, record};
 use crate::id::{CollectionName, RangeId};
 use crate::member::Member;
 use crate::range::{Authority, CollectionSpec, Copies, Placement, Range};
+use crate::recovery::Recovery;
 use crate::session::{Session, SessionHeader};
 use cp_seam::{MemberId, SnapshotError};
 use prost::Message;
@@ -70,6 +71,12 @@ impl Builder {
             Body::Meta(record) => {
                 catalog.meta = record.try_into()?;
                 catalog.sum.add(&record::hash_meta(&catalog.meta));
+            }
+            Body::Recovery(record) => {
+                let recovery: Recovery = record.try_into()?;
+                let latest = catalog.recoveries().last().map(|last| last.previous.number);
+                once(latest.is_none_or(|latest| latest < recovery.previous.number))?;
+                catalog.put_recovery(recovery);
             }
             Body::Member(record) => {
                 let member: Member = record.try_into()?;

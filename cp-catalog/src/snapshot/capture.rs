@@ -17,6 +17,7 @@ const CHUNK_SOFT_MAX_BYTES: usize = 512 << 10;
 #[derive(Debug, Clone)]
 enum Stage {
     Meta,
+    Recoveries(usize),
     Members(Option<MemberId>),
     Authorities(Option<GroupName>),
     Collections(Option<CollectionName>),
@@ -81,7 +82,15 @@ impl Capture {
         match &self.stage {
             Stage::Meta => {
                 page.push(Body::Meta((&catalog.meta).into()));
-                Stage::Members(None)
+                Stage::Recoveries(0)
+            }
+            Stage::Recoveries(done) => {
+                let rest = catalog.recoveries().iter().enumerate().skip(*done);
+                let full = page.fill(rest, |page, (at, recovery)| {
+                    page.push(Body::Recovery(recovery.into()));
+                    at + 1
+                });
+                full.map_or(Stage::Members(None), Stage::Recoveries)
             }
             Stage::Members(after) => {
                 let members = catalog.members.iter_above(after.as_ref());

@@ -17,6 +17,7 @@ mod machine;
 mod membership;
 mod model;
 mod ranges;
+mod recovery;
 mod retries;
 mod steps;
 mod text;

@@ -1,0 +1,216 @@
+//! The step into a new generation, and what the state remembers of it (CP-R2).
+//!
+//! A forced recovery goes on from what one survivor has, a restore from what a
+//! backup holds. Either way nobody can know what was issued beyond that, so all
+//! of it is fenced: every epoch rises into the new generation, every member but
+//! one is fenced, and that one goes on under a new incarnation.
+
+use crate::bounds::BadValue;
+use crate::catalog::Catalog;
+use crate::edit::Edit;
+use crate::id::{Epoch, Version};
+use crate::member::{Addresses, Features, Join, Locality, Member, MemberLife, Service, Voting};
+use cp_seam::{ControlPlaneLogIndex, Generation, Incarnation, LogPosition, MemberId, MemberKind};
+use std::fmt;
+
+/// Why a cluster went on in a new generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its quorum was lost for good, and one survivor went on alone.
+    Forced,
+    /// It was restored from a backup.
+    Restored,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forced => "forced recovery",
+            Self::Restored => "restore",
+        })
+    }
+}
+
+/// What the state remembers of a forced recovery or a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Which of the two.
+    pub cause: Cause,
+    /// The generation that ended; the next number follows it.
+    pub previous: Generation,
+    /// Who did it, as the operator said.
+    pub operator: String,
+    /// Why, as the operator said.
+    pub reason: String,
+    /// When, in milliseconds since 1970, as the caller said.
+    pub at_unix_ms: u64,
+    /// The member that went on, and its new life.
+    pub survivor: MemberLife,
+    /// Its life before; `None` if it was no member.
+    pub former: Option<Incarnation>,
+    /// The last position whose effect is in the state.
+    pub position: LogPosition,
+    /// Up to where that was known to be committed.
+    pub committed: ControlPlaneLogIndex,
+    /// The voters that were fenced.
+    pub lost_voters: Vec<MemberLife>,
+    /// How many members were fenced in all.
+    pub fenced: u64,
+}
+
+impl Recovery {
+    /// The longest name of an operator, in bytes.
+    pub const OPERATOR_LEN_MAX_BYTES: usize = 128;
+    /// The longest reason, in bytes.
+    pub const REASON_LEN_MAX_BYTES: usize = 1024;
+}
+
+/// What is asked of a step into a new generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Successor {
+    /// Why.
+    pub cause: Cause,
+    /// The random id of the new generation, so that two made by mistake can be told apart.
+    pub generation_id: [u8; 8],
+    /// Who goes on.
+    pub survivor: MemberId,
+    /// Where it will be reached; as before if left out.
+    pub addresses: Option<Addresses>,
+    /// Who asks.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+    /// When, in milliseconds since 1970. The state has no clock of its own.
+    pub at_unix_ms: u64,
+    /// The last position that the state includes.
+    pub position: LogPosition,
+    /// Up to where that is known to be committed.
+    pub committed: ControlPlaneLogIndex,
+}
+
+/// A state that cannot go on in a new generation. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadRecovery {
+    /// There is no state.
+    #[error("there is no state to go on from; recover from a member that holds one")]
+    Vacant,
+    /// Operator, reason or an address is missing or too long.
+    #[error("the request cannot be recorded")]
+    Value(#[from] BadValue),
+    /// The survivor is none of this cluster's.
+    #[error("{member} is not a joined member of this state; recover from another survivor, or give its addresses")]
+    NotAMember {
+        /// Who.
+        member: MemberId,
+    },
+    /// A counter has no next value.
+    #[error("{what} is used up; this cluster cannot be recovered, found a new one")]
+    Exhausted {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+fn check(field: &'static str, text: &str, max: usize) -> Result<(), BadValue> {
+    match text.len() {
+        0 => Err(BadValue::Missing { field }),
+        length if length > max => Err(BadValue::Long { field, length, max }),
+        _ => Ok(()),
+    }
+}
+
+const fn exhausted(what: &'static str) -> BadRecovery {
+    BadRecovery::Exhausted { what }
+}
+
+impl Catalog {
+    /// The state that follows this one in a new generation.
+    ///
+    /// `survivor` is its only voter, under a new incarnation. Every other member
+    /// is fenced: it stays recorded, with what it owns and holds, and must be
+    /// admitted and join anew. The epoch of every range and authority is the first
+    /// of the new generation, its version one higher (CP-S5, CP-R2). A record of it
+    /// is part of the state (CP-R3). What clients asked before is still known (CP-P5).
+    ///
+    /// Errors: the request or the state makes no successor.
+    pub fn succeed(&self, asked: &Successor) -> Result<Self, BadRecovery> {
+        check("operator", &asked.operator, Recovery::OPERATOR_LEN_MAX_BYTES)?;
+        check("reason", &asked.reason, Recovery::REASON_LEN_MAX_BYTES)?;
+        asked.addresses.as_ref().map_or(Ok(()), Addresses::check)?;
+        if self.is_vacant() {
+            return Err(BadRecovery::Vacant);
+        }
+        let previous = self.generation();
+        let number = previous.number.checked_add(1).ok_or(exhausted("the generation number"))?;
+        let survivor = self.survivor(asked)?;
+        let life = survivor.life();
+        let mut next = self.clone();
+        next.edit_meta(|meta| meta.generation = Generation { number, id: asked.generation_id });
+        let others = || self.members().filter(|member| member.id != asked.survivor);
+        others().for_each(|member| next.put_member(fenced(member)));
+        next.commit(vec![Edit::Admit(Box::new(survivor))]);
+        next.raise_epochs(self)?;
+        let was_voting = others().filter(|m| m.voting == Voting::Voting && m.join == Join::Joined);
+        next.put_recovery(Recovery {
+            cause: asked.cause,
+            previous,
+            operator: asked.operator.clone(),
+            reason: asked.reason.clone(),
+            at_unix_ms: asked.at_unix_ms,
+            survivor: life,
+            former: self.member(&asked.survivor).map(|member| member.incarnation),
+            position: asked.position,
+            committed: asked.committed,
+            lost_voters: was_voting.map(Member::life).collect(),
+            fenced: others().count() as u64,
+        });
+        Ok(next)
+    }
+
+    /// The only voter of the next generation.
+    fn survivor(&self, asked: &Successor) -> Result<Member, BadRecovery> {
+        let incarnation = Incarnation(self.meta.next_incarnation);
+        if incarnation.0 == u64::MAX {
+            return Err(exhausted("the incarnation number"));
+        }
+        let was = self.member(&asked.survivor);
+        let known = was.filter(|member| member.join == Join::Joined).map(|member| member.addresses.clone());
+        let addresses = asked.addresses.clone().or(known);
+        let addresses = addresses.ok_or_else(|| BadRecovery::NotAMember { member: asked.survivor.clone() })?;
+        Ok(Member {
+            id: asked.survivor.clone(),
+            incarnation,
+            kind: was.map_or(MemberKind::Data, |member| member.kind),
+            voting: Voting::Voting,
+            service: was.map_or(Service::Active, |member| member.service),
+            join: Join::Joined,
+            addresses,
+            locality: was.map_or_else(Locality::default, |member| member.locality.clone()),
+            features: was.map_or_else(Features::default, |member| member.features.clone()),
+        })
+    }
+
+    fn raise_epochs(&mut self, before: &Self) -> Result<(), BadRecovery> {
+        let generation = self.meta.generation.number;
+        let raised = |epoch: Epoch| epoch.next(generation).ok_or(exhausted("an epoch"));
+        let edited = |version: Version| version.next().ok_or(exhausted("a version"));
+        for authority in before.authorities() {
+            let (epoch, version) = (raised(authority.epoch)?, edited(authority.version)?);
+            self.put_authority(crate::range::Authority { epoch, version, ..authority.clone() });
+        }
+        for spec in before.collections() {
+            for range in before.ranges(&spec.name) {
+                let (epoch, version) = (raised(range.epoch)?, edited(range.version)?);
+                self.put_range(&spec.name, crate::range::Range { epoch, version, ..range.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a member whose life is over.
+fn fenced(member: &Member) -> Member {
+    let voting = if member.voting == Voting::Standby { Voting::Standby } else { Voting::CatchingUp };
+    Member { voting, join: Join::Fenced, addresses: Addresses::default(), ..member.clone() }
+}
