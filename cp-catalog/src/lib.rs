@@ -45,8 +45,8 @@ mod membership;
 #[cfg(planted_bugs)]
 mod planted;
 pub mod range;
-mod refusal;
 pub mod recovery;
+mod refusal;
 mod request;
 mod session;
 mod snapshot;

@@ -1,6 +1,7 @@
 //! Between the types of the interface and the bodies on disk.
 
 use crate::codec::{Bad, Kind, seal, unseal};
+use crate::file_set::Home;
 use crate::identity::Identity;
 use crate::record::{Configuration, LogRecord, RecordBody, TermRun, TermRuns};
 use crate::snapshot::SnapshotMeta;
@@ -11,7 +12,7 @@ use cp_seam::{
     LogPosition, MemberId, MemberKind, QuorumMember, StateDigest, Term,
 };
 
-pub(crate) fn identity_to_bytes(identity: &Identity) -> Vec<u8> {
+pub(crate) fn identity_to_bytes(Home { identity, set }: &Home) -> Vec<u8> {
     let body = wire::Identity {
         cluster: identity.cluster.0.to_vec(),
         generation_number: identity.generation.number.into(),
@@ -19,21 +20,23 @@ pub(crate) fn identity_to_bytes(identity: &Identity) -> Vec<u8> {
         member: identity.member.as_str().to_owned(),
         incarnation: identity.incarnation.0,
         engine: identity.engine.clone(),
+        set: *set,
     };
     seal(Kind::Identity, &body)
 }
 
-pub(crate) fn identity_from_bytes(sealed: &[u8]) -> Result<Identity, Bad> {
+pub(crate) fn identity_from_bytes(sealed: &[u8]) -> Result<Home, Bad> {
     let body: wire::Identity = unseal(Kind::Identity, sealed)?;
     let number =
         u16::try_from(body.generation_number).map_err(|_| Bad::damaged("the generation number is out of range"))?;
-    Ok(Identity {
+    let identity = Identity {
         cluster: ClusterId(array(&body.cluster, "the cluster id")?),
         generation: Generation { number, id: array(&body.generation_id, "the generation id")? },
         member: member_id(&body.member)?,
         incarnation: Incarnation(body.incarnation),
         engine: body.engine,
-    })
+    };
+    Ok(Home { identity, set: body.set })
 }
 
 pub(crate) fn record_to_bytes(record: &LogRecord) -> Bytes {

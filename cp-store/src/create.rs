@@ -5,12 +5,14 @@ use crate::base::{self, Base};
 use crate::convert::identity_to_bytes;
 use crate::error::CreateError;
 use crate::fault::Fault;
+use crate::file_set::{Home, remove_sets};
 use crate::identity::{self, Identity};
 use crate::recover::read_identity;
 use crate::snapshot_file::{self, Draft, temporary};
 use crate::state::State;
 use crate::store::Founding;
 use crate::{wal, wire};
+use cp_seam::LastVote;
 use std::io;
 use std::sync::Arc;
 
@@ -34,22 +36,36 @@ pub(crate) fn create(
     dir: &dyn Directory,
     identity: &Identity,
     founding: Founding,
+    vote: LastVote,
+    layout: Layout,
+) -> Result<(), CreateError> {
+    let _guard = dir.lock().map_err(|e| Fault::from(e).creating("the lock"))?;
+    match read_identity(dir) {
+        Ok(None) => {}
+        Ok(Some(found)) => {
+            let member = found.identity.member;
+            return Err(CreateError::Exists { directory: format!("{dir:?}"), member });
+        }
+        Err(fault) => return Err(fault.creating(identity::NAME)),
+    }
+    remove_leftovers(dir).map_err(|e| Fault::from(e).creating("the directory"))?;
+    furnish(dir, identity, founding, vote, layout)?;
+    write_identity(dir, &Home { identity: identity.clone(), set: 0 })
+        .map_err(|e| Fault::from(e).creating(identity::NAME))
+}
+
+/// Writes every file but the identity's, durably.
+pub(crate) fn furnish(
+    dir: &dyn Directory,
+    identity: &Identity,
+    founding: Founding,
+    vote: LastVote,
     layout: Layout,
 ) -> Result<(), CreateError> {
     let failed = |file: &str| {
         let file = file.to_owned();
         move |fault: Fault| fault.creating(&file)
     };
-    let _guard = dir.lock().map_err(|e| Fault::from(e).creating("the lock"))?;
-    match read_identity(dir) {
-        Ok(None) => {}
-        Ok(Some(found)) => {
-            return Err(CreateError::Exists { directory: format!("{dir:?}"), member: found.member });
-        }
-        Err(fault) => return Err(fault.creating(identity::NAME)),
-    }
-    remove_leftovers(dir).map_err(|e| Fault::from(e).creating("the directory"))?;
-
     let name = format!("{}0-0", snapshot_file::PREFIX);
     let snapshot = write_snapshot(dir, &name, founding).map_err(|e| failed(&name)(e.into()))?;
     let segment_bytes = u64::from(layout.segment_bytes).next_multiple_of(wal::BLOCK_BYTES as u64);
@@ -62,7 +78,7 @@ pub(crate) fn create(
         segment_bytes,
         cluster: identity.cluster.0.to_vec(),
         incarnation: identity.incarnation.0,
-        vote: founded.vote.into(),
+        vote: vote.into(),
         committed: founded.committed.0,
         purged: founded.purged.into(),
         last: founded.last.into(),
@@ -80,8 +96,7 @@ pub(crate) fn create(
     segments()
         .and_then(|files| wal::preallocate(files, identity, segment_bytes))
         .and_then(|()| dir.sync())
-        .map_err(|e| failed("the write-ahead log")(e.into()))?;
-    write_identity(dir, identity).map_err(|e| failed(identity::NAME)(e.into()))
+        .map_err(|e| failed("the write-ahead log")(e.into()))
 }
 
 fn write_snapshot(dir: &dyn Directory, name: &str, founding: Founding) -> io::Result<crate::state::Pointer> {
@@ -94,25 +109,22 @@ fn write_snapshot(dir: &dyn Directory, name: &str, founding: Founding) -> io::Re
 
 /// What an interrupted creation left. There is no identity, so it is nobody's.
 fn remove_leftovers(dir: &dyn Directory) -> io::Result<()> {
-    let [even, odd] = wal::NAMES;
-    for name in dir.list()? {
-        let stem = name.strip_suffix(".tmp").unwrap_or(&name);
-        if [identity::NAME, base::NAME, even, odd].contains(&stem) || stem.starts_with(snapshot_file::PREFIX) {
-            dir.remove(&name)?;
-        }
+    let half_written = temporary(identity::NAME);
+    if dir.list()?.contains(&half_written) {
+        dir.remove(&half_written)?;
     }
-    Ok(())
+    remove_sets(dir, |_| true)
 }
 
 /// Replaces the identity file, durably.
-pub(crate) fn write_identity(dir: &dyn Directory, identity: &Identity) -> io::Result<()> {
+pub(crate) fn write_identity(dir: &dyn Directory, home: &Home) -> io::Result<()> {
     let name = temporary(identity::NAME);
     match dir.remove(&name) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     let file = dir.create(&name)?;
-    file.write_at(0, &identity_to_bytes(identity))?;
+    file.write_at(0, &identity_to_bytes(home))?;
     file.sync_data()?;
     dir.rename(&name, identity::NAME)?;
     dir.sync()

@@ -3,6 +3,7 @@
 use crate::backend::Directory;
 use crate::codec::{self, Kind, seal, unseal};
 use crate::convert::{identity_from_bytes, identity_to_bytes, record_from_bytes, record_to_bytes};
+use crate::file_set::Home;
 use crate::identity::Identity;
 use crate::memory::MemoryDirectory;
 use crate::record::{LogRecord, RecordBody};
@@ -80,7 +81,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     let group = seal(Kind::Group, &wire::Group { changes: vec![(&change).into()] });
     let segment = wire::Segment { lap: 4, segment_bytes: 65_536, cluster: vec![7; 16], incarnation: 5 };
     let frame = wal::encode(4, 17, 2, &group);
-    let mut all = vec![identity_to_bytes(&identity), group, seal(Kind::Segment, &segment), frame];
+    let mut all = vec![identity_to_bytes(&Home { identity, set: 0 }), group, seal(Kind::Segment, &segment), frame];
     all.extend(records.iter().map(|record| record_to_bytes(record).to_vec()));
     all
 }

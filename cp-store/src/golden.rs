@@ -2,6 +2,7 @@
 
 use crate::codec::{Bad, Kind, seal, unseal};
 use crate::convert::{identity_from_bytes, identity_to_bytes, record_from_bytes, record_to_bytes};
+use crate::file_set::Home;
 use crate::identity::Identity;
 use crate::record::{Configuration, LogRecord, RecordBody, TermRun, TermRuns};
 use crate::snapshot::SnapshotMeta;
@@ -64,12 +65,17 @@ fn identity() {
         incarnation: Incarnation(4),
         engine: "openraft".to_owned(),
     };
-    let bytes = identity_to_bytes(&identity);
+    let mut home = Home { identity, set: 0 };
+    let bytes = identity_to_bytes(&home);
     assert_eq!(
         hex(&bytes),
         "0101f22006c90a100707070707070707070707070707070710021a08080808080808080822026e31280432086f70656e72616674"
     );
-    assert_eq!(identity_from_bytes(&bytes), Ok(identity));
+    assert_eq!(identity_from_bytes(&bytes), Ok(home.clone()));
+    home.set = 1;
+    let recovered = identity_to_bytes(&home);
+    assert_eq!(hex(&recovered).strip_prefix("0101").map(|hex| hex.ends_with("3801")), Some(true));
+    assert_eq!(identity_from_bytes(&recovered), Ok(home));
 }
 
 #[test]

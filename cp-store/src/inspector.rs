@@ -2,6 +2,7 @@
 
 use crate::backend::Directory;
 use crate::error::OpenError;
+use crate::file_set::{Home, on_disk};
 use crate::open::inspect;
 use crate::recover::{open_segments, replay_group};
 use crate::state::{Change, State};
@@ -27,6 +28,7 @@ struct Known {
     base: wire::State,
     state: State,
     end: End,
+    home: Home,
     image: Arc<Inspection>,
 }
 
@@ -54,14 +56,16 @@ impl Inspector {
 
 impl Known {
     fn from_the_start(dir: &dyn Directory) -> Result<Self, OpenError> {
-        let (image, recovered) = inspect(dir)?;
-        Ok(Self { base: recovered.base, state: recovered.state, end: recovered.end, image: Arc::new(image) })
+        let (image, recovered, home) = inspect(dir)?;
+        Ok(Self { home, base: recovered.base, state: recovered.state, end: recovered.end, image: Arc::new(image) })
     }
 
     fn still_holds(&self, changed_from: impl Fn(&str) -> Option<u64>) -> bool {
+        let identity_same = changed_from(identity::NAME).is_none();
+        let changed_from = |name: &str| changed_from(&on_disk(self.home.set, name));
         let same = |name: &str| changed_from(name).is_none();
         let (current, other) = (wal::name(self.base.lap), wal::name(self.base.lap + 1));
-        same(identity::NAME)
+        identity_same
             && same(base::NAME)
             && same(&self.state.snapshot.file)
             && same(other)
@@ -70,9 +74,9 @@ impl Known {
 
     /// Reads on; `None` if what it reads leads out of the segment.
     fn resume(self, dir: &dyn Directory) -> Result<Option<Self>, OpenError> {
-        let Self { base, mut state, end, mut image } = self;
+        let Self { base, mut state, end, home, mut image } = self;
         let mut news = Vec::new();
-        let segments = open_segments(dir, &image.identity)?;
+        let segments = open_segments(dir, &home)?;
         let end = wal::replay(&segments, &image.identity, &base, Some(end), |at, payload| {
             replay_group(&mut state, at, payload, |_, change, _| news.push(change))
         })
@@ -86,7 +90,7 @@ impl Known {
             news.into_iter().for_each(|change| append(image, change));
             image.log.retain(|record| record.position.index > state.purged.index);
         }
-        Ok(Some(Self { base, state, end, image }))
+        Ok(Some(Self { base, state, end, home, image }))
     }
 }
 

@@ -8,6 +8,8 @@
 //! | `state.redb` | what the write-ahead segments were absorbed into | `base` |
 //! | `snapshot-*` | snapshot bodies | [`snapshot`] |
 //!
+//! A recovered node's files but `identity` have a number before their names.
+//!
 //! All of them sit behind one injectable backend, [`Directory`].
 
 pub mod backend;
@@ -17,6 +19,7 @@ pub mod error;
 pub mod identity;
 pub mod inspector;
 pub mod memory;
+pub mod offline;
 pub mod record;
 pub mod snapshot;
 pub mod store;
@@ -27,6 +30,7 @@ mod convert;
 mod create;
 mod drive;
 mod fault;
+mod file_set;
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(test)]
@@ -52,6 +56,7 @@ pub use error::{CreateError, Failure, OpenError, Rejected};
 pub use identity::{Expected, Identity};
 pub use inspector::Inspector;
 pub use memory::MemoryDirectory;
+pub use offline::Offline;
 pub use record::{Configuration, LogRecord, RecordBody, TermRun, TermRuns};
 pub use snapshot::{SnapshotBody, SnapshotMeta, Stage, Staged};
 pub use store::{Durable, Founding, Inspection, Pace, Store, Ticket, Writer, WriterWork};

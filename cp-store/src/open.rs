@@ -5,6 +5,7 @@ use crate::base::{self, Base};
 use crate::codec::Bad;
 use crate::error::OpenError;
 use crate::fault::Fault;
+use crate::file_set::{Home, Scoped, remove_sets};
 use crate::identity::{self, Expected, Identity};
 use crate::recover::{Recovered, open_file, open_segments, read_identity, recover, retained};
 use crate::scratch::Scratch;
@@ -14,6 +15,7 @@ use crate::wal::Wal;
 use crate::wire;
 use crate::writer::{Core, durable_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Debug;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use tokio::sync::{Notify, watch};
@@ -22,23 +24,20 @@ use tokio::sync::{Notify, watch};
 /// left half-written can come back after it.
 pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core, OpenError> {
     present(dir.as_ref())?;
-    let guard = dir.lock().map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => OpenError::Busy { directory: format!("{dir:?}") },
-        _ => OpenError::Io { file: "the lock".to_owned(), source },
-    })?;
-    let identity = present(dir.as_ref())?;
-    check(&identity, expected)?;
-    let segments = open_segments(dir.as_ref(), &identity)?;
-    let recovered = examine(dir.as_ref(), &identity, &segments)?.0;
+    let guard = locked(dir.as_ref())?;
+    let home = present(dir.as_ref())?;
+    check(&home, expected)?;
+    let segments = open_segments(dir.as_ref(), &home)?;
+    let recovered = examine(dir.as_ref(), &home, &segments)?.0;
     // All is well; only now is anything changed, redb's own repair included.
-    let base_file = open_file(dir.as_ref(), base::NAME, &identity)?;
+    let base_file = open_file(dir.as_ref(), base::NAME, &home)?;
     let fault = |fault: Fault| fault.opening(base::NAME);
     let base = Base::open(base_file).map_err(fault)?;
     if base.state().map_err(fault)? != recovered.base {
         base.fuse().blow();
         return Err(fault(Bad::damaged("it reads differently each time").into()));
     }
-    let wal = Wal::new(segments, &identity, recovered.base.segment_bytes, recovered.base.lap);
+    let wal = Wal::new(segments, &home, recovered.base.segment_bytes, recovered.base.lap);
     let Recovered { base: found, seq, state, unabsorbed, .. } = recovered;
     let record = wire::State { boot: found.boot + 1, seq, ..found };
     let summary = state.summary();
@@ -58,9 +57,12 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
         stopped: None,
         closing: false,
     };
+    remove_sets(dir.as_ref(), |set| set != home.set).map_err(|e| Fault::from(e).opening("the directory"))?;
+    let dir: Arc<dyn Directory> = if home.set == 0 { dir } else { Arc::new(Scoped::new(dir, home.set)) };
     let shared = Shared {
         dir,
-        identity: Mutex::new(identity),
+        set: home.set,
+        identity: Mutex::new(home.identity),
         boot: record.boot,
         inner: Mutex::new(inner),
         durable: watch::Sender::new(durable_of(&summary, None)),
@@ -76,9 +78,17 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
     Ok(core)
 }
 
-fn present(dir: &dyn Directory) -> Result<Identity, OpenError> {
+/// Takes the directory.
+pub(crate) fn locked(dir: &dyn Directory) -> Result<Box<dyn Debug + Send + Sync>, OpenError> {
+    dir.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Busy { directory: format!("{dir:?}") },
+        _ => OpenError::Io { file: "the lock".to_owned(), source },
+    })
+}
+
+fn present(dir: &dyn Directory) -> Result<Home, OpenError> {
     match read_identity(dir) {
-        Ok(Some(identity)) => Ok(identity),
+        Ok(Some(home)) => Ok(home),
         Ok(None) => Err(OpenError::Absent { directory: format!("{dir:?}") }),
         Err(fault) => Err(fault.opening(identity::NAME)),
     }
@@ -99,34 +109,30 @@ fn check(identity: &Identity, expected: &Expected) -> Result<(), OpenError> {
     }
 }
 
-pub(crate) fn inspect(dir: &dyn Directory) -> Result<(Inspection, Recovered), OpenError> {
-    let identity = present(dir)?;
-    let segments = open_segments(dir, &identity)?;
-    let (recovered, base) = examine(dir, &identity, &segments)?;
+pub(crate) fn inspect(dir: &dyn Directory) -> Result<(Inspection, Recovered, Home), OpenError> {
+    let home = present(dir)?;
+    let segments = open_segments(dir, &home)?;
+    let (recovered, base) = examine(dir, &home, &segments)?;
     let log = retained(&recovered, &base).map_err(|fault| fault.opening(base::NAME));
     base.discard();
     let log = log?;
     let inspection = Inspection {
-        identity,
+        identity: home.identity.clone(),
         boot: recovered.base.boot,
         vote: recovered.state.vote,
         committed: recovered.state.committed,
         snapshot: recovered.state.snapshot.meta.clone(),
         log,
     };
-    Ok((inspection, recovered))
+    Ok((inspection, recovered, home))
 }
 
 /// Recovers without changing anything: the database is opened over a scratch copy.
-fn examine(
-    dir: &dyn Directory,
-    identity: &Identity,
-    segments: &[Arc<dyn File>; 2],
-) -> Result<(Recovered, Base), OpenError> {
+fn examine(dir: &dyn Directory, home: &Home, segments: &[Arc<dyn File>; 2]) -> Result<(Recovered, Base), OpenError> {
     let fault = |fault: Fault| fault.opening(base::NAME);
-    let file = open_file(dir, base::NAME, identity)?;
+    let file = open_file(dir, base::NAME, home)?;
     let scratch = Scratch::over(file).map_err(|e| fault(e.into()))?;
     let base = Base::open(Arc::new(scratch)).map_err(fault)?;
-    let recovered = recover(dir, identity, &base, segments)?;
+    let recovered = recover(dir, home, &base, segments)?;
     Ok((recovered, base))
 }

@@ -6,6 +6,7 @@ use crate::codec::{Bad, Kind, unseal};
 use crate::convert::{identity_from_bytes, record_from_bytes};
 use crate::error::OpenError;
 use crate::fault::Fault;
+use crate::file_set::{Home, on_disk};
 use crate::identity::{self, Identity};
 use crate::record::LogRecord;
 use crate::state::{Change, Pointer, State, Unabsorbed};
@@ -29,7 +30,7 @@ pub(crate) struct Recovered {
 }
 
 /// Reads the identity file; `None` if there is none.
-pub(crate) fn read_identity(dir: &dyn Directory) -> Result<Option<Identity>, Fault> {
+pub(crate) fn read_identity(dir: &dyn Directory) -> Result<Option<Home>, Fault> {
     match dir.open(identity::NAME) {
         Ok(file) => Ok(Some(identity_from_bytes(&read_all(file.as_ref())?)?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -45,33 +46,33 @@ fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
 }
 
 /// Opens a file that must be there.
-pub(crate) fn open_file(dir: &dyn Directory, name: &str, identity: &Identity) -> Result<Arc<dyn File>, OpenError> {
-    let opened = dir.open(name);
+pub(crate) fn open_file(dir: &dyn Directory, name: &str, home: &Home) -> Result<Arc<dyn File>, OpenError> {
+    let opened = dir.open(&on_disk(home.set, name));
     #[cfg(planted_bugs)]
     let opened = opened.map(crate::planted::careless);
     opened.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => OpenError::Lost { file: name.to_owned(), member: identity.member.clone() },
+        io::ErrorKind::NotFound => OpenError::Lost { file: name.to_owned(), member: home.member.clone() },
         _ => OpenError::Io { file: name.to_owned(), source },
     })
 }
 
 /// Opens both segments.
-pub(crate) fn open_segments(dir: &dyn Directory, identity: &Identity) -> Result<[Arc<dyn File>; 2], OpenError> {
+pub(crate) fn open_segments(dir: &dyn Directory, home: &Home) -> Result<[Arc<dyn File>; 2], OpenError> {
     let [even, odd] = wal::NAMES;
-    Ok([open_file(dir, even, identity)?, open_file(dir, odd, identity)?])
+    Ok([open_file(dir, even, home)?, open_file(dir, odd, home)?])
 }
 
 /// Reads everything, verifies it and changes nothing.
 pub(crate) fn recover(
     dir: &dyn Directory,
-    identity: &Identity,
+    home: &Home,
     base: &Base,
     segments: &[Arc<dyn File>; 2],
 ) -> Result<Recovered, OpenError> {
-    let (found, mut state) = from_base(identity, base).map_err(|fault| fault.opening(base::NAME))?;
+    let (found, mut state) = from_base(home, base).map_err(|fault| fault.opening(base::NAME))?;
     let mut unabsorbed = Unabsorbed::default();
     let mut seq = found.seq;
-    let end = wal::replay(segments, identity, &found, None, |at, payload| {
+    let end = wal::replay(segments, home, &found, None, |at, payload| {
         seq = at;
         replay_group(&mut state, at, payload, |sealed, change, dropped| {
             unabsorbed.note(sealed, change.append.first().map(|r| r.position.index.0), dropped);
@@ -79,7 +80,7 @@ pub(crate) fn recover(
     })
     .map_err(|(name, fault)| fault.opening(name))?;
     let pointer = Arc::make_mut(&mut state.snapshot);
-    let file = open_file(dir, &pointer.file, identity)?;
+    let file = open_file(dir, &pointer.file, home)?;
     let body = snapshot_file::verify(file, pointer).map_err(|fault| fault.opening(&pointer.file))?;
     pointer.body = Some(Arc::new(body));
     Ok(Recovered { base: found, seq, end, state, unabsorbed })
@@ -192,7 +193,7 @@ mod tests {
         edit(&mut state);
         base.absorb(&state, &Unabsorbed::default()).unwrap();
         base.close().unwrap();
-        inspect(&dir).map(|(found, _)| found)
+        inspect(&dir).map(|(found, ..)| found)
     }
 
     /// CP-D4: what contradicts itself is not believed, whole as it may look.

@@ -81,6 +81,8 @@ pub(crate) struct Inner {
 
 pub(crate) struct Shared {
     pub(crate) dir: Arc<dyn Directory>,
+    /// Which set of files is this node's.
+    pub(crate) set: u32,
     pub(crate) identity: Mutex<Identity>,
     pub(crate) boot: u64,
     pub(crate) inner: Mutex<Inner>,

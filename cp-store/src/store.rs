@@ -5,6 +5,7 @@ use crate::batch::Batch;
 use crate::create::{Layout, create, write_identity};
 use crate::drive::Handle;
 use crate::error::{CreateError, Failure, OpenError, Rejected};
+use crate::file_set::Home;
 use crate::identity::{Expected, Identity};
 use crate::open::{inspect, open};
 use crate::record::{Configuration, LogRecord, TermRuns};
@@ -144,7 +145,18 @@ impl Store {
         founding: Founding,
         layout: Layout,
     ) -> Result<(), CreateError> {
-        create(dir, identity, founding, layout)
+        create(dir, identity, founding, LastVote::default(), layout)
+    }
+
+    /// As `create`, for a node that has voted already: one that is restored goes
+    /// on above the terms of before (CP-S3).
+    pub fn create_voted(
+        dir: &dyn Directory,
+        identity: &Identity,
+        founding: Founding,
+        vote: LastVote,
+    ) -> Result<(), CreateError> {
+        create(dir, identity, founding, vote, Layout::default())
     }
 
     /// Opens an existing directory, verifies it, repairs a torn tail, and makes a
@@ -164,7 +176,7 @@ impl Store {
     /// Reads an image without changing it: no lock, no boot record, no repair. It
     /// shows exactly what `open` would find. Blocks.
     pub fn inspect(dir: &dyn Directory) -> Result<Inspection, OpenError> {
-        inspect(dir).map(|(inspection, _)| inspection)
+        inspect(dir).map(|(inspection, ..)| inspection)
     }
 
     /// Whose directory it is.
@@ -181,9 +193,10 @@ impl Store {
         let mut identity = lock(&shared.identity);
         let next = Identity { engine: engine.to_owned(), ..identity.clone() };
         if next != *identity {
-            write_identity(shared.dir.as_ref(), &next)
+            let home = Home { identity: next, set: shared.set };
+            write_identity(shared.dir.as_ref(), &home)
                 .map_err(|e| shared.fail_with(e.into(), "writing the identity file failed"))?;
-            *identity = next;
+            *identity = home.identity;
         }
         Ok(())
     }

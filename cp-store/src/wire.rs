@@ -16,6 +16,9 @@ pub(crate) struct Identity {
     pub(crate) incarnation: u64,
     #[prost(string, tag = "6")]
     pub(crate) engine: String,
+    /// Which set of files is this node's; see `file_set`.
+    #[prost(uint32, tag = "7")]
+    pub(crate) set: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

@@ -1,8 +1,8 @@
 //! Single records, for those who carry them elsewhere than in a snapshot.
 
 use super::record::{CollectionRecord, MemberRecord, RangeRecord};
-use super::{DecodeError, malformed};
 use super::recovery::RecoveryRecord;
+use super::{DecodeError, malformed};
 use crate::member::Member;
 use crate::range::{CollectionSpec, Range};
 use crate::recovery::Recovery;

@@ -1,11 +1,11 @@
 //! Messages of the state's records: what is hashed is what is in a snapshot.
 
+use super::recovery::RecoveryRecord;
 use super::value::{
     AddressesMessage, BoundsMessage, FeaturesMessage, LocalityMessage, PlacementMessage, collection_name, copies,
     copy_names, fixed, group_name, incarnation, kind, kind_number, member_id, mode, mode_number, need, phase,
     phase_number,
 };
-use super::recovery::RecoveryRecord;
 use super::{DecodeError, decode_verdict, encode_verdict, malformed};
 use crate::catalog::Meta;
 use crate::digest::{RecordHash, RecordKind};

@@ -25,7 +25,8 @@ fn keys_and_bounds() {
 
 #[test]
 fn states_of_members_and_ranges() {
-    let why = [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined, Ineligible::Fenced].map(|why| why.to_string());
+    let why = [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined, Ineligible::Fenced]
+        .map(|why| why.to_string());
     let fenced = "a forced recovery has fenced it and it has not joined anew";
     assert_eq!(why, ["it is a witness", "it is draining", "it has not joined yet", fenced]);
     let roles = [Role::Owner, Role::Replica, Role::Archive].map(|role| role.to_string());
