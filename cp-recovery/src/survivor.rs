@@ -88,7 +88,18 @@ impl Survivor {
     ///
     /// Errors: it is not confirmed, not needed, or not possible; nothing was changed.
     pub fn recover(self, request: &Request) -> Result<(Identity, Recovery), RecoverError> {
-        let Inspection { identity, vote, committed, .. } = self.inspection().clone();
+        let step = self.step(request)?;
+        self.offline.replace(&step.identity, step.founding, step.vote)?;
+        Ok((step.identity, step.recovery))
+    }
+
+    /// Whether [`recover`](Self::recover) would do what `request` asks. Changes nothing.
+    pub fn check(&self, request: &Request) -> Result<(), RecoverError> {
+        self.step(request).map(drop)
+    }
+
+    fn step(&self, request: &Request) -> Result<Step, RecoverError> {
+        let Inspection { identity, vote, committed, .. } = self.inspection();
         let member = || identity.member.clone();
         let known = self.catalog.member(&identity.member);
         if known.is_none_or(|known| known.incarnation != identity.incarnation || known.join != Join::Joined) {
@@ -105,12 +116,10 @@ impl Survivor {
             cause: Cause::Forced,
             catalog: &self.catalog,
             position: self.last,
-            committed,
+            committed: *committed,
             highest_term: vote.term.max(self.last.term),
-            terms: self.terms,
+            terms: self.terms.clone(),
         };
-        let step = Step::take(source, member(), None, identity.engine.clone(), request)?;
-        self.offline.replace(&step.identity, step.founding, step.vote)?;
-        Ok((step.identity, step.recovery))
+        Step::take(source, member(), None, identity.engine.clone(), request)
     }
 }

@@ -106,8 +106,8 @@ async fn admit(client: &Client, specs: &[MemberSpec], applied: &mut Applied) -> 
                 return Err(ApplyError::Conflict { what });
             }
             Some(member) if member.join == Join::Joined => {}
-            Some(member) => applied.awaited.push(member.id.clone()),
-            None => {
+            Some(member) if member.join != Join::Fenced => applied.awaited.push(member.id.clone()),
+            _ => {
                 let secret = Secret::new()?;
                 let admission = Admission {
                     member: spec.id.clone(),

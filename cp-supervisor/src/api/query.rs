@@ -1,6 +1,8 @@
 //! Answers questions from a reading of the state.
 
-use super::messages::{Collections, Members, Query, RangeItem, Ranges, RangesQuery, ReadResult, RefusedCode};
+use super::messages::{
+    Collections, Members, Query, RangeItem, Ranges, RangesQuery, ReadResult, Recoveries, RefusedCode,
+};
 use super::server::refused;
 use crate::supervisor::Reading;
 use cp_catalog::{CollectionName, RangeId, RangeKey, codec};
@@ -20,6 +22,9 @@ pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
         }),
         Query::Collections(_) => ReadResult::Collections(Collections {
             collections: catalog.collections().map(|spec| codec::encode_collection(spec).into()).collect(),
+        }),
+        Query::Recoveries(_) => ReadResult::Recoveries(Recoveries {
+            recoveries: catalog.recoveries().iter().map(|recovery| codec::encode_recovery(recovery).into()).collect(),
         }),
         Query::Ranges(query) => page(query, reading),
         Query::Lookup(query) => match CollectionName::new(&query.collection) {

@@ -3,6 +3,7 @@
 
 use cp_catalog::Refusal;
 use cp_net::tls::CredentialsError;
+use cp_recovery::{PlanError, RecoverError};
 use cp_supervisor::client::ClientError;
 use cp_supervisor::cluster_file::BadClusterFile;
 use cp_supervisor::daemon::found::FoundError;
@@ -58,6 +59,18 @@ fn number(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ClientError::Refused { .. } => 3,
             _ => 5,
         });
+    }
+    let declined = matches!(
+        error.downcast_ref(),
+        Some(
+            RecoverError::NotConfirmed { .. }
+                | RecoverError::OnlyVoter { .. }
+                | RecoverError::NotAMember { .. }
+                | RecoverError::Successor(_)
+        )
+    );
+    if declined || error.is::<PlanError>() {
+        return Some(3);
     }
     if let Some(FoundError::Client(error)) = error.downcast_ref() {
         return number(error);

@@ -198,6 +198,7 @@ pub(crate) struct MemberRow {
     standby: bool,
     service: &'static str,
     joined: bool,
+    fenced: bool,
     failure_domain: Option<String>,
     weight: u32,
     peer_address: String,
@@ -226,6 +227,7 @@ impl Report for Members {
         let dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let row = |m: &MemberRow| {
             let state = match (m.joined, m.service, m.voting, m.standby) {
+                (false, ..) if m.fenced => "fenced",
                 (false, ..) => "awaited",
                 (_, "draining", ..) => "draining",
                 (_, _, true, _) => "voting",
@@ -283,6 +285,7 @@ fn row(member: &cp_catalog::Member, node: &Asked, leader: Option<&NodeStatus>) -
             Service::Draining => "draining",
         },
         joined: member.join == Join::Joined,
+        fenced: member.join == Join::Fenced,
         failure_domain: member.locality.domain.as_ref().map(ToString::to_string),
         weight: member.locality.weight,
         peer_address: member.addresses.peer.clone(),

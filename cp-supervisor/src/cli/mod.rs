@@ -10,6 +10,7 @@ mod member;
 mod node;
 mod output;
 mod range;
+mod recover;
 mod status;
 mod watch;
 
@@ -56,6 +57,9 @@ enum Command {
     /// Check a node's settings
     #[command(subcommand)]
     Config(node::Config),
+    /// Go on from one survivor after a quorum is lost for good
+    #[command(subcommand)]
+    Recover(recover::Recover),
     /// Say how the cluster is
     Status(status::Status),
     /// Admit, promote, drain, remove and list members
@@ -93,6 +97,7 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
     match command {
         Command::Join(join) => join.run(format).await,
         Command::Cluster(cluster) => cluster.run(format).await,
+        Command::Recover(recover) => recover.run(format).await,
         Command::Status(status) => status.run(format).await,
         Command::Member(member) => member.run(format).await,
         Command::Collection(collection) => collection.run(format).await,

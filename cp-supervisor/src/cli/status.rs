@@ -113,6 +113,9 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
         voters += usize::from(counts);
         let fault = match node {
             Ok(status) => status.stopped.as_ref().map(|why| format!("{} has stopped: {why}", member.id)),
+            Err(_) if member.join == Join::Fenced => {
+                Some(format!("{} was fenced by a recovery; `member add` it anew", member.id))
+            }
             Err(_) if member.join != Join::Joined => Some(format!("{} has not joined yet", member.id)),
             Err(why) => Some(format!("{} is down ({why})", member.id)),
         };

@@ -1,9 +1,11 @@
 //! Questions about the state. Linearizable, unless the client is told that stale answers will do.
 
 use super::{Answer, Client, ClientError, newer};
-use crate::api::messages::{CollectionsQuery, LookupQuery, MembersQuery, Query, RangeName, RangesQuery, ReadResult};
+use crate::api::messages::{
+    CollectionsQuery, LookupQuery, MembersQuery, Query, RangeName, RangesQuery, ReadResult, RecoveriesQuery,
+};
 use bytes::Bytes;
-use cp_catalog::{CollectionName, CollectionSpec, Member, Range, RangeKey, codec};
+use cp_catalog::{CollectionName, CollectionSpec, Member, Range, RangeKey, Recovery, codec};
 
 impl Client {
     /// Every member, in ascending order of names.
@@ -21,6 +23,14 @@ impl Client {
         let ReadResult::Collections(collections) = &answer.value else { return Err(newer()) };
         let collections = decode(&collections.collections, codec::decode_collection)?;
         Ok(answer.with(collections))
+    }
+
+    /// The forced recoveries and restores that led here, the oldest first (CP-R2).
+    pub async fn recoveries(&self) -> Result<Answer<Vec<Recovery>>, ClientError> {
+        let answer = self.ask(Query::Recoveries(RecoveriesQuery {}), self.stale).await?;
+        let ReadResult::Recoveries(recoveries) = &answer.value else { return Err(newer()) };
+        let recoveries = decode(&recoveries.recoveries, codec::decode_recovery)?;
+        Ok(answer.with(recoveries))
     }
 
     /// The ranges of one collection or of all, by collection and key. Asked for in

@@ -11,7 +11,7 @@ pub struct ReadRequest {
     #[prost(bool, tag = "1")]
     pub stale: bool,
     /// The question.
-    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7")]
     pub query: Option<Query>,
 }
 
@@ -33,6 +33,9 @@ pub enum Query {
     /// The range that holds a key.
     #[prost(message, tag = "6")]
     Lookup(LookupQuery),
+    /// The forced recoveries and restores.
+    #[prost(message, tag = "7")]
+    Recoveries(RecoveriesQuery),
 }
 
 /// How this node is.
@@ -46,6 +49,10 @@ pub struct MembersQuery {}
 /// All collections.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct CollectionsQuery {}
+
+/// The forced recoveries and restores.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct RecoveriesQuery {}
 
 /// Ranges, a page at a time, by collection and then by key.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -96,7 +103,7 @@ pub struct ReadReply {
     #[prost(bool, tag = "2")]
     pub stale: bool,
     /// The answer.
-    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub result: Option<ReadResult>,
 }
 
@@ -121,6 +128,9 @@ pub enum ReadResult {
     /// Ranges.
     #[prost(message, tag = "8")]
     Ranges(Ranges),
+    /// Forced recoveries and restores.
+    #[prost(message, tag = "9")]
+    Recoveries(Recoveries),
 }
 
 /// How a node is.
@@ -219,6 +229,14 @@ pub struct Collections {
     /// In ascending order of names.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub collections: Vec<Bytes>,
+}
+
+/// Forced recoveries and restores, each in the catalog's encoding.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Recoveries {
+    /// The oldest first.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub recoveries: Vec<Bytes>,
 }
 
 /// A range.
