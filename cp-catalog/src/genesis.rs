@@ -5,7 +5,7 @@ use crate::catalog::{Catalog, Meta};
 use crate::codec::record;
 use crate::edit::Edit;
 use crate::member::{Addresses, Features, Join, Locality, Member, Service, Voting};
-use crate::snapshot::{self, Capture};
+use crate::snapshot::{self, CHUNK_SOFT_MAX_BYTES, Capture};
 use bytes::Bytes;
 use cp_seam::{
     ClusterId, ControlPlaneLogIndex, Generation, Halt, Incarnation, MemberId, MemberKind, Quorum, SnapshotReader,
@@ -93,7 +93,7 @@ impl Catalog {
 
     /// The state as a founding snapshot. Meant for a state that no entry has changed.
     pub fn to_genesis(&self) -> Result<Genesis, Halt> {
-        let mut capture = Capture::new(self.clone(), ControlPlaneLogIndex(0));
+        let mut capture = Capture::new(self.clone(), ControlPlaneLogIndex(0), CHUNK_SOFT_MAX_BYTES);
         let mut chunks = Vec::new();
         while let Some(chunk) = capture.next_chunk()? {
             chunks.push(chunk);

@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::history::{Change, Changes, History};
-use crate::snapshot::{Builder, Capture};
+use crate::snapshot::{Builder, CHUNK_SOFT_MAX_BYTES, Capture};
 use crate::verdict::Verdict;
 use bytes::Bytes;
 use cp_seam::{
@@ -28,6 +28,8 @@ struct State {
     catalog: Catalog,
     applied: ControlPlaneLogIndex,
     history: History,
+    /// See [`CatalogMachine::with_chunks_of`].
+    chunk_bytes: usize,
 }
 
 impl fmt::Debug for CatalogMachine {
@@ -54,7 +56,15 @@ impl CatalogMachine {
     /// As [`new`](Self::new), remembering at most `history_len_max` applied entries.
     pub fn with_history(catalog: Catalog, applied: ControlPlaneLogIndex, history_len_max: usize) -> Self {
         let history = History::new(history_len_max, applied);
-        Self { state: Arc::new(RwLock::new(State { catalog, applied, history })) }
+        Self { state: Arc::new(RwLock::new(State { catalog, applied, history, chunk_bytes: CHUNK_SOFT_MAX_BYTES })) }
+    }
+
+    /// Ends the chunks of snapshots once they have about so many bytes; the default is
+    /// 512 KiB, which is also the most.
+    #[must_use]
+    pub fn with_chunks_of(self, bytes: usize) -> Self {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).chunk_bytes = bytes.clamp(1, CHUNK_SOFT_MAX_BYTES);
+        self
     }
 
     /// What the entry at `index` did; `None` if it is not applied yet, no longer
@@ -145,7 +155,7 @@ impl ControlPlaneStateMachine for CatalogMachine {
         if state.catalog.is_vacant() {
             return Err(Halt { reason: "there is no state to capture before genesis".to_owned() });
         }
-        Ok(Box::new(Capture::new(state.catalog.clone(), state.applied)))
+        Ok(Box::new(Capture::new(state.catalog.clone(), state.applied, state.chunk_bytes)))
     }
 
     fn restore(&self) -> Result<Box<dyn SnapshotWriter>, Halt> {
@@ -170,11 +180,7 @@ impl SnapshotWriter for Restore {
     }
 
     fn finish(self: Box<Self>, index: ControlPlaneLogIndex, digest: StateDigest) -> Result<(), SnapshotError> {
-        let catalog = self.builder.finish()?;
-        let found = catalog.digest();
-        if found != digest {
-            return Err(SnapshotError::Digest { expected: digest, found });
-        }
+        let catalog = whole(self.builder, digest)?;
         #[cfg(planted_bugs)]
         let catalog = catalog.without_what_is_planted(index);
         let replaced = self.machine.exclusive(|state| {
@@ -185,4 +191,14 @@ impl SnapshotWriter for Restore {
         });
         replaced.map_err(|halt| SnapshotError::Damaged { what: halt.reason })
     }
+
+    fn check(self: Box<Self>, digest: StateDigest) -> Result<(), SnapshotError> {
+        whole(self.builder, digest).map(drop)
+    }
+}
+
+fn whole(builder: Builder, digest: StateDigest) -> Result<Catalog, SnapshotError> {
+    let catalog = builder.finish()?;
+    let found = catalog.digest();
+    if found == digest { Ok(catalog) } else { Err(SnapshotError::Digest { expected: digest, found }) }
 }

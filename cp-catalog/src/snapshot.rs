@@ -8,7 +8,7 @@ mod builder;
 mod capture;
 
 pub(crate) use builder::Builder;
-pub(crate) use capture::Capture;
+pub(crate) use capture::{CHUNK_SOFT_MAX_BYTES, Capture};
 
 use crate::codec::record::{
     AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MetaRecord, RangeRecord, ReplyRecord,

@@ -18,6 +18,8 @@ pub struct Options {
     pub settings: Settings,
     /// The network at the start.
     pub network: Conditions,
+    /// About how long the chunks of snapshots are; small ones make transfers of many steps.
+    pub chunk_bytes: usize,
     /// How long disks take.
     pub disk: Latency,
     /// How long a storm of faults lasts, in runs that have one.
@@ -41,6 +43,7 @@ impl Default for Options {
             witnesses: 0,
             settings: Settings { snapshot_every: 64, retained: 16, proposals_max: 64, ..Settings::default() },
             network: Conditions::default(),
+            chunk_bytes: 512 << 10,
             disk: Latency::default(),
             storm: Duration::from_secs(20),
             clients: 3,

@@ -23,6 +23,7 @@ fn sources() -> BTreeMap<String, (String, String)> {
         ("reconfiguration", include_str!("cases/reconfiguration.rs")),
         ("identity", include_str!("cases/identity.rs")),
         ("restart", include_str!("cases/restart.rs")),
+        ("resume", include_str!("cases/resume.rs")),
         ("snapshot", include_str!("cases/snapshot.rs")),
         ("storm", include_str!("cases/storm.rs")),
     ];

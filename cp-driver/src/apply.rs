@@ -9,6 +9,7 @@ use crate::node::StartError;
 use cp_seam::{ControlPlaneEntryKind, ControlPlaneLogIndex};
 use cp_store::{Durable, RecordBody};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How much of the log is read at a time.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -56,6 +57,7 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
         }
         #[cfg(planted_bugs)]
         let records = planted(records);
+        let bytes: u64 = records.iter().map(|record| record.body.weight()).sum();
         let mut quorum_may_differ = false;
         let mut applied = Vec::with_capacity(records.len());
         for record in &records {
@@ -72,6 +74,7 @@ pub(crate) async fn catch_up(host: &Host, durable: &Durable) -> Result<(), Start
             }
             applied.push((record.position.index, state.digest()));
         }
+        host.grown.fetch_add(bytes, Ordering::Relaxed);
         host.note_applied(&applied, quorum_may_differ);
         tokio::task::yield_now().await;
     }
@@ -92,6 +95,7 @@ pub(crate) async fn restore(host: &Host, committed: ControlPlaneLogIndex) -> Res
         tokio::task::yield_now().await;
     }
     writer.finish(meta.position.index, meta.digest).map_err(StartError::Snapshot)?;
+    host.grown.store(0, Ordering::Relaxed);
     host.note_applied(&[(meta.position.index, meta.digest)], true);
     Ok(true)
 }

@@ -17,6 +17,7 @@ use cp_seam::{
 use cp_store::{Configuration, Identity, Store};
 use prost::Message;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ pub struct Host {
     pub(crate) board: Board,
     pub(crate) transfers: Transfers,
     pub(crate) refreshing: Mutex<Compared>,
+    /// The bytes of the records applied since the last snapshot.
+    pub(crate) grown: AtomicU64,
     gate: DiskGate,
     view: watch::Sender<EngineView>,
     stopped: watch::Sender<Option<String>>,
@@ -91,6 +94,7 @@ impl Host {
             view: watch::Sender::new(view),
             stopped: watch::Sender::new(None),
             refreshing: Mutex::default(),
+            grown: AtomicU64::new(0),
             newest: Mutex::new(Arc::new(newest)),
             books: Mutex::new(Books {
                 contacts: Contacts::default(),

@@ -37,6 +37,8 @@ pub struct Settings {
     pub proposals_max: usize,
     /// How many applied records call for a new snapshot.
     pub snapshot_every: u64,
+    /// How many bytes of applied records call for one, however few they are.
+    pub snapshot_bytes: u64,
     /// How many records before the snapshot stay in the log, for members that are a little behind.
     pub retained: u64,
     /// The bytes of log sent in one frame, at most.
@@ -53,6 +55,7 @@ impl Default for Settings {
             propose_deadline: Duration::from_secs(2),
             proposals_max: 4096,
             snapshot_every: 8192,
+            snapshot_bytes: 64 << 20,
             retained: 1024,
             append_bytes_max: 1 << 20,
             seed: 0,
@@ -86,8 +89,8 @@ impl Settings {
         if self.proposals_max > Semaphore::MAX_PERMITS {
             return setting("proposals_max", format!("must be at most {}", Semaphore::MAX_PERMITS));
         }
-        if self.proposals_max == 0 || self.snapshot_every == 0 {
-            return setting("proposals_max, snapshot_every", "must be above zero".to_owned());
+        if self.proposals_max == 0 || self.snapshot_every == 0 || self.snapshot_bytes == 0 {
+            return setting("proposals_max, snapshot_every, snapshot_bytes", "must be above zero".to_owned());
         }
         let limit = cp_seam::transport::FRAME_MAX_BYTES / 2;
         if self.append_bytes_max == 0 || self.append_bytes_max > limit {

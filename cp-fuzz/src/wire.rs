@@ -55,7 +55,13 @@ pub(crate) fn envelope_corpus() -> Vec<Vec<u8>> {
     };
     let bodies = [
         Body::Engine(Bytes::from(vec![3; 20])),
-        Body::Offer(Offer { transfer: 3, meta: Some(meta), chunk_count: 2, header: Bytes::from(vec![8, 5]) }),
+        Body::Offer(Offer {
+            transfer: 3,
+            meta: Some(meta),
+            chunk_count: 2,
+            header: Bytes::from(vec![8, 5]),
+            hash: Bytes::from(vec![7; 32]),
+        }),
         Body::Pull(Pull { transfer: 3, ordinal: 1 }),
         Body::Chunk(Chunk { transfer: 3, ordinal: 1, bytes: Bytes::from(vec![9; 60]) }),
         Body::Ended(Ended { transfer: 3, failure: "full".to_owned() }),

@@ -70,6 +70,10 @@ pub trait SnapshotWriter: fmt::Debug + Send + 'static {
     /// Replaces the state by what was pushed, as of `index`, if it is whole and
     /// its recomputed digest is `digest`; otherwise the old state stays.
     fn finish(self: Box<Self>, index: ControlPlaneLogIndex, digest: StateDigest) -> Result<(), SnapshotError>;
+
+    /// Tells whether [`finish`](Self::finish) would accept what was pushed, and changes
+    /// nothing: a snapshot is tried before the log makes way for it (CP-R1).
+    fn check(self: Box<Self>, digest: StateDigest) -> Result<(), SnapshotError>;
 }
 
 /// A snapshot that was not restored; the state is as it was before.

@@ -36,6 +36,20 @@ pub enum RecordBody {
     Configuration(Configuration),
 }
 
+impl RecordBody {
+    /// About how many bytes it takes on disk and on the wire.
+    pub fn weight(&self) -> u64 {
+        const FRAME: usize = 32;
+        const MEMBER: usize = 64;
+        let bytes = match self {
+            Self::Blank => FRAME,
+            Self::Entry(entry) => FRAME + entry.payload().as_bytes().len(),
+            Self::Configuration(c) => FRAME + MEMBER * (c.voters.len() + c.outgoing.len() + c.learners.len()),
+        };
+        bytes as u64
+    }
+}
+
 /// An engine's configuration; joint while `outgoing` is not empty.
 ///
 /// Each list is sorted by incarnation. `voters` and `learners` are disjoint. A

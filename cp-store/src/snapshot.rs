@@ -120,6 +120,12 @@ impl SnapshotBody {
         self.body.chunk_count()
     }
 
+    /// The BLAKE3 of all chunks: equal bodies at equal positions are the same snapshot,
+    /// whichever node built it.
+    pub fn hash(&self) -> [u8; 32] {
+        self.body.hash()
+    }
+
     /// The chunk at `ordinal`, its checksum verified.
     ///
     /// A chunk that cannot be read or does not match stops the store (CP-D4). An

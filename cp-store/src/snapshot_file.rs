@@ -31,6 +31,7 @@ pub(crate) const PREFIX: &str = "snapshot-";
 pub(crate) struct Body {
     file: Arc<dyn File>,
     chunks: Vec<Slot>,
+    hash: [u8; 32],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,11 @@ struct Slot {
 impl Body {
     pub(crate) fn chunk_count(&self) -> u64 {
         self.chunks.len() as u64
+    }
+
+    /// The BLAKE3 of all chunks.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        self.hash
     }
 
     /// The chunk at `ordinal`, verified.
@@ -98,10 +104,11 @@ impl Draft {
 
     /// Makes the file and its name durable.
     pub(crate) fn seal(self, dir: &dyn Directory, meta: SnapshotMeta) -> io::Result<Pointer> {
+        let hash = *self.hash.finalize().as_bytes();
         let footer = wire::Footer {
             meta: (&meta).into(),
             chunks: self.chunks.iter().map(|slot| wire::Chunk { len: slot.len, crc: slot.crc }).collect(),
-            body_hash: self.hash.finalize().as_bytes().to_vec(),
+            body_hash: hash.to_vec(),
         };
         let mut tail = seal(Kind::Footer, &footer);
         let footer_hash = *blake3::hash(&tail).as_bytes();
@@ -112,7 +119,7 @@ impl Draft {
         self.file.sync_data()?;
         dir.rename(&temporary(&self.name), &self.name)?;
         dir.sync()?;
-        let body = Some(Arc::new(Body { file: self.file, chunks: self.chunks }));
+        let body = Some(Arc::new(Body { file: self.file, chunks: self.chunks, hash }));
         Ok(Pointer { file: self.name, footer_hash, meta, body })
     }
 
@@ -148,14 +155,14 @@ pub(crate) fn verify(file: Arc<dyn File>, pointer: &Pointer) -> Result<Body, Fau
     if offset != footer_start {
         return Err(Bad::damaged("its chunks do not fill it").into());
     }
-    let body = Body { file, chunks };
+    let body = Body { file, chunks, hash: array::<32>(&footer.body_hash, "the body hash")? };
     let mut hash = blake3::Hasher::new();
     for ordinal in 0..body.chunk_count() {
         if let Some(chunk) = body.chunk(ordinal)? {
             hash.update(&chunk);
         }
     }
-    if *hash.finalize().as_bytes() != array::<32>(&footer.body_hash, "the body hash")? {
+    if *hash.finalize().as_bytes() != body.hash {
         return Err(Bad::damaged("its body does not match its hash").into());
     }
     Ok(body)

@@ -11,7 +11,7 @@ use prost::Message;
 use std::fmt;
 
 /// A chunk is closed above this; no step of a stage writes as much as the rest of its limit.
-const CHUNK_SOFT_MAX_BYTES: usize = 512 << 10;
+pub(crate) const CHUNK_SOFT_MAX_BYTES: usize = 512 << 10;
 
 /// Where a capture goes on: after the key that each stage names.
 #[derive(Debug, Clone)]
@@ -33,6 +33,7 @@ pub(crate) struct Capture {
     index: ControlPlaneLogIndex,
     stage: Stage,
     ordinal: u64,
+    chunk_bytes: usize,
 }
 
 impl fmt::Debug for Capture {
@@ -42,10 +43,10 @@ impl fmt::Debug for Capture {
 }
 
 /// The records of a chunk, until it is full.
-#[derive(Default)]
 struct Page {
     records: Vec<Record>,
     size: usize,
+    full_at: usize,
 }
 
 impl Page {
@@ -56,7 +57,7 @@ impl Page {
     }
 
     fn is_full(&self) -> bool {
-        self.size >= CHUNK_SOFT_MAX_BYTES
+        self.size >= self.full_at
     }
 
     /// Writes `items` until the page is full; the key of the last one written, if it is.
@@ -72,8 +73,8 @@ impl Page {
 }
 
 impl Capture {
-    pub(crate) fn new(catalog: Catalog, index: ControlPlaneLogIndex) -> Self {
-        Self { catalog, index, stage: Stage::Meta, ordinal: 0 }
+    pub(crate) fn new(catalog: Catalog, index: ControlPlaneLogIndex, chunk_bytes: usize) -> Self {
+        Self { catalog, index, stage: Stage::Meta, ordinal: 0, chunk_bytes }
     }
 
     /// Writes one stage as far as the page allows, and says where to go on.
@@ -161,7 +162,7 @@ impl SnapshotReader for Capture {
         if matches!(self.stage, Stage::Done) {
             return Ok(None);
         }
-        let mut page = Page::default();
+        let mut page = Page { records: Vec::new(), size: 0, full_at: self.chunk_bytes };
         while !page.is_full() && !matches!(self.stage, Stage::Done) {
             self.stage = self.step(&mut page);
         }

@@ -20,6 +20,7 @@ pub mod propose;
 pub mod reconfiguration;
 pub mod replication;
 pub mod restart;
+pub mod resume;
 pub mod snapshot;
 pub mod storm;
 
@@ -162,6 +163,12 @@ cases! { ($)
         a_snapshot_takes_a_conflicting_tail_with_it,
         a_snapshot_that_did_not_arrive_is_sent_again,
         power_is_lost_at_each_operation_of_a_compaction,
+    }
+    resume {
+        a_transfer_goes_on_where_it_was_cut,
+        another_leader_goes_on_with_the_same_snapshot,
+        the_log_is_compacted_while_a_snapshot_is_under_way,
+        a_log_that_is_large_is_compacted_however_few_its_entries,
     }
     membership {
         a_joiner_becomes_a_voter,

@@ -47,6 +47,7 @@ pub(super) struct Books {
     /// Incarnations whose disk was emptied. One that comes back is an impostor with an
     /// empty memory: what it sends is judged, and what it learns is not a grant.
     wiped: BTreeSet<Incarnation>,
+    pub(super) chunk_bytes: BTreeMap<Incarnation, u64>,
     pub(super) leaders: Leaders,
     pub(super) ledger: Ledger,
     pub(super) committed: Committed,

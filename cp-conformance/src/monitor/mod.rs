@@ -75,6 +75,11 @@ impl Monitor {
         locked(&self.books).aims.clear();
     }
 
+    /// How many bytes of snapshots were sent to this incarnation so far.
+    pub fn chunk_bytes(&self, to: Incarnation) -> u64 {
+        locked(&self.books).chunk_bytes.get(&to).copied().unwrap_or_default()
+    }
+
     /// What was counted so far.
     pub fn tally(&self) -> Tally {
         locked(&self.books).tally()
@@ -327,6 +332,9 @@ impl Wiretap for Monitor {
             self.trace.note_again(from.slot(), &line)
         } else {
             self.trace.node(from.slot(), line)
+        }
+        if let Some(Body::Chunk(chunk)) = &body {
+            *books.chunk_bytes.entry(to).or_default() += chunk.bytes.len() as u64;
         }
         let mut verdict = books.snapshot_frames(from.slot(), to, body.as_ref());
         for sign in &observed {

@@ -118,4 +118,8 @@ impl SnapshotWriter for Restoring {
         self.monitor.restored(&self.life, index, digest, self.booting);
         Ok(())
     }
+
+    fn check(self: Box<Self>, digest: StateDigest) -> Result<(), SnapshotError> {
+        self.inner.check(digest)
+    }
 }

@@ -65,6 +65,12 @@ impl World {
         self.workload.next(None)
     }
 
+    /// The next entries are those of a client that has asked for nothing before.
+    pub fn another_client(&mut self) {
+        self.clients += 1;
+        self.workload = self.workload.fork(10_000 + self.clients);
+    }
+
     /// Proposes at `slot`: a position or why not.
     pub async fn propose(&mut self, slot: usize) -> Result<Result<LogPosition, ProposeError>, Broken> {
         let (up, entry) = (self.up(slot)?, self.entry()?);

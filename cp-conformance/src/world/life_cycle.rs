@@ -124,7 +124,7 @@ impl World {
                 return Err(cp_driver::chain(&error));
             }
         };
-        let state = Arc::new(CatalogMachine::vacant());
+        let state = Arc::new(CatalogMachine::vacant().with_chunks_of(self.options.chunk_bytes));
         let watched = Watched {
             inner: Arc::clone(&state),
             monitor: Arc::clone(&self.monitor),

@@ -81,6 +81,8 @@ pub struct World {
     slots: Vec<Slot>,
     rng: Rng,
     workload: Workload,
+    /// How often `workload` became another client's.
+    clients: usize,
     cluster: ClusterId,
     generation: Generation,
     restarts: u64,
@@ -122,6 +124,7 @@ impl World {
             roster: Roster::default(),
             slots: Vec::new(),
             workload: Workload::new(seed),
+            clients: 0,
             rng,
             cluster: ClusterId(cluster),
             generation: Generation { number: 0, id: [7; 8] },

@@ -5,6 +5,7 @@ use crate::host::Host;
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneWatch, Halt, LogPosition, SnapshotReader};
 use cp_store::{Founding, SnapshotMeta, Store};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::timeout;
 
 /// Captures the applied state as what a joining member's store is founded on: it
@@ -41,21 +42,31 @@ fn describe(store: &Store, reader: &dyn SnapshotReader) -> Result<SnapshotMeta, 
 /// How many election timeouts the engine may take to adopt a snapshot; the log grows meanwhile.
 const ADOPTION_PATIENCE: u32 = 60;
 
-/// Builds a snapshot whenever enough has been applied since the last.
+/// Builds a snapshot whenever enough has been applied since the last, by count or by size (CP-R1).
 pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
     let mut status = host.board.watch();
-    let every = host.settings().snapshot_every;
-    let mut not_before = 0;
+    let (every, bytes) = (host.settings().snapshot_every, host.settings().snapshot_bytes);
+    let (mut not_before, mut not_below) = (0, bytes);
     loop {
         let applied = host.parts.state.applied().0;
         let last = host.store().durable().borrow().snapshot.index.0;
-        if applied >= last.saturating_add(every).max(not_before) {
+        host.transfers.forget_reached(ControlPlaneLogIndex(applied));
+        let grown = host.grown.load(Ordering::Relaxed);
+        if applied >= last.saturating_add(every).max(not_before) || (grown >= not_below && applied > last) {
             match build(&host, engine.as_ref()).await {
-                Ok(index) => not_before = index.0.saturating_add(every),
+                Ok(index) => {
+                    not_before = index.0.saturating_add(every);
+                    not_below = bytes;
+                    // An install may have set it back meanwhile.
+                    let rest = |now: u64| Some(now.saturating_sub(grown));
+                    let before = host.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+                    tracing::debug!(%index, ?before, "a snapshot was built");
+                }
                 Err(NotBuilt::Halt(halt)) => return host.halt(&crate::chain(&halt)),
                 Err(NotBuilt::Later(why)) => {
                     tracing::warn!(why, "no snapshot was built");
                     not_before = applied.saturating_add(every.div_ceil(8));
+                    not_below = grown.saturating_add(bytes.div_ceil(8));
                 }
             }
         }

@@ -1,13 +1,15 @@
 //! Snapshots: built from the state machine, pulled by peers chunk by chunk.
 
 pub(crate) mod build;
+mod partial;
 pub(crate) mod receive;
 pub(crate) mod send;
 
 use crate::wire::{Chunk, Ended};
 use bytes::Bytes;
-use cp_seam::Incarnation;
+use cp_seam::{ControlPlaneLogIndex, Incarnation};
 use cp_store::SnapshotBody;
+use partial::Partial;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[derive(Debug)]
 pub(crate) struct Transfers {
     books: Mutex<Books>,
+    /// What was pulled of a snapshot so far. The transfer that pulls holds the lock, so that
+    /// the one that takes its place finds all of it.
+    partial: tokio::sync::Mutex<Option<Partial>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,11 +53,20 @@ impl Transfers {
     /// Transfers are numbered above those of all earlier lives, so that a word about
     /// one of them is never taken for a word about one of this life.
     pub(crate) fn new(boot: u64) -> Self {
-        Self { books: Mutex::new(Books { last_id: boot << 32, ..Books::default() }) }
+        Self { books: Mutex::new(Books { last_id: boot << 32, ..Books::default() }), partial: Default::default() }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what was pulled of a snapshot that is of no use any more: the state is past it.
+    pub(crate) fn forget_reached(&self, applied: ControlPlaneLogIndex) {
+        if let Ok(mut partial) = self.partial.try_lock()
+            && partial.as_ref().is_some_and(|partial| partial.position().index <= applied)
+        {
+            *partial = None;
+        }
     }
 
     /// Forgets all peers but those to be kept.

@@ -1,22 +1,19 @@
 //! The receiving half: it pulls, so it sets the pace and repeats what was lost.
 
 use super::Incoming;
+use super::partial::Partial;
 use crate::engine::Engine;
 use crate::freezer::of_node;
 use crate::host::Host;
-use crate::wire::{BadFrame, Body, Ended, Offer, Pull, required};
+use crate::wire::{Body, Ended, Offer, Pull};
 use bytes::Bytes;
-use cp_seam::{Incarnation, Lane, SnapshotReader};
-use cp_store::SnapshotMeta;
+use cp_seam::{Incarnation, Lane};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How often a chunk is asked for before the transfer is given up.
 const PULLS_MAX: u32 = 20;
-
-/// How many chunks a snapshot may have: 64 GiB of them.
-const CHUNKS_MAX: u64 = 1 << 16;
 
 /// A peer offers a snapshot: pull it, unless it is being pulled already. An offer
 /// of another transfer replaces it, but never a later one of the same peer.
@@ -43,7 +40,7 @@ pub(crate) fn offered(host: &Arc<Host>, engine: &Arc<dyn Engine>, from: Incarnat
             result = pull(&host, engine.as_ref(), from, offer, chunks) => result.err().unwrap_or_default(),
         };
         if !failure.is_empty() {
-            tracing::debug!(%from, failure, "a snapshot was not received");
+            tracing::warn!(%from, failure, "a snapshot was not received");
         }
         let ended = Ended { transfer, failure };
         {
@@ -67,29 +64,45 @@ async fn pull(
     offer: Offer,
     mut chunks: mpsc::Receiver<(u64, Bytes)>,
 ) -> Result<(), String> {
-    let meta = required(offer.meta, "meta").and_then(SnapshotMeta::try_from).map_err(|e: BadFrame| e.to_string())?;
-    if offer.chunk_count > CHUNKS_MAX {
-        return Err(format!("it has {} chunks; at most {CHUNKS_MAX} are taken", offer.chunk_count));
-    }
-    let mut stage = host.store().stage();
-    for ordinal in 0..offer.chunk_count {
-        let mut tries = 0;
-        let chunk = loop {
-            host.send_body(from, Lane::Bulk, Body::Pull(Pull { transfer: offer.transfer, ordinal }));
-            match timeout(host.settings().election_timeout, wanted(&mut chunks, ordinal)).await {
-                Ok(Some(chunk)) => break chunk,
-                Ok(None) => return Err("a newer offer took its place".to_owned()),
-                Err(_) if tries >= PULLS_MAX => return Err(format!("chunk {ordinal} did not come")),
-                Err(_) => tries += 1,
-            }
+    let offered = Partial::begin(host, &offer)?;
+    let whole = {
+        // The transfer before this one may be about to end.
+        let mut held = host.transfers.partial.lock().await;
+        let partial = match held.take().filter(|held| held.is_of(&offered)) {
+            Some(begun) => held.insert(begun),
+            None => held.insert(offered),
         };
-        if chunk.len() > <dyn SnapshotReader>::CHUNK_MAX_BYTES {
-            return Err(format!("chunk {ordinal} has {} bytes", chunk.len()));
+        tracing::debug!(%from, next = ?partial.wants(), of = offer.chunk_count, "pulling a snapshot");
+        while let Some(ordinal) = partial.wants() {
+            let chunk = fetch(host, from, offer.transfer, ordinal, &mut chunks).await?;
+            if let Err(why) = partial.push(chunk).await {
+                *held = None;
+                return Err(why);
+            }
         }
-        stage.push(chunk).await.map_err(|failure| crate::chain(&failure))?;
-    }
-    let staged = stage.seal(meta).await.map_err(|failure| crate::chain(&failure))?;
+        held.take()
+    };
+    let Some(whole) = whole else { return Err("it was taken away".to_owned()) };
+    let staged = whole.seal().await?;
     engine.install(from, offer.header, staged).await.map_err(|error| crate::chain(&error))
+}
+
+async fn fetch(
+    host: &Host,
+    from: Incarnation,
+    transfer: u64,
+    ordinal: u64,
+    chunks: &mut mpsc::Receiver<(u64, Bytes)>,
+) -> Result<Bytes, String> {
+    for _ in 0..=PULLS_MAX {
+        host.send_body(from, Lane::Bulk, Body::Pull(Pull { transfer, ordinal }));
+        match timeout(host.settings().election_timeout, wanted(chunks, ordinal)).await {
+            Ok(Some(chunk)) => return Ok(chunk),
+            Ok(None) => return Err("a newer offer took its place".to_owned()),
+            Err(_) => {}
+        }
+    }
+    Err(format!("chunk {ordinal} did not come"))
 }
 
 async fn wanted(chunks: &mut mpsc::Receiver<(u64, Bytes)>, ordinal: u64) -> Option<Bytes> {

@@ -38,8 +38,9 @@ impl Host {
             books.last_id += 1;
             let id = books.last_id;
             let (meta, chunk_count) = (Some(body.meta().into()), body.chunk_count());
+            let hash = Bytes::copy_from_slice(&body.hash());
             books.outgoing.insert(to, Outgoing { id, body, pulls, ended: Some(done) });
-            Offer { transfer: id, meta, chunk_count, header }
+            Offer { transfer: id, meta, chunk_count, header, hash }
         };
         let _given_up = Abandon { host: self, to, id: offer.transfer };
         let mut silent = 0;

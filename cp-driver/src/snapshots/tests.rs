@@ -1,5 +1,5 @@
 use crate::Settings;
-use crate::testing::{Rig, T, lock, settings, text, uniform};
+use crate::testing::{BAD, Rig, T, lock, settings, text, uniform};
 use crate::wire::{Body, Chunk, Ended, Envelope, Offer, Pull};
 use bytes::Bytes;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, StateDigest, Term};
@@ -22,7 +22,13 @@ fn meta() -> SnapshotMeta {
 }
 
 fn offer(transfer: u64, chunk_count: u64) -> Body {
-    Body::Offer(Offer { transfer, meta: Some((&meta()).into()), chunk_count, header: Bytes::new() })
+    offer_of(transfer, chunk_count, &[])
+}
+
+/// An offer of a snapshot with this body.
+fn offer_of(transfer: u64, chunk_count: u64, body: &[u8]) -> Body {
+    let hash = Bytes::copy_from_slice(blake3::hash(body).as_bytes());
+    Body::Offer(Offer { transfer, meta: Some((&meta()).into()), chunk_count, header: Bytes::new(), hash })
 }
 
 fn chunk(transfer: u64, ordinal: u64, bytes: Bytes) -> Body {
@@ -32,9 +38,13 @@ fn chunk(transfer: u64, ordinal: u64, bytes: Bytes) -> Body {
 impl Rig {
     /// The peer says something.
     fn say(&self, body: Body) {
+        self.say_as(PEER, body);
+    }
+
+    fn say_as(&self, peer: Incarnation, body: Body) {
         let envelope = Envelope { version: Envelope::VERSION, body: Some(body), ..Envelope::default() };
         let receiver = lock(&self.wire.receiver).clone().expect("attached");
-        receiver.receive(PEER, envelope.encode_to_vec().into());
+        receiver.receive(peer, envelope.encode_to_vec().into());
     }
 
     /// What was sent since this was last asked.
@@ -53,8 +63,8 @@ fn pull(transfer: u64, ordinal: u64) -> Body {
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_is_pulled_once() {
     let rig = Rig::start(&[1, 2, 3], settings()).await;
-    rig.say(offer(7, 2));
-    rig.say(offer(7, 2));
+    rig.say(offer_of(7, 2, &[1, 2, 3]));
+    rig.say(offer_of(7, 2, &[1, 2, 3]));
     sleep(T / 10).await;
     assert_eq!(rig.said(), [pull(7, 0)]);
     sleep(T).await;
@@ -79,8 +89,8 @@ async fn a_snapshot_is_pulled_once() {
 #[tokio::test(start_paused = true)]
 async fn a_later_transfer_replaces_an_earlier_one() {
     let rig = Rig::start(&[1, 2, 3], settings()).await;
-    rig.say(offer(7, 2));
-    rig.say(offer(1 << 32, 1));
+    rig.say(offer_of(7, 2, &[1, 2]));
+    rig.say(offer_of(1 << 32, 1, &[1]));
     sleep(T / 10).await;
     rig.say(chunk(7, 0, Bytes::from_static(&[1])));
     rig.say(chunk(1 << 32, 0, Bytes::from_static(&[1])));
@@ -88,6 +98,45 @@ async fn a_later_transfer_replaces_an_earlier_one() {
     let said = rig.said();
     assert!(said.contains(&pull(1 << 32, 0)) && !said.contains(&pull(7, 1)), "{said:?}");
     assert_eq!(rig.asked(), ["install 4.50"]);
+}
+
+/// CP-R1: what was pulled stays pulled while the same snapshot is offered again, by whomever; another one
+/// begins anew.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_transfer_goes_on() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    rig.say(offer_of(7, 3, &[1, 2, 3]));
+    sleep(T / 10).await;
+    rig.say(chunk(7, 0, Bytes::from_static(&[1])));
+    sleep(T / 10).await;
+    rig.say(offer_of(8, 3, &[1, 2, 3]));
+    sleep(T / 10).await;
+    assert_eq!(rig.said().last(), Some(&pull(8, 1)), "the first is not asked for again");
+    rig.say(chunk(8, 1, Bytes::from_static(&[2])));
+    sleep(T * 30).await;
+    assert!(matches!(rig.said().last(), Some(Body::Ended(ended)) if ended.failure.contains("did not come")));
+    rig.say_as(Incarnation(3), offer_of(1, 3, &[1, 2, 3]));
+    sleep(T / 10).await;
+    assert_eq!(rig.said(), [pull(1, 2)]);
+    rig.say_as(Incarnation(3), offer_of(2, 3, &[1, 2, 4]));
+    sleep(T / 10).await;
+    assert_eq!(rig.said().last(), Some(&pull(2, 0)), "another snapshot");
+}
+
+/// CP-R1: what is not what was offered, or restores to nothing, is not installed; the node goes on.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_is_tried_before_it_is_installed() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    for (transfer, body, why) in [(7, [1], "hash"), (8, [BAD], "restores to"), (9, [2], "")] {
+        rig.say(offer_of(transfer, 1, if transfer == 7 { &[9] } else { &body }));
+        sleep(T / 10).await;
+        rig.say(chunk(transfer, 0, Bytes::copy_from_slice(&body)));
+        sleep(T / 10).await;
+        let said = rig.said();
+        assert!(matches!(said.last(), Some(Body::Ended(ended)) if ended.failure.contains(why)), "{said:?}");
+    }
+    assert_eq!(rig.asked(), ["install 4.50"], "the last one alone");
+    assert_eq!(rig.host().halted(), None);
 }
 
 /// What no sender of ours says is refused before it fills the disk.
@@ -130,6 +179,19 @@ async fn an_offer_is_repeated_while_nothing_is_pulled() {
     assert!(!sending.is_finished(), "a word of an earlier life");
     rig.host().halt("told to");
     assert!(sending.await.expect("ran").is_err());
+}
+
+/// CP-R1: a few large records call for a snapshot as many small ones do.
+#[tokio::test(start_paused = true)]
+async fn snapshots_are_built_as_the_log_gets_large() {
+    let settings = Settings { snapshot_every: 1 << 40, snapshot_bytes: 10_000, retained: 0, ..settings() };
+    let rig = Rig::start(&[1], settings).await;
+    rig.lead(1).await;
+    for _ in 0..10 {
+        rig.node.propose(text(&"x".repeat(3_000))).await.expect("placed");
+        sleep(T / 50).await;
+    }
+    assert_eq!(rig.asked(), ["adopt 1.5 and compact to 5", "adopt 1.9 and compact to 9"]);
 }
 
 /// CP-R1: snapshots are built as the log grows, also after an engine has left one lying, and none is

@@ -63,6 +63,9 @@ pub struct Offer {
     /// For the receiver's engine.
     #[prost(bytes = "bytes", tag = "4")]
     pub header: Bytes,
+    /// The BLAKE3 of all chunks: an interrupted transfer goes on with one of the same.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub hash: Bytes,
 }
 
 /// Send this chunk.

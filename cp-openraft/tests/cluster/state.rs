@@ -154,4 +154,8 @@ impl SnapshotWriter for Writer {
         *self.into.0.lock().expect("unpoisoned") = inner;
         Ok(())
     }
+
+    fn check(self: Box<Self>, _digest: StateDigest) -> Result<(), SnapshotError> {
+        Ok(())
+    }
 }

@@ -127,4 +127,8 @@ impl SnapshotWriter for Writer {
         *self.into.inner() = inner;
         Ok(())
     }
+
+    fn check(self: Box<Self>, _digest: StateDigest) -> Result<(), SnapshotError> {
+        Ok(())
+    }
 }

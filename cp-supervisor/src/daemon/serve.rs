@@ -62,6 +62,7 @@ impl Daemon {
             election_timeout: settings.election_timeout,
             heartbeat: settings.heartbeat,
             snapshot_every: settings.snapshot_every,
+            snapshot_bytes: settings.snapshot_bytes,
             retained: settings.retained,
             seed: u64::from_le_bytes(random()?),
             ..cp_driver::Settings::default()

@@ -54,6 +54,9 @@ pub struct Layer {
     /// Records between snapshots
     #[arg(long, value_name = "COUNT")]
     pub snapshot_every: Option<u64>,
+    /// Bytes of log between snapshots, however few the records
+    #[arg(long, value_name = "BYTES")]
+    pub snapshot_bytes: Option<u64>,
     /// Records kept behind a snapshot for members that lag
     #[arg(long, value_name = "COUNT")]
     pub retained: Option<u64>,
@@ -118,6 +121,7 @@ impl Layer {
             election_timeout_ms: self.election_timeout_ms.or(other.election_timeout_ms),
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),
             snapshot_every: self.snapshot_every.or(other.snapshot_every),
+            snapshot_bytes: self.snapshot_bytes.or(other.snapshot_bytes),
             retained: self.retained.or(other.retained),
             auto_promote: self.auto_promote.or(other.auto_promote),
             log: self.log.or(other.log),
@@ -193,6 +197,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Records between snapshots.
     pub snapshot_every: u64,
+    /// Bytes of log between snapshots.
+    pub snapshot_bytes: u64,
     /// Records kept behind a snapshot.
     pub retained: u64,
     /// Whether the leader promotes caught-up learners.
@@ -258,6 +264,7 @@ impl Settings {
             election_timeout: Duration::from_millis(or!(election_timeout_ms, millis(engine_defaults.election_timeout))),
             heartbeat: Duration::from_millis(or!(heartbeat_ms, millis(engine_defaults.heartbeat))),
             snapshot_every: or!(snapshot_every, engine_defaults.snapshot_every),
+            snapshot_bytes: or!(snapshot_bytes, engine_defaults.snapshot_bytes),
             retained: or!(retained, engine_defaults.retained),
             auto_promote: or!(auto_promote, true),
             log: or!(log, "info,openraft=warn".to_owned()),
@@ -284,6 +291,9 @@ impl Settings {
         }
         if self.snapshot_every == 0 {
             return bad("snapshot_every", "0 would never end; choose 1 or more".to_owned());
+        }
+        if self.snapshot_bytes == 0 {
+            return bad("snapshot_bytes", "0 would never end; choose 1 or more".to_owned());
         }
         Ok(())
     }
