@@ -26,6 +26,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// others rely on. The checkers judge nothing that is not explained here, and
     /// every run demands that grants, leadership and acknowledgements were seen.
     fn explain(&self, from: Incarnation, to: Incarnation, message: &Bytes) -> Vec<Observed>;
+
+    /// No node of this thread's run is up, for the `times`th time; a run begins with 0.
+    /// What is started from here on may be another engine, as long as all of it is the
+    /// same one (CP-E1).
+    fn all_are_down(&self, _times: u64) {}
 }
 
 /// Makes a [`Backend`] of an adapter crate that offers `ENGINE`, `start` and

@@ -162,6 +162,8 @@ mod tests {
                 restarts: 0,
                 pauses: 0,
                 jumps: 0,
+                blackouts: 0,
+                waits: std::collections::BTreeMap::new(),
                 traffic: Traffic::default(),
                 disks: Effects::default(),
                 trace: ([0; 32], 0),

@@ -7,6 +7,7 @@ use crate::monitor::Tally;
 use crate::network::Traffic;
 use crate::options::Options;
 use crate::promise::Promise;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub struct Report {
     pub pauses: u64,
     /// How often the clock jumped.
     pub jumps: u64,
+    /// How often the last node that ran went down.
+    pub blackouts: u64,
+    /// By what happened meanwhile: the longest that steady callers went without an acknowledgement.
+    pub waits: BTreeMap<&'static str, Duration>,
     /// What the network did.
     pub traffic: Traffic,
     /// What all disks together did.
@@ -62,6 +67,8 @@ pub struct Least {
     pub pauses: u64,
     /// Jumps of the clock.
     pub jumps: u64,
+    /// Times that all were down.
+    pub blackouts: u64,
     /// Connections refused.
     pub refused_connections: u64,
     /// Lives ended by an aim.
@@ -125,6 +132,7 @@ impl Report {
             ("frames held for paused nodes", n.held),
             ("pauses", self.pauses),
             ("jumps of the clock", self.jumps),
+            ("times that all were down", self.blackouts),
             ("connections refused", n.refused),
             ("aimed crashes", t.aimed),
             ("failed disk operations", d.failed_operations),
@@ -158,6 +166,7 @@ impl Report {
             ("frames held for paused nodes", least.held),
             ("pauses", least.pauses),
             ("jumps of the clock", least.jumps),
+            ("times that all were down", least.blackouts),
             ("connections refused", least.refused_connections),
             ("aimed crashes", least.aimed),
             ("failed disk operations", least.failed_operations),
@@ -230,6 +239,8 @@ impl Report {
             restarts: self.restarts + other.restarts,
             pauses: self.pauses + other.pauses,
             jumps: self.jumps + other.jumps,
+            blackouts: self.blackouts + other.blackouts,
+            waits: longest(&self.waits, &other.waits),
             traffic,
             disks: self.disks.and(&other.disks),
             trace: other.trace,
@@ -237,9 +248,23 @@ impl Report {
     }
 }
 
+fn longest(
+    a: &BTreeMap<&'static str, Duration>,
+    b: &BTreeMap<&'static str, Duration>,
+) -> BTreeMap<&'static str, Duration> {
+    let mut all = a.clone();
+    for (what, wait) in b {
+        let known = all.entry(what).or_default();
+        *known = (*known).max(*wait);
+    }
+    all
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, backend, seed, simulated, tally: t, restarts, pauses, jumps, traffic, disks, .. } = self;
+        let Self {
+            scenario, backend, seed, simulated, tally: t, restarts, pauses, jumps, waits, traffic, disks, ..
+        } = self;
         write!(
             f,
             "{scenario} on {backend}, seed {seed}: {:.1} s simulated, {} elections, {} commits, {} acknowledged, \
@@ -271,7 +296,8 @@ impl fmt::Display for Report {
             disks.stalls,
             disks.slowed,
             disks.cut_syncs
-        )
+        )?;
+        waits.iter().try_for_each(|(what, wait)| write!(f, ", {what}: waited {} ms", wait.as_millis()))
     }
 }
 
@@ -319,6 +345,8 @@ impl Violation {
             restarts: 0,
             pauses: 0,
             jumps: 0,
+            blackouts: 0,
+            waits: BTreeMap::new(),
             traffic: Traffic::default(),
             disks: Effects::default(),
             trace: ([0; 32], 0),

@@ -12,6 +12,7 @@ fn sources() -> BTreeMap<String, (String, String)> {
         ("disk", include_str!("cases/disk.rs")),
         ("election", include_str!("cases/election.rs")),
         ("leadership", include_str!("cases/leadership.rs")),
+        ("load", include_str!("cases/load.rs")),
         ("membership", include_str!("cases/membership.rs")),
         ("partition", include_str!("cases/partition.rs")),
         ("damage", include_str!("cases/damage.rs")),

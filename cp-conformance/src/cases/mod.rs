@@ -12,6 +12,7 @@ pub mod election;
 pub mod identity;
 pub mod install;
 pub mod leadership;
+pub mod load;
 pub mod membership;
 pub mod partition;
 pub mod pause;
@@ -119,6 +120,12 @@ cases! { ($)
         a_leader_is_elected_with_an_unflushed_tail,
         a_failed_transfer_blocks_no_writes,
         a_leader_on_slow_ways_leads_on,
+    }
+    load {
+        a_transfer_is_hardly_noticed,
+        a_transfer_that_is_called_off_ends_in_time,
+        members_come_and_go_unnoticed,
+        a_failover_ends_in_time,
     }
     damage {
         a_lost_or_cut_file_is_noticed,

@@ -161,7 +161,15 @@ impl World {
         self.slot(slot)?.disk.crash(survivors);
         self.monitor.inspect(slot);
         tokio::spawn(bury(up));
+        self.note_blackout();
         Ok(())
+    }
+
+    fn note_blackout(&mut self) {
+        if locked(&self.roster).is_empty() {
+            self.blackouts += 1;
+            self.backend.all_are_down(self.blackouts);
+        }
     }
 
     /// Stops the node in `slot` in good order.
@@ -176,6 +184,7 @@ impl World {
         up.life.finish();
         self.slot(slot)?.disk.crash(Survivors::Nothing);
         self.monitor.inspect(slot);
+        self.note_blackout();
         Ok(())
     }
 

@@ -9,9 +9,11 @@ mod pause;
 mod rot;
 mod script;
 mod settle;
+mod steady;
 mod storm;
 
 pub use clients::Attempt;
+pub use steady::Steady;
 
 use crate::backend::Backend;
 use crate::checks::Broken;
@@ -88,6 +90,8 @@ pub struct World {
     restarts: u64,
     pauses: u64,
     jumps: u64,
+    blackouts: u64,
+    waits: BTreeMap<&'static str, Duration>,
     genesis: Option<Founding>,
 }
 
@@ -106,6 +110,7 @@ impl World {
         options: Options,
         trace: Trace,
     ) -> Self {
+        backend.all_are_down(0);
         let mut rng = Rng::new(seed, "world");
         let monitor = Monitor::new(backend, trace.clone());
         let network = Network::new(seed, trace.clone());
@@ -131,6 +136,8 @@ impl World {
             restarts: 0,
             pauses: 0,
             jumps: 0,
+            blackouts: 0,
+            waits: BTreeMap::new(),
             genesis: None,
         }
     }
@@ -293,6 +300,8 @@ impl World {
             restarts: self.restarts,
             pauses: self.pauses,
             jumps: self.jumps,
+            blackouts: self.blackouts,
+            waits: self.waits.clone(),
             traffic: self.network.traffic(),
             disks,
             trace: (self.trace.hash(), self.trace.count()),

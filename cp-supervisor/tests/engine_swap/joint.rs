@@ -78,7 +78,9 @@ impl Step {
         match self {
             Self::Decided => true,
             Self::JointAppended => begun,
-            Self::JointHeldByAMajority => left || begun && world.running().iter().filter(|slot| holds(slot)).count() > 3,
+            Self::JointHeldByAMajority => {
+                left || begun && world.running().iter().filter(|slot| holds(slot)).count() > 3
+            }
             Self::JointCommitted => left || begun && committed,
             Self::LeaveAppended => left,
             Self::LeaveCommitted => left && committed,
