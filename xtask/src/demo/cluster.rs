@@ -135,8 +135,30 @@ impl Cluster {
     }
 
     fn start(&mut self, member: &str) -> Result<()> {
+        self.start_as(member, false)
+    }
+
+    fn start_as(&mut self, member: &str, swap: bool) -> Result<()> {
         let (binary, certificates, engine) = (self.binary.clone(), self.certificates(), self.engine);
-        self.node(member)?.start(&binary, &certificates, engine)
+        self.node(member)?.start(&binary, &certificates, engine, swap)
+    }
+
+    /// SIGKILL for every node, and a start of every node under `engine` on the same directories.
+    pub(crate) async fn swap_engine(&mut self, engine: &'static str) -> Result<()> {
+        for node in &mut self.nodes {
+            node.kill().await?;
+        }
+        self.engine = engine;
+        let members: Vec<String> = self.nodes.iter().map(|node| node.member.clone()).collect();
+        for member in &members {
+            self.start_as(member, true)?;
+        }
+        let count = members.len();
+        self.until("every node is back under the other engine", |statuses| {
+            let back = |s: &NodeStatus| s.engine == engine && s.leader.is_some();
+            statuses.len() == count && statuses.iter().all(back) && statuses.iter().any(|s| s.serving)
+        })
+        .await
     }
 
     /// Admits every other member, lets it join by its token, starts it, and waits until all vote.

@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Another cluster file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Also kill every node while the writers write, and start it with the other engine; and back again
+    #[arg(long)]
+    swap_engine: bool,
     /// Leave the cluster running at the end, and say how to talk to it
     #[arg(long)]
     keep: bool,
@@ -53,6 +56,13 @@ impl Engine {
         match self {
             Self::Openraft => "openraft",
             Self::Raftrs => "raftrs",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Openraft => Self::Raftrs,
+            Self::Raftrs => Self::Openraft,
         }
     }
 }
@@ -94,7 +104,7 @@ async fn show(options: &Options, steps: &mut Steps) -> Result<()> {
         options.engine.name()
     ));
     let mut cluster = Cluster::prepare(binary, &file, path, options.engine.name())?;
-    let shown = demonstrate(&mut cluster, steps).await;
+    let shown = demonstrate(&mut cluster, steps, options).await;
     if shown.is_err() {
         steps.note(&format!("logs are kept in {}", cluster.keep_files().display()));
     } else if options.keep {
@@ -103,7 +113,7 @@ async fn show(options: &Options, steps: &mut Steps) -> Result<()> {
     shown
 }
 
-async fn demonstrate(cluster: &mut Cluster, steps: &Steps) -> Result<()> {
+async fn demonstrate(cluster: &mut Cluster, steps: &Steps, options: &Options) -> Result<()> {
     let step = steps.step("make a certificate authority and certificates");
     let count = cluster.certify().await?;
     step.done(&format!("{count} certificates, one name each"));
@@ -161,11 +171,31 @@ async fn demonstrate(cluster: &mut Cluster, steps: &Steps) -> Result<()> {
     cluster.restart(&leader).await?;
     step.done("it has caught up under the same name and disk");
 
+    if options.swap_engine {
+        for engine in [options.engine.other(), options.engine] {
+            swap(cluster, steps, &account, engine).await?;
+        }
+    }
+
     account.stop();
     while let Some(ended) = writers.join_next().await {
         ended.context("a writer panicked")?.context("a writer could not go on")?;
     }
     prove(cluster, steps, &account, from).await
+}
+
+/// Kills every node at once, amid the writers, and goes on with the other engine.
+async fn swap(cluster: &mut Cluster, steps: &Steps, account: &Account, engine: Engine) -> Result<()> {
+    let (from, before) = (Instant::now(), account.acknowledged());
+    let step = steps.step(&format!("kill every node, and start each with {} on the same directory", engine.name()));
+    cluster.swap_engine(engine.name()).await?;
+    step.done(&format!("{} leads after {} ms", cluster.leader().await?, from.elapsed().as_millis()));
+    let step = steps.step(&format!("the writers go on under {}", engine.name()));
+    watch_for(UNDISTURBED, account, &step).await;
+    let since = account.acknowledged().saturating_sub(before);
+    ensure!(since > 0, "no transition was acknowledged after the swap");
+    step.remarkable(&format!("longest pause any client saw: {} ms", account.longest_pause(from).as_millis()));
+    Ok(())
 }
 
 async fn watch_for(period: Duration, account: &Account, step: &steps::Step<'_>) {
