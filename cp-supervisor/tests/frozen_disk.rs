@@ -11,7 +11,8 @@ use common::{Place, Site, page, until};
 use cp_supervisor::daemon::Engine;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The default election timeout.
 const T: Duration = Duration::from_millis(500);
