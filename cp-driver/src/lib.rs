@@ -39,7 +39,7 @@ pub use node::{StartError, start};
 pub use observed::Observed;
 pub use reconcile::is_step;
 pub use settings::{Parts, Settings};
-pub use snapshots::build::founding;
+pub use snapshots::build::{capture, founding};
 pub use snapshots::send::SnapshotNotSent;
 pub use tasks::guarded;
 

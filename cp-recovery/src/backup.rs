@@ -12,7 +12,7 @@ mod file;
 mod read;
 mod write;
 
-pub use file::{FileError, load, save};
+pub use file::{Draft, FileError, load};
 pub use write::Writer;
 
 use bytes::Bytes;

@@ -153,3 +153,56 @@ fn two_survivors_recovered_by_mistake_refuse_each_other() {
         assert_eq!(code(&plan).0, 1, "a running node's directory is not read");
     }
 }
+
+#[test]
+fn a_backup_is_saved_online_and_restored_into_a_new_generation() {
+    for engine in Engine::COMPILED {
+        let site = Site::new();
+        let (places, mut nodes, before) = cluster(&site, engine.name());
+        let at = &places[0];
+        let file = text(&site.path().join("cluster.backup"));
+        let saved = site.json(at, &["snapshot", "save", &file]);
+        assert_eq!((&saved["ranges"], &saved["generation"]), (&"1".into(), &0.into()), "{saved}");
+        let (exit, error) = site.refused(at, &["snapshot", "save", &file]);
+        assert!(exit == 3 && error.contains("never overwritten"), "{error}");
+        let stale = text(&site.path().join("stale.backup"));
+        site.run(at, &["snapshot", "save", &stale, "--stale"]);
+        let status = done(&offline(&site, &["snapshot", "status", &file, "-o", "json"]));
+        assert_eq!(status, saved);
+        // What comes after the backup is not in it.
+        site.run(at, &["collection", "create", "later", "--group", "shelf", "--mode", "hash"]);
+        kill(&mut nodes);
+
+        // Damage is noticed, and nothing is made of it.
+        let bytes = std::fs::read(&file).unwrap();
+        let mut damaged = bytes.clone();
+        damaged[bytes.len() / 2] ^= 1;
+        let bad = text(&site.path().join("damaged.backup"));
+        std::fs::write(&bad, damaged).unwrap();
+        let (exit, error) = code(&offline(&site, &["snapshot", "status", &bad]));
+        assert!(exit == 3 && error.contains("damaged"), "{error}");
+
+        let restored = Place { data_dir: site.path().join("restored"), ..places[0].clone() };
+        let restore = |file: &str, confirm: &str| {
+            let dir = text(&restored.data_dir);
+            let to = ["--data-dir", &dir, "--member", "n1", "--peer-address", &restored.peer];
+            let more = ["--client-address", &restored.client, "--http-address", &restored.http];
+            let signed = ["--operator", "ann", "--reason", "a bad night", "--confirm", confirm, "-o", "json"];
+            offline(&site, &[&["snapshot", "restore", file][..], &to, &more, &signed].concat())
+        };
+        assert_eq!(code(&restore(&bad, CONFIRM)).0, 3);
+        assert_eq!(code(&restore(&file, &"08".repeat(16))).0, 3);
+        assert!(!restored.data_dir.exists());
+        let made = done(&restore(&file, CONFIRM));
+        assert_eq!((&made["generation"], &made["cause"]), (&1.into(), &"restore".into()), "{made}");
+        assert!(code(&restore(&file, CONFIRM)).1.contains("already holds member n1"));
+
+        let _restored = site.serve(&restored, &[]);
+        let range = site.json(&restored, &["range", "list"])["ranges"][0].clone();
+        assert_eq!((&range["owner"], &range["epoch"]), (&before["owner"], &"1:1".into()), "{range}");
+        assert_eq!(site.json(&restored, &["collection", "list"])["collections"].as_array().unwrap().len(), 1);
+        let audit = site.json(&restored, &["recover", "list"])["recoveries"][0].clone();
+        assert_eq!((&audit["cause"], &audit["reason"]), (&"restored".into(), &"a bad night".into()));
+        site.run(&restored, &["collection", "create", "anew", "--group", "shelf", "--mode", "hash"]);
+    }
+}

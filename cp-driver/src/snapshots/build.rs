@@ -13,13 +13,23 @@ use tokio::time::timeout;
 ///
 /// The state must have been fed from `store` by a running node.
 pub fn founding(store: &Store, state: &dyn ControlPlaneStateMachine) -> Result<Founding, Halt> {
-    let mut reader = state.snapshot()?;
-    let meta = describe(store, reader.as_ref())?;
+    let (meta, mut reader) = capture(store, state)?;
     let mut chunks = Vec::new();
     while let Some(chunk) = reader.next_chunk()? {
         chunks.push(chunk);
     }
     Ok(Founding { meta, chunks })
+}
+
+/// Captures the applied state, to be read chunk by chunk while it goes on changing.
+///
+/// The state must have been fed from `store` by a running node.
+pub fn capture(
+    store: &Store,
+    state: &dyn ControlPlaneStateMachine,
+) -> Result<(SnapshotMeta, Box<dyn SnapshotReader>), Halt> {
+    let reader = state.snapshot()?;
+    Ok((describe(store, reader.as_ref())?, reader))
 }
 
 fn describe(store: &Store, reader: &dyn SnapshotReader) -> Result<SnapshotMeta, Halt> {

@@ -84,11 +84,13 @@ fn a_file_is_whole_or_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b");
     let backup = small();
-    let all = |push: &mut dyn FnMut(&[u8]) -> Result<(), FileError>| backup.chunks.iter().try_for_each(|c| push(c));
-    let cut = |_: &mut dyn FnMut(&[u8]) -> Result<(), FileError>| Ok(());
-    assert!(save::<FileError>(&path, &backup.meta, cut).is_err());
+    let mut cut = Draft::begin(&path, &backup.meta).unwrap();
+    assert!(cut.push(&[]).is_err());
+    assert!(cut.finish().is_err());
     assert!(!path.exists());
-    assert_eq!(save::<FileError>(&path, &backup.meta, all).unwrap(), backup);
+    let mut draft = Draft::begin(&path, &backup.meta).unwrap();
+    backup.chunks.iter().for_each(|chunk| draft.push(chunk).unwrap());
+    assert_eq!(draft.finish().unwrap(), backup);
     assert_eq!(load(&path).unwrap(), backup);
-    assert!(matches!(save::<FileError>(&path, &backup.meta, all), Err(FileError::Exists { .. })));
+    assert!(matches!(Draft::begin(&path, &backup.meta), Err(FileError::Exists { .. })));
 }

@@ -1,8 +1,9 @@
 //! Between messages and the types they stand for.
 
-use super::messages::{Position, Welcome, WireConfiguration, WireMember};
+use super::messages::{Position, SnapshotHeader, Welcome, WireConfiguration, WireMember};
 use bytes::Bytes;
 use cp_net::tls::{PeerInfo, PeerName};
+use cp_recovery::BackupMeta;
 use cp_seam::{
     ClusterId, ControlPlaneEntry, ControlPlaneEntryKind, ControlPlaneLogIndex, ControlPlanePayload, Generation,
     Incarnation, LogPosition, MemberId, MemberKind, QuorumMember, StateDigest, Term,
@@ -75,7 +76,7 @@ pub(crate) fn welcome(identity: &Identity, engine: &str, incarnation: Incarnatio
             learners: members(&meta.configuration.learners),
         },
         configuration_at: position(meta.configuration_at),
-        terms: meta.terms.0.iter().map(|run| Position { term: run.term.0, index: run.first.0 }).collect(),
+        terms: wire_terms(&meta.terms),
         digest: meta.digest.0.to_vec(),
         chunks: u64::try_from(founding.chunks.len()).unwrap_or(u64::MAX),
     }
@@ -101,16 +102,51 @@ pub(crate) fn founding(member: MemberId, welcome: Welcome, chunks: Vec<Bytes>) -
             learners: quorum_members(welcome.configuration.learners)?,
         },
         configuration_at: log_position(welcome.configuration_at),
-        terms: TermRuns(
-            welcome
-                .terms
-                .into_iter()
-                .map(|run| TermRun { term: Term(run.term), first: ControlPlaneLogIndex(run.index) })
-                .collect(),
-        ),
+        terms: term_runs(welcome.terms),
         digest: StateDigest(fixed(&welcome.digest, "digest")?),
     };
     Ok((identity, Founding { meta, chunks }))
+}
+
+/// What the state that `meta` is of is; `identity` is the host's.
+pub(crate) fn snapshot_header(identity: &Identity, engine: &str, meta: &SnapshotMeta) -> SnapshotHeader {
+    SnapshotHeader {
+        cluster: identity.cluster.0.to_vec(),
+        generation: identity.generation.number.into(),
+        generation_id: identity.generation.id.to_vec(),
+        member: identity.member.to_string(),
+        engine: engine.to_owned(),
+        position: position(meta.position),
+        terms: wire_terms(&meta.terms),
+        digest: meta.digest.0.to_vec(),
+    }
+}
+
+/// What a backup of that state says of itself. A node captures what is committed only.
+pub(crate) fn backup_meta(header: SnapshotHeader) -> Result<BackupMeta, String> {
+    let position = log_position(header.position);
+    Ok(BackupMeta {
+        cluster: ClusterId(fixed(&header.cluster, "cluster id")?),
+        generation: Generation {
+            number: u16::try_from(header.generation).map_err(|_| "the generation is out of range".to_owned())?,
+            id: fixed(&header.generation_id, "generation id")?,
+        },
+        member: MemberId::new(&header.member).map_err(|bad| bad.to_string())?,
+        engine: header.engine,
+        position,
+        committed: position.index,
+        terms: term_runs(header.terms),
+        digest: StateDigest(fixed(&header.digest, "digest")?),
+    })
+}
+
+fn wire_terms(terms: &TermRuns) -> Vec<Position> {
+    terms.0.iter().map(|run| Position { term: run.term.0, index: run.first.0 }).collect()
+}
+
+fn term_runs(terms: Vec<Position>) -> TermRuns {
+    let run = |at: Position| TermRun { term: Term(at.term), first: ControlPlaneLogIndex(at.index) };
+    TermRuns(terms.into_iter().map(run).collect())
 }
 
 fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], String> {

@@ -6,6 +6,7 @@ pub mod messages;
 mod query;
 mod server;
 pub mod service;
+mod snapshot;
 mod watch;
 
 pub use server::NodeApi;

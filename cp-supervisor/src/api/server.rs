@@ -3,11 +3,11 @@
 use super::convert;
 use super::messages::{
     Committed, JoinChunk, JoinRequest, NodeStatus, Progress, ProposeReply, ProposeRequest, ProposeResult, Query,
-    ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode, TransferReply, TransferRequest, TransferResult,
-    Unknown, WatchEvent, WatchRequest,
+    ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode, SnapshotPiece, SnapshotRequest, TransferReply,
+    TransferRequest, TransferResult, Unknown, WatchEvent, WatchRequest,
 };
 use super::service::ControlPlaneApi;
-use super::{join, query, watch};
+use super::{join, query, snapshot, watch};
 use crate::supervisor::{Reading, SubmitError, Supervisor};
 use async_trait::async_trait;
 use cp_catalog::{Request as CatalogRequest, codec};
@@ -61,7 +61,7 @@ impl NodeApi {
         Err(refused(code, refusal.to_string()))
     }
 
-    async fn reading(&self, stale: bool) -> Result<Reading, ReadResult> {
+    pub(super) async fn reading(&self, stale: bool) -> Result<Reading, ReadResult> {
         if stale {
             return Ok(self.supervisor.read_stale());
         }
@@ -188,6 +188,13 @@ impl ControlPlaneApi for NodeApi {
     ) -> Result<BoxStream<'static, Result<JoinChunk, Status>>, Status> {
         let peer = convert::peer(&request)?;
         Ok(join::admit(self, &peer, request.into_inner()).await)
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> Result<BoxStream<'static, Result<SnapshotPiece, Status>>, Status> {
+        Ok(snapshot::pieces(self, request.into_inner()).await)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The gRPC service by hand: what a generator would write, without a generator.
 
 use super::messages::{
-    JoinChunk, JoinRequest, ProposeReply, ProposeRequest, ReadReply, ReadRequest, TransferReply, TransferRequest,
-    WatchEvent, WatchRequest,
+    JoinChunk, JoinRequest, ProposeReply, ProposeRequest, ReadReply, ReadRequest, SnapshotPiece, SnapshotRequest,
+    TransferReply, TransferRequest, WatchEvent, WatchRequest,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -26,6 +26,7 @@ const PROPOSE: &str = "/cp.v1.ControlPlane/Propose";
 const READ: &str = "/cp.v1.ControlPlane/Read";
 const TRANSFER: &str = "/cp.v1.ControlPlane/Transfer";
 const WATCH: &str = "/cp.v1.ControlPlane/Watch";
+const SNAPSHOT: &str = "/cp.v1.ControlPlane/Snapshot";
 const JOIN: &str = "/cp.v1.ControlPlane/Join";
 
 /// What a node answers to clients.
@@ -47,6 +48,11 @@ pub trait ControlPlaneApi: std::fmt::Debug + Send + Sync + 'static {
         &self,
         request: Request<JoinRequest>,
     ) -> Result<BoxStream<'static, Result<JoinChunk, Status>>, Status>;
+    /// Gives a backup of the state.
+    async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> Result<BoxStream<'static, Result<SnapshotPiece, Status>>, Status>;
 }
 
 /// Serves a [`ControlPlaneApi`].
@@ -142,6 +148,7 @@ impl<S: ControlPlaneApi> Service<http::Request<Body>> for ControlPlaneServer<S> 
             TRANSFER => unary!(transfer),
             WATCH => streaming!(watch),
             JOIN => streaming!(join),
+            SNAPSHOT => streaming!(snapshot),
             path => {
                 let status = Status::unimplemented(format!("{path} is not known to this release; upgrade this node"));
                 Box::pin(async move { Ok(status.into_http()) })
@@ -203,6 +210,13 @@ impl ControlPlaneCaller {
 
     pub(crate) async fn watch(&self, request: Request<WatchRequest>) -> Result<tonic::Streaming<WatchEvent>, Status> {
         self.stream(request, WATCH).await
+    }
+
+    pub(crate) async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> Result<tonic::Streaming<SnapshotPiece>, Status> {
+        self.stream(request, SNAPSHOT).await
     }
 
     pub(crate) async fn join(&self, request: Request<JoinRequest>) -> Result<tonic::Streaming<JoinChunk>, Status> {

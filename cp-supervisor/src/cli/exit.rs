@@ -3,6 +3,7 @@
 
 use cp_catalog::Refusal;
 use cp_net::tls::CredentialsError;
+use cp_recovery::backup::FileError;
 use cp_recovery::{PlanError, RecoverError};
 use cp_supervisor::client::ClientError;
 use cp_supervisor::cluster_file::BadClusterFile;
@@ -69,7 +70,7 @@ fn number(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
                 | RecoverError::Successor(_)
         )
     );
-    if declined || error.is::<PlanError>() {
+    if declined || error.is::<PlanError>() || error.is::<FileError>() {
         return Some(3);
     }
     if let Some(FoundError::Client(error)) = error.downcast_ref() {

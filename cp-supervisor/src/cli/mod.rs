@@ -11,6 +11,7 @@ mod node;
 mod output;
 mod range;
 mod recover;
+mod snapshot;
 mod status;
 mod watch;
 
@@ -60,6 +61,9 @@ enum Command {
     /// Go on from one survivor after a quorum is lost for good
     #[command(subcommand)]
     Recover(recover::Recover),
+    /// Save, look at and restore backups of the state
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// Say how the cluster is
     Status(status::Status),
     /// Admit, promote, drain, remove and list members
@@ -98,6 +102,7 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
         Command::Join(join) => join.run(format).await,
         Command::Cluster(cluster) => cluster.run(format).await,
         Command::Recover(recover) => recover.run(format).await,
+        Command::Snapshot(snapshot) => snapshot.run(format).await,
         Command::Status(status) => status.run(format).await,
         Command::Member(member) => member.run(format).await,
         Command::Collection(collection) => collection.run(format).await,

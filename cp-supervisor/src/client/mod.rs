@@ -8,9 +8,11 @@ mod error;
 mod join;
 mod query;
 mod route;
+mod snapshot;
 mod watch;
 
 pub use error::ClientError;
+pub use snapshot::SnapshotStream;
 pub use watch::{Watch, Watched};
 
 use crate::api::convert;

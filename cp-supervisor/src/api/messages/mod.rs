@@ -7,11 +7,13 @@
 mod join;
 mod propose;
 mod read;
+mod snapshot;
 mod watch;
 
 pub use join::*;
 pub use propose::*;
 pub use read::*;
+pub use snapshot::*;
 pub use watch::*;
 
 use prost::Message;

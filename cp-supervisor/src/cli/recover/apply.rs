@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use cp_catalog::Recovery;
 use cp_recovery::Request;
-use cp_recovery::backup::{self, FileError};
+use cp_recovery::backup::Draft;
 use cp_seam::ClusterId;
 use cp_store::Identity;
 use cp_supervisor::session::random;
@@ -141,7 +141,9 @@ impl Apply {
         survivor.check(&request)?;
         let path = self.backup.clone().map_or_else(|| beside(&self.data_dir, &request, &described), Ok)?;
         let (meta, state) = survivor.to_backup()?;
-        backup::save::<FileError>(&path, &meta, |push| state.chunks.iter().try_for_each(|chunk| push(chunk)))?;
+        let mut draft = Draft::begin(&path, &meta)?;
+        state.chunks.iter().try_for_each(|chunk| draft.push(chunk))?;
+        draft.finish()?;
         let (identity, recovery) = survivor.recover(&request)?;
         output::print(&Succeeded::new(&identity, &recovery, &self.data_dir, Some(&path)), format)
     }

@@ -5,6 +5,8 @@ mod collect;
 mod list;
 mod plan;
 
+pub(super) use apply::{Signed, Succeeded};
+
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use cp_recovery::Survivor;
