@@ -247,6 +247,14 @@ impl Network {
         landing.to_life.freezer().enter(|| landing.to.receive(flight.from, flight.frame.clone()));
     }
 
+    /// A node connects to the address where another life of its peer is now: both ends
+    /// judge each other, though neither serves the other. Answers whether both agree.
+    pub fn dial(&self, from: Incarnation, to: Incarnation) -> bool {
+        let landing = locked(&self.state).meeting(from, to);
+        let flight = Flight { from, to, lives: (0, 0), frame: Bytes::new() };
+        landing.is_some_and(|landing| self.handshake(&flight, &landing))
+    }
+
     /// Both ends hear the other's hello, and either may refuse. As behind TLS, a
     /// name other than the proven one is never believed.
     fn handshake(&self, flight: &Flight, landing: &Landing) -> bool {
@@ -326,13 +334,18 @@ impl State {
         if !known && !from.life.goes_on() {
             return None;
         }
+        self.meeting(flight.from, flight.to).map(|landing| Landing { known, ..landing })
+    }
+
+    fn meeting(&self, from: Incarnation, to: Incarnation) -> Option<Landing> {
+        let (from, to) = (self.endpoints.get(&from)?, self.endpoints.get(&to)?);
         Some(Landing {
             from: from.receiver.clone()?,
             to: to.receiver.clone()?,
             to_life: Arc::clone(&to.life),
             from_name: from.member.clone(),
             to_name: to.member.clone(),
-            known,
+            known: false,
         })
     }
 

@@ -52,7 +52,7 @@ promises! {
     M2 "CP-M2" "Two data members and a witness survive the loss of any one.";
     M3 "CP-M3" "The vote of a removed, wiped or replaced incarnation never counts.";
     R1 "CP-R1" "Snapshots and compaction lose nothing; a member far behind catches up from one.";
-    R2 "CP-R2" "Forced recovery is explicit and fences the past.", later in 4;
+    R2 "CP-R2" "Forced recovery is explicit and fences the past.";
     R3 "CP-R3" "Equal applied index, equal state digest; one that differs stops.";
     L1 "CP-L1" "With a majority able to talk and write, there is a leader and progress in bounded time.";
     L2 "CP-L2" "A leader whose disk stalls stops serving and is replaced.";

@@ -22,6 +22,7 @@ fn sources() -> BTreeMap<String, (String, String)> {
         ("propose", include_str!("cases/propose.rs")),
         ("replication", include_str!("cases/replication.rs")),
         ("reconfiguration", include_str!("cases/reconfiguration.rs")),
+        ("recovery", include_str!("cases/recovery.rs")),
         ("identity", include_str!("cases/identity.rs")),
         ("restart", include_str!("cases/restart.rs")),
         ("resume", include_str!("cases/resume.rs")),

@@ -19,6 +19,7 @@ pub mod pause;
 pub mod planted;
 pub mod propose;
 pub mod reconfiguration;
+pub mod recovery;
 pub mod replication;
 pub mod restart;
 pub mod resume;
@@ -201,6 +202,10 @@ cases! { ($)
     identity {
         a_name_that_returns_is_another_incarnation,
         a_disk_that_is_set_back_is_refused,
+    }
+    recovery {
+        a_cluster_goes_on_from_one_survivor,
+        a_recovery_is_cut_at_every_write,
     }
     planted {
         a_lying_disk_is_caught_by_the_audit,

@@ -108,7 +108,7 @@ pub fn a_request_takes_effect_once(backend: &'static dyn Backend) -> Verdict {
 }
 
 /// A range of `n0`, in a collection of its own.
-async fn fenced_range(world: &mut World) -> Result<RangeKey, Broken> {
+pub(super) async fn fenced_range(world: &mut World) -> Result<RangeKey, Broken> {
     let bad = |error: &dyn std::fmt::Display| scenario(error.to_string());
     let collection = CollectionName::new("fenced").map_err(|e| bad(&e))?;
     let group = GroupName::new("g").map_err(|e| bad(&e))?;

@@ -31,7 +31,7 @@ impl Replay {
             Ok(machine) => machine,
             Err(why) => return object(format!("the genesis state cannot be restored: {why}")),
         };
-        for (at, (position, entry)) in self.log.range(..=index) {
+        for (at, (position, entry)) in self.log.range(genesis.meta.position.index.next()..=index) {
             if *at != machine.applied().next() {
                 return object(format!("after {} nobody was seen to apply anything before {at}", machine.applied()));
             }

@@ -195,6 +195,12 @@ impl Monitor {
         }
     }
 
+    /// A recovery has left `range` so at `index`; no entry did.
+    pub(crate) fn stands(&self, index: ControlPlaneLogIndex, range: &RangeKey, now: &RangeStanding) {
+        let verdict = locked(&self.books).fencing.stands(index, range, now);
+        self.judge(verdict);
+    }
+
     /// The node of `life` has this digest at `index`.
     pub(crate) fn digest(&self, life: &Life, index: ControlPlaneLogIndex, digest: StateDigest) {
         if !life.goes_on() {

@@ -149,12 +149,23 @@ impl World {
         let (member, kind) = (self.member(slot)?, self.slot(slot)?.kind);
         self.remove_unsettled(slot).await?;
         self.settled().await?;
+        self.anew(slot, &member, kind).await
+    }
+
+    /// Gives the member in `slot`, which a recovery has fenced, an empty disk and a new
+    /// life. It is a learner afterwards.
+    pub async fn rejoin(&mut self, slot: usize) -> Result<(), Broken> {
+        self.kill(slot, Survivors::Nothing)?;
+        let (member, kind) = (self.member(slot)?, self.slot(slot)?.kind);
+        self.anew(slot, &member, kind).await
+    }
+
+    async fn anew(&mut self, slot: usize, member: &MemberId, kind: MemberKind) -> Result<(), Broken> {
         self.wipe(slot)?;
-        let (incarnation, founding) = self.admit(&member, kind).await?;
+        let (incarnation, founding) = self.admit(member, kind).await?;
         self.format(slot, incarnation, &founding)?;
         self.slot_mut(slot)?.retired = false;
-        self.start(slot).await?;
-        Ok(())
+        self.start(slot).await
     }
 
     /// Empties the disk of a node that does not run.

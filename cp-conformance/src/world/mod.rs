@@ -6,6 +6,7 @@ mod front;
 mod life_cycle;
 mod membership;
 mod pause;
+mod recovery;
 mod rot;
 mod script;
 mod settle;
@@ -13,6 +14,7 @@ mod steady;
 mod storm;
 
 pub use clients::Attempt;
+pub use recovery::Cut;
 pub use steady::Steady;
 
 use crate::backend::Backend;
