@@ -2,6 +2,7 @@
 
 mod cargo;
 mod demo;
+mod lag;
 mod sim;
 mod teeth;
 
@@ -20,6 +21,8 @@ struct Arguments {
 enum Task {
     /// Three real processes: elect, commit, lose the leader, recover, and prove that nothing was lost
     Demo(demo::Options),
+    /// A member a million entries behind catches up: how long it takes and what the leader needs for it
+    Lag(lag::Options),
     /// Storms of faults in the simulator, seed after seed
     #[command(disable_help_flag = true)]
     Sim(Passed),
@@ -47,7 +50,8 @@ fn main() -> ExitCode {
         return compiled;
     }
     match Arguments::parse().task {
-        Task::Demo(options) => demonstrate(options),
+        Task::Demo(options) => on_runtime(demo::run(options)),
+        Task::Lag(options) => on_runtime(lag::run(options)),
         Task::Sim(passed) => sim::run("sim", &passed.arguments),
         Task::Differential(passed) => sim::run("differential", &passed.arguments),
         Task::Determinism(passed) => sim::run("determinism", &passed.arguments),
@@ -55,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn demonstrate(options: demo::Options) -> ExitCode {
+fn on_runtime(task: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -63,5 +67,5 @@ fn demonstrate(options: demo::Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(demo::run(options))
+    runtime.block_on(task)
 }

@@ -38,6 +38,8 @@ pub(crate) struct Cluster {
     /// Failure domain and weight of each node, as flags.
     localities: BTreeMap<String, Vec<String>>,
     credentials: Option<Credentials>,
+    /// More flags for each node's `serve`.
+    flags: Vec<String>,
     root: TempDir,
 }
 
@@ -57,7 +59,14 @@ impl Cluster {
             }
             localities.insert(member.id.to_string(), flags);
         }
-        Ok(Self { binary, engine, file: path, nodes, localities, credentials: None, root })
+        // The proof reads every node's log from where the writers began: a restart must not find it in a snapshot.
+        let flags = vec!["--snapshot-every".to_owned(), "1000000".to_owned()];
+        Ok(Self { binary, engine, file: path, nodes, localities, credentials: None, flags, root })
+    }
+
+    /// Starts nodes with these flags instead of the demo's.
+    pub(crate) fn with_flags(self, flags: Vec<String>) -> Self {
+        Self { flags, ..self }
     }
 
     fn certificates(&self) -> PathBuf {
@@ -77,11 +86,11 @@ impl Cluster {
         self.credentials.clone().context("no certificate was issued yet")
     }
 
-    fn client(&self) -> Result<Client> {
+    pub(crate) fn client(&self) -> Result<Client> {
         Ok(Client::new(self.endpoints(), self.credentials()?, PATIENCE))
     }
 
-    fn node(&mut self, member: &str) -> Result<&mut Node> {
+    pub(crate) fn node(&mut self, member: &str) -> Result<&mut Node> {
         self.nodes.iter_mut().find(|node| node.member == member).with_context(|| format!("no node {member}"))
     }
 
@@ -134,13 +143,15 @@ impl Cluster {
         self.until("the first node leads", |statuses| statuses.first().is_some_and(|s| s.serving)).await
     }
 
-    fn start(&mut self, member: &str) -> Result<()> {
+    pub(crate) fn start(&mut self, member: &str) -> Result<()> {
         self.start_as(member, false)
     }
 
     fn start_as(&mut self, member: &str, swap: bool) -> Result<()> {
         let (binary, certificates, engine) = (self.binary.clone(), self.certificates(), self.engine);
-        self.node(member)?.start(&binary, &certificates, engine, swap)
+        let mut flags = self.flags.clone();
+        flags.extend(swap.then(|| "--swap-engine".to_owned()));
+        self.node(member)?.start(&binary, &certificates, engine, &flags)
     }
 
     /// SIGKILL for every node, and a start of every node under `engine` on the same directories.
@@ -199,7 +210,7 @@ impl Cluster {
     }
 
     /// The status of every running node that answers, in the order of the file.
-    async fn statuses(&mut self) -> Result<Vec<NodeStatus>> {
+    pub(crate) async fn statuses(&mut self) -> Result<Vec<NodeStatus>> {
         let client = self.client()?;
         let mut statuses = Vec::new();
         for node in self.nodes.iter_mut().filter(|node| node.pid().is_some()) {

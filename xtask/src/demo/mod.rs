@@ -1,10 +1,10 @@
 //! Three real processes with real certificates and real disks: elect, commit, lose
 //! the leader, recover, and prove that nothing was lost.
 
-mod cluster;
+pub(crate) mod cluster;
 mod load;
-mod process;
-mod steps;
+pub(crate) mod process;
+pub(crate) mod steps;
 mod verify;
 
 use anyhow::{Context, Result, ensure};
@@ -46,13 +46,13 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
+pub(crate) enum Engine {
     Openraft,
     Raftrs,
 }
 
 impl Engine {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Openraft => "openraft",
             Self::Raftrs => "raftrs",

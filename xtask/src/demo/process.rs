@@ -28,6 +28,11 @@ impl Binary {
         Ok(Self { path: tokio::task::spawn_blocking(build).await.context("the build was interrupted")?? })
     }
 
+    /// One that is built already, with both engines.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -77,8 +82,8 @@ impl Node {
         self.dir.with_extension("log")
     }
 
-    /// Starts its process; the log goes on where it ended. `swap`: its directory may be another engine's.
-    pub(crate) fn start(&mut self, binary: &Binary, certificates: &Path, engine: &str, swap: bool) -> Result<()> {
+    /// Starts its process; the log goes on where it ended.
+    pub(crate) fn start(&mut self, binary: &Binary, certificates: &Path, engine: &str, flags: &[String]) -> Result<()> {
         let log = self.log();
         let open = || File::options().create(true).append(true).open(&log);
         let (out, err) = (open().context("node log")?, open().context("node log")?);
@@ -88,11 +93,9 @@ impl Node {
             .arg("--data-dir")
             .arg(&self.dir)
             .args(["--member", &self.member, "--engine", engine])
-            .args(swap.then_some("--swap-engine"))
             .args(["--peer-listen", &self.peer, "--client-listen", &self.client])
             .args(["--http-listen", &self.http.to_string()])
-            // The proof reads every node's log from where the writers began: a restart must not find it in a snapshot.
-            .args(["--snapshot-every", "1000000"])
+            .args(flags)
             .arg("--ca")
             .arg(of("ca.pem".to_owned()))
             .arg("--cert")

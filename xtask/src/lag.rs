@@ -1,0 +1,232 @@
+//! A member that is far behind catches up, in real processes on real files: how long
+//! that takes, and what it costs the leader in memory.
+
+use crate::demo::Engine;
+use crate::demo::cluster::Cluster;
+use crate::demo::process::Binary;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use cp_catalog::{
+    Bound, Bounds, CollectionName, Copies, GroupName, Key, Mode, NewRange, OwnershipCommand, Placement, RangeId,
+    RangeKey,
+};
+use cp_seam::MemberId;
+use cp_supervisor::api::messages::NodeStatus;
+use cp_supervisor::client::Client;
+use cp_supervisor::cluster_file::ClusterFile;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// What the leader may need for it.
+const GROWTH_MAX_BYTES: u64 = 64 << 20;
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long catching up may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How many connections write, and how many requests each has under way.
+const CONNECTIONS: usize = 4;
+const REQUESTS: usize = 128;
+
+/// What can be chosen.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The consensus engine
+    #[arg(long, value_enum, default_value_t = Engine::Openraft)]
+    engine: Engine,
+    /// How far behind the member is
+    #[arg(long, default_value_t = 1_000_000)]
+    entries: u64,
+    /// How it catches up
+    #[arg(long, value_enum, default_value_t = Way::Snapshot)]
+    by: Way,
+    /// A cp-supervisor that is built already, with both engines
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Way {
+    /// From a snapshot: the log before it is gone
+    Snapshot,
+    /// From the log: all of it is retained
+    Log,
+}
+
+impl Way {
+    /// How nodes are told to keep the log.
+    fn flags(self, entries: u64) -> Vec<String> {
+        let (every, retained) = match self {
+            Self::Snapshot => ((entries / 4).max(1), 1024),
+            Self::Log => (entries.saturating_mul(10), entries.saturating_mul(10)),
+        };
+        let mut flags = vec!["--snapshot-every".to_owned(), every.to_string()];
+        flags.extend(["--snapshot-bytes".to_owned(), (1_u64 << 40).to_string()]);
+        flags.extend(["--retained".to_owned(), retained.to_string()]);
+        flags
+    }
+}
+
+/// Measures, prints, and fails if the leader grew beyond the limit.
+pub(crate) async fn run(options: Options) -> ExitCode {
+    let ended = tokio::select! {
+        ended = measure(&options) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; every process has been ended")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(options: &Options) -> Result<()> {
+    let binary = match &options.binary {
+        Some(path) => Binary::at(path.clone()),
+        None => Binary::build().await?,
+    };
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("cluster.toml");
+    std::fs::write(&path, cluster_file()?)?;
+    let file = ClusterFile::read(&path)?;
+    let cluster = Cluster::prepare(binary, &file, path, options.engine.name())?;
+    let mut cluster = cluster.with_flags(options.by.flags(options.entries));
+    cluster.certify().await?;
+    cluster.found().await?;
+    let steps = crate::demo::steps::Steps::begin();
+    let step = steps.step("three members");
+    cluster.join_others(&step).await?;
+    step.done("");
+    let leader = cluster.leader().await?;
+    let away = cluster.addresses().into_iter().map(|(member, _)| member).find(|member| *member != leader);
+    let away = away.context("there is no other member")?;
+    cluster.kill(&away).await?;
+
+    let step = steps.step(&format!("{} entries without {away}", options.entries));
+    let began = Instant::now();
+    load(&cluster, options.entries).await?;
+    step.done(&format!("{:.0} entries/s", options.entries as f64 / began.elapsed().as_secs_f64()));
+    // What the load itself left behind is not what is measured.
+    sleep(Duration::from_secs(5)).await;
+    ensure!(cluster.leader().await? == leader, "{leader} does not lead any more; nothing can be compared");
+
+    let step = steps.step(&format!("{away} catches up"));
+    let before = status(&mut cluster, &leader).await?;
+    let pid = cluster.node(&leader)?.pid().context("the leader is gone")?;
+    let base = resident(pid)?;
+    let (mut peak, began) = (base, Instant::now());
+    cluster.start(&away)?;
+    let deadline = began + PATIENCE;
+    loop {
+        peak = peak.max(resident(pid)?);
+        if let Ok(behind) = status(&mut cluster, &away).await
+            && behind.applied >= before.committed
+        {
+            break;
+        }
+        if Instant::now() > deadline {
+            bail!("{away} has not caught up within {PATIENCE:?}");
+        }
+        sleep(LOOK).await;
+    }
+    let took = began.elapsed();
+    step.done(&format!("{:.1} s", took.as_secs_f64()));
+    let (engine, entries) = (options.engine.name(), options.entries);
+    let growth = peak - base;
+    anstream::println!(
+        "{engine}, {entries} entries, by {:?}: {:.1} s; leader {:.1} MiB before, {:.1} MiB at most, grew by {:.1} MiB",
+        options.by,
+        took.as_secs_f64(),
+        mebibytes(base),
+        mebibytes(peak),
+        mebibytes(growth)
+    );
+    ensure!(growth < GROWTH_MAX_BYTES, "the leader grew by {:.1} MiB, at most 64 are allowed", mebibytes(growth));
+    Ok(())
+}
+
+async fn status(cluster: &mut Cluster, member: &str) -> Result<NodeStatus> {
+    let address = cluster.node(member)?.client.clone();
+    Ok(cluster.client()?.node(&address, Duration::from_millis(500)).await?)
+}
+
+/// Makes `entries` ranges: entries that all stay in the state.
+async fn load(cluster: &Cluster, entries: u64) -> Result<()> {
+    let (collection, group) = (CollectionName::new("lag")?, GroupName::new("lag")?);
+    let first = cluster.addresses().into_iter().next().context("there is no member")?.0;
+    let owner = MemberId::new(&first)?;
+    let mode = Mode::Ordered;
+    cluster
+        .client()?
+        .submit(OwnershipCommand::CreateCollection { collection: collection.clone(), group, mode })
+        .await?;
+    let next = Arc::new(AtomicU64::new(1));
+    let mut writers = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let client = Arc::new(Client::new(cluster.endpoints(), cluster.credentials()?, Duration::from_secs(30)));
+        for _ in 0..REQUESTS {
+            let (client, next) = (Arc::clone(&client), Arc::clone(&next));
+            let (collection, owner) = (collection.clone(), owner.clone());
+            writers.spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number > entries {
+                        return Ok::<_, anyhow::Error>(());
+                    }
+                    client.submit(range(&collection, &owner, number)?).await?;
+                }
+            });
+        }
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+fn range(collection: &CollectionName, owner: &MemberId, number: u64) -> Result<OwnershipCommand> {
+    let lower = Bound::Key(Key::new(&number.to_be_bytes())?);
+    let upper = Bound::Key(Key::new(&(number + 1).to_be_bytes())?);
+    Ok(OwnershipCommand::CreateRange(NewRange {
+        range: RangeKey::new(collection.clone(), RangeId(number)),
+        mode: Mode::Ordered,
+        bounds: Bounds::new(lower, upper)?,
+        owner: owner.clone(),
+        replicas: Copies::default(),
+        archives: Copies::default(),
+        placement: Placement::default(),
+    }))
+}
+
+/// The memory of a process that is in RAM.
+fn resident(pid: u32) -> Result<u64> {
+    let text =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("only Linux says what a process holds")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no resident size")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("no resident size")?;
+    Ok(kibibytes << 10)
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn cluster_file() -> Result<String> {
+    let ports: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let ports = ports.iter().map(|port| Ok(port.local_addr()?.port())).collect::<Result<Vec<_>>>()?;
+    let mut text = String::new();
+    for (number, pair) in ports.chunks_exact(2).enumerate() {
+        let [peer, client] = pair else { continue };
+        text += &format!(
+            "[[member]]\nid = \"n{number}\"\nfailure_domain = \"d{number}\"\npeer = \"127.0.0.1:{peer}\"\nclient = \"127.0.0.1:{client}\"\n\n"
+        );
+    }
+    Ok(text)
+}
