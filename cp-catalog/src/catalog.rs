@@ -45,6 +45,8 @@ pub(crate) struct Meta {
     pub(crate) next_incarnation: u64,
     /// An unknown client that claims to start below it may have been forgotten.
     pub(crate) clients_since: u64,
+    /// See [`Catalog::feature_level`].
+    pub(crate) feature_level: u32,
 }
 
 /// The cluster's id; none before genesis.

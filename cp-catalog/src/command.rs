@@ -81,6 +81,17 @@ pub enum MembershipCommand {
         /// As in [`MembershipCommand::Demote`].
         reachable: BTreeSet<Incarnation>,
     },
+    /// Ends the life of a member that holds nothing worth its vote any more, and admits the
+    /// next under the same name: what it owns and holds stays, its vote is gone until it has
+    /// joined anew and caught up (CP-M3).
+    Replace {
+        /// Which life.
+        member: MemberLife,
+        /// The hash of the one-time token that the next must present.
+        token_hash: TokenHash,
+        /// As in [`MembershipCommand::Demote`].
+        reachable: BTreeSet<Incarnation>,
+    },
     /// Says where a member is reached now.
     SetAddresses {
         /// Who.
@@ -101,6 +112,12 @@ pub enum MembershipCommand {
         member: MemberLife,
         /// What.
         features: Features,
+    },
+    /// Raises the level of what the cluster may use. Refused while a member that has
+    /// joined does not support it, and below the present one. Idempotent.
+    RaiseFeatureLevel {
+        /// The level.
+        to: u32,
     },
 }
 

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub(crate) enum Edit {
     /// Adds a member under the next incarnation, which is thereby used.
     Admit(Box<Member>),
+    /// What every member supports now.
+    RaiseFeatureLevel(u32),
     PutMember(Box<Member>),
     DropMember(MemberId),
     PutAuthority(Authority),
@@ -34,6 +36,7 @@ impl Catalog {
                     self.edit_meta(|meta| meta.next_incarnation = member.incarnation.0.saturating_add(1));
                     self.put_member(*member);
                 }
+                Edit::RaiseFeatureLevel(to) => self.edit_meta(|meta| meta.feature_level = to),
                 Edit::PutMember(member) => self.put_member(*member),
                 Edit::DropMember(id) => self.drop_member(&id),
                 Edit::PutAuthority(authority) => self.put_authority(authority),

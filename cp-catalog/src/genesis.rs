@@ -73,7 +73,9 @@ impl Catalog {
             return Err(BadGenesis::NoDataMember);
         }
         let mut catalog = Self::vacant();
-        catalog.meta = Meta { cluster: Some(cluster), generation, next_incarnation: 1, clients_since: 0 };
+        let feature_level = founding.iter().map(|member| member.features.level).min().unwrap_or_default();
+        let cluster = Some(cluster);
+        catalog.meta = Meta { cluster, generation, next_incarnation: 1, clients_since: 0, feature_level };
         catalog.sum.add(&record::hash_meta(&catalog.meta));
         for FoundingMember { id, kind, addresses, locality, features } in founding {
             if catalog.member(&id).is_some() {

@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, Holdings};
 use crate::codec::record;
 use crate::digest::DigestSum;
 use crate::id::{CollectionName, Epoch, RangeKey};
-use crate::member::Join;
+use crate::member::{Join, Member};
 use crate::range::Range;
 use cp_seam::{MemberId, MemberKind};
 use std::collections::BTreeMap;
@@ -141,9 +141,11 @@ impl Catalog {
     }
 
     fn check_holder(&self, findings: &mut Findings, member: &MemberId, what: impl Fn() -> String) {
-        // Whom a recovery has fenced keeps what it held, also while it is awaited anew.
-        let joined = |join| join == Join::Joined || !self.recoveries().is_empty();
-        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && joined(m.join));
+        // Who was fenced or replaced keeps what it held, also while it is awaited anew; who was
+        // replaced keeps its addresses too.
+        let joined =
+            |m: &Member| m.join == Join::Joined || !self.recoveries().is_empty() || !m.addresses.peer.is_empty();
+        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && joined(m));
         findings.expect(may, || format!("{} is with {member}, which is no data member", what()));
     }
 

@@ -39,6 +39,7 @@ mod genesis;
 mod history;
 pub mod id;
 mod invariant;
+mod level;
 mod machine;
 pub mod member;
 mod membership;
@@ -68,6 +69,7 @@ pub use id::{
     TokenHash, Version,
 };
 pub use invariant::Violation;
+pub use level::FEATURE_LEVEL;
 pub use machine::{CatalogMachine, HISTORY_LEN_MAX};
 pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, MemberLife, Service, Voting};
 pub use range::{Authority, CollectionSpec, Copies, Move, MovePhase, Placement, Range, RangeStanding, Role};

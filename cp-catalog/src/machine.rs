@@ -2,6 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::history::{Change, Changes, History};
+use crate::level::FEATURE_LEVEL;
 use crate::snapshot::{Builder, CHUNK_SOFT_MAX_BYTES, Capture};
 use crate::verdict::Verdict;
 use bytes::Bytes;
@@ -132,6 +133,13 @@ impl ControlPlaneStateMachine for CatalogMachine {
             }
             state.advance(position)?;
             let applied = state.catalog.apply(position.index, entry);
+            let level = state.catalog.feature_level();
+            if level > FEATURE_LEVEL {
+                let reason = format!(
+                    "{position} raises the feature level to {level}, this release supports up to {FEATURE_LEVEL}; upgrade this member"
+                );
+                return Err(Halt { reason });
+            }
             let crate::apply::Applied { request, verdict, repeated } = applied;
             state.history.push(Change { position, request, verdict, repeated });
             Ok(())

@@ -21,7 +21,7 @@ pub struct Member {
     pub service: Service,
     /// Whether it has come with its token.
     pub join: Join,
-    /// Where to reach it; all empty until it has joined.
+    /// Where to reach it; all empty until it has joined for the first time.
     pub addresses: Addresses,
     /// Where it stands.
     pub locality: Locality,

@@ -4,6 +4,8 @@ use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::command::{Admission, Joining, MembershipCommand};
 use crate::edit::Edit;
+use crate::id::TokenHash;
+use crate::level::supports;
 use crate::member::{Addresses, Features, Join, Member, MemberLife, Service, Voting};
 use crate::range::Role;
 use crate::refusal::Refusal;
@@ -21,6 +23,7 @@ impl Catalog {
             MembershipCommand::Drain { member } => self.set_service(member, Service::Draining),
             MembershipCommand::Undrain { member } => self.set_service(member, Service::Active),
             MembershipCommand::Remove { member, reachable } => self.remove(member, reachable),
+            MembershipCommand::Replace { member, token_hash, reachable } => self.replace(member, token_hash, reachable),
             MembershipCommand::SetAddresses { member, addresses } => self.change(member, |member| {
                 expect_joined(member)?;
                 member.addresses = addresses.clone();
@@ -32,9 +35,11 @@ impl Catalog {
             }),
             MembershipCommand::SetFeatures { member, features } => self.change(member, |member| {
                 expect_joined(member)?;
+                supports(&member.id, features, self.feature_level())?;
                 member.features = features.clone();
                 Ok(())
             }),
+            MembershipCommand::RaiseFeatureLevel { to } => self.raise_feature_level(*to),
         }
     }
 
@@ -98,7 +103,7 @@ impl Catalog {
                 Join::Awaited(_) if member.kind != joining.kind => {
                     return Err(Refusal::KindMismatch { member: member.id.clone(), admitted: member.kind });
                 }
-                Join::Awaited(_) => {}
+                Join::Awaited(_) => supports(&member.id, &joining.features, self.feature_level())?,
             }
             member.join = Join::Joined;
             member.addresses = joining.addresses.clone();
@@ -151,6 +156,19 @@ impl Catalog {
         self.can_spare(member, reachable)?;
         let effect = Effect::Removed { member: life.id.clone(), incarnation: member.incarnation };
         Ok((effect, vec![Edit::DropMember(life.id.clone())]))
+    }
+
+    fn replace(&self, life: &MemberLife, hash: &TokenHash, reachable: &BTreeSet<Incarnation>) -> Decision {
+        let was = self.living(life)?;
+        self.can_spare(was, reachable)?;
+        let incarnation = Incarnation(self.meta.next_incarnation);
+        if incarnation.0 == u64::MAX {
+            return Err(Refusal::Exhausted);
+        }
+        let voting = if was.voting == Voting::Standby { Voting::Standby } else { Voting::CatchingUp };
+        let (join, features) = (Join::Awaited(*hash), Features::default());
+        let next = Member { incarnation, voting, join, features, ..was.clone() };
+        Ok((Effect::Admitted { member: life.id.clone(), incarnation }, vec![Edit::Admit(Box::new(next))]))
     }
 
     fn still(&self, member: &MemberId, role: Role, count: u64) -> Option<Refusal> {

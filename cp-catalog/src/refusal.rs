@@ -146,6 +146,23 @@ pub enum Refusal {
         reachable: u64,
     },
 
+    /// The member's release does not support a feature level.
+    #[error("{member} supports feature levels up to {supported}, not {level}; upgrade its release first")]
+    UnsupportedLevel {
+        /// The name.
+        member: MemberId,
+        /// The newest level that it supports.
+        supported: u32,
+        /// The level asked for, or the cluster's.
+        level: u32,
+    },
+    /// The feature level never falls.
+    #[error("the feature level is {current} already, and never falls; ask for {current} or more")]
+    LevelPassed {
+        /// The present level.
+        current: u32,
+    },
+
     /// No collection has this name.
     #[error("collection {collection} does not exist; create it first")]
     UnknownCollection {

@@ -77,6 +77,11 @@ pub enum Effect {
         /// The life that ended.
         incarnation: Incarnation,
     },
+    /// The cluster's feature level is this now.
+    FeatureLevelAt {
+        /// The level.
+        level: u32,
+    },
     /// A collection exists as wanted.
     CollectionReady {
         /// Its name.
@@ -134,6 +139,7 @@ impl fmt::Display for Effect {
             Self::AlreadyMember { member, incarnation } => write!(f, "{member} is a member already, as {incarnation}"),
             Self::MemberChanged { member, incarnation } => write!(f, "{member}{incarnation} changed"),
             Self::Removed { member, incarnation } => write!(f, "{member}{incarnation} removed"),
+            Self::FeatureLevelAt { level } => write!(f, "the feature level is {level}"),
             Self::CollectionReady { collection } => write!(f, "collection {collection} is ready"),
             Self::AuthorityHeld { group, holder, fence } => write!(f, "group {group} is under {holder} at {fence}"),
             Self::RangeAt { range, now } => write!(f, "range {range} has {now}"),

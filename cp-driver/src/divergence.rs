@@ -2,7 +2,7 @@
 //! majority of voters stops, and where no majority agrees, all stop proposing (CP-R3).
 
 use crate::digest::Verdict;
-use crate::host::Host;
+use crate::host::{Books, Host};
 use crate::wire::{Body, Majority};
 use bytes::Bytes;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, Lane, StateDigest};
@@ -53,7 +53,7 @@ impl Host {
 
     fn halt_diverged(&self, index: ControlPlaneLogIndex) {
         self.halt(&format!(
-            "its state at index {index} differs from that of a majority of voters; wipe it and let it rejoin"
+            "its state at index {index} differs from that of a majority of voters; rebuild it from the others: `cp-supervisor rebuild`"
         ));
     }
 
@@ -69,6 +69,18 @@ impl Host {
                 Verdict::Alike | Verdict::Differs { .. } => {
                     books.disputed = books.disputed.filter(|disputed| *disputed > index);
                 }
+            }
+            let Books { differing, digests, .. } = &mut *books;
+            match &verdict {
+                Verdict::Differs { members, .. } => {
+                    for member in members.iter().filter(|member| **member != self.me()) {
+                        let first = differing.entry(*member).or_insert(index);
+                        *first = index.min(*first);
+                    }
+                }
+                // Who is silent is not known to be alike again.
+                Verdict::Alike => differing.retain(|member, _| digests.at(*member, index).is_none()),
+                Verdict::Open | Verdict::NoMajority => {}
             }
             verdict
         };

@@ -56,6 +56,8 @@ pub(crate) struct Books {
     pub(crate) transfer: Option<(Incarnation, Instant)>,
     /// The last index at which no majority of voters had the same state.
     pub(crate) disputed: Option<ControlPlaneLogIndex>,
+    /// Who was seen to differ from a majority, and where first.
+    pub(crate) differing: BTreeMap<Incarnation, ControlPlaneLogIndex>,
     /// The latest boot of each peer that was talked to.
     pub(crate) boots: BTreeMap<Incarnation, u64>,
     pub(crate) served: Vec<QuorumMember>,
@@ -104,6 +106,7 @@ impl Host {
                 cut_off: false,
                 transfer: None,
                 disputed: None,
+                differing: BTreeMap::new(),
                 boots: BTreeMap::new(),
                 served: Vec::new(),
                 introduced: None,

@@ -250,7 +250,9 @@ impl ControlPlaneConsensus for Node {
         if self.role() != ControlPlaneRole::Leader {
             return Vec::new();
         }
+        let differing = self.host.books().differing.clone();
         let progress = |member: &cp_seam::QuorumMember| MemberProgress {
+            diverged_at: differing.get(&member.incarnation).copied(),
             member: member.id.clone(),
             incarnation: member.incarnation,
             standing: if lists(&configuration.voters, member.incarnation) {

@@ -274,6 +274,8 @@ pub struct MemberProgress {
     /// How long ago it last acknowledged anything; `None` if it has not in this
     /// term, zero for the leader itself.
     pub last_ack: Option<Duration>,
+    /// The first index at which its state was seen to differ from that of a majority (CP-R3).
+    pub diverged_at: Option<ControlPlaneLogIndex>,
 }
 
 /// What a watcher sees.

@@ -95,9 +95,11 @@ pub enum SnapshotError {
         found: StateDigest,
     },
     /// It was written by a newer release.
-    #[error("the snapshot has format {found}, this release reads up to {known}; upgrade this member first")]
+    #[error(
+        "the snapshot has format or feature level {found}, this release knows up to {known}; upgrade this member first"
+    )]
     Newer {
-        /// Its format.
+        /// Its format, or the feature level of its state.
         found: u32,
         /// The newest format known here.
         known: u32,

@@ -19,9 +19,11 @@ fn membership(command: &MembershipCommand) -> (&'static str, String) {
         MembershipCommand::Drain { member } => ("drain", member.to_string()),
         MembershipCommand::Undrain { member } => ("undrain", member.to_string()),
         MembershipCommand::Remove { member, .. } => ("remove", member.to_string()),
+        MembershipCommand::Replace { member, .. } => ("replace", member.to_string()),
         MembershipCommand::SetAddresses { member, .. } => ("set_addresses", member.to_string()),
         MembershipCommand::SetLocality { member, .. } => ("set_locality", member.to_string()),
         MembershipCommand::SetFeatures { member, .. } => ("set_features", member.to_string()),
+        MembershipCommand::RaiseFeatureLevel { to } => ("raise_feature_level", to.to_string()),
     }
 }
 

@@ -156,7 +156,9 @@ impl Supervisor {
 
     fn with_evidence(&self, mut request: Request) -> Request {
         if let Command::Membership(
-            MembershipCommand::Demote { reachable, .. } | MembershipCommand::Remove { reachable, .. },
+            MembershipCommand::Demote { reachable, .. }
+            | MembershipCommand::Remove { reachable, .. }
+            | MembershipCommand::Replace { reachable, .. },
         ) = &mut request.command
         {
             *reachable = self.reachable();

@@ -12,7 +12,7 @@ use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Membership {
-    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21")]
     body: Option<MembershipBody>,
 }
 
@@ -38,6 +38,10 @@ enum MembershipBody {
     SetLocality(OfMember),
     #[prost(message, tag = "10")]
     SetFeatures(OfMember),
+    #[prost(uint32, tag = "20")]
+    RaiseFeatureLevel(u32),
+    #[prost(message, tag = "21")]
+    Replace(OfMember),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -83,6 +87,8 @@ struct OfMember {
     locality: Option<LocalityMessage>,
     #[prost(message, optional, tag = "5")]
     features: Option<FeaturesMessage>,
+    #[prost(bytes = "vec", tag = "6")]
+    token_hash: Vec<u8>,
 }
 
 impl From<&MembershipCommand> for Membership {
@@ -117,12 +123,18 @@ impl From<&MembershipCommand> for Membership {
             Command::Remove { member, reachable } => {
                 Body::Remove(OfMember { reachable: incarnation_numbers(reachable), ..of(member) })
             }
+            Command::Replace { member, token_hash, reachable } => Body::Replace(OfMember {
+                reachable: incarnation_numbers(reachable),
+                token_hash: token_hash.0.to_vec(),
+                ..of(member)
+            }),
             Command::SetAddresses { member, addresses } => {
                 Body::SetAddresses(OfMember { addresses: Some(addresses.into()), ..of(member) })
             }
             Command::SetLocality { member, locality } => {
                 Body::SetLocality(OfMember { locality: Some(locality.into()), ..of(member) })
             }
+            Command::RaiseFeatureLevel { to } => Body::RaiseFeatureLevel(*to),
             Command::SetFeatures { member, features } => {
                 Body::SetFeatures(OfMember { features: Some(features.into()), ..of(member) })
             }
@@ -158,12 +170,18 @@ impl TryFrom<Membership> for MembershipCommand {
             Body::Drain(of) => Self::Drain { member: life(of.member)? },
             Body::Undrain(of) => Self::Undrain { member: life(of.member)? },
             Body::Remove(of) => Self::Remove { member: life(of.member)?, reachable: incarnations(&of.reachable)? },
+            Body::Replace(of) => Self::Replace {
+                token_hash: TokenHash(fixed(&of.token_hash, "token hash")?),
+                reachable: incarnations(&of.reachable)?,
+                member: life(of.member)?,
+            },
             Body::SetAddresses(of) => {
                 Self::SetAddresses { member: life(of.member)?, addresses: need(of.addresses, "addresses")?.try_into()? }
             }
             Body::SetLocality(of) => {
                 Self::SetLocality { member: life(of.member)?, locality: need(of.locality, "locality")?.try_into()? }
             }
+            Body::RaiseFeatureLevel(to) => Self::RaiseFeatureLevel { to },
             Body::SetFeatures(of) => {
                 Self::SetFeatures { member: life(of.member)?, features: need(of.features, "features")?.try_into()? }
             }

@@ -32,6 +32,8 @@ pub(crate) struct MetaRecord {
     next_incarnation: u64,
     #[prost(uint64, tag = "5")]
     clients_since: u64,
+    #[prost(uint32, tag = "10")]
+    pub(crate) feature_level: u32,
 }
 
 impl From<&Meta> for MetaRecord {
@@ -42,6 +44,7 @@ impl From<&Meta> for MetaRecord {
             generation_id: meta.generation.id.to_vec(),
             next_incarnation: meta.next_incarnation,
             clients_since: meta.clients_since,
+            feature_level: meta.feature_level,
         }
     }
 }
@@ -58,6 +61,7 @@ impl TryFrom<MetaRecord> for Meta {
             },
             next_incarnation: record.next_incarnation,
             clients_since: record.clients_since,
+            feature_level: record.feature_level,
         })
     }
 }

@@ -92,6 +92,8 @@ mod slot {
         member: cp_seam::MemberId, |flat, v| flat.member = v.as_str().to_owned(), member_id(&flat.member, "member");
         number: u64, |flat, v| flat.number = *v, Ok(flat.number);
         second: u64, |flat, v| flat.second = *v, Ok(flat.second);
+        level: u32, |flat, v| flat.number = (*v).into(), u32::try_from(flat.number).map_err(|_| malformed("level"));
+        supported: u32, |flat, v| flat.second = (*v).into(), u32::try_from(flat.second).map_err(|_| malformed("level"));
         incarnation: cp_seam::Incarnation, |flat, v| flat.number = v.0, Ok(cp_seam::Incarnation(flat.number));
         index: cp_seam::ControlPlaneLogIndex, |flat, v| flat.number = v.0, Ok(cp_seam::ControlPlaneLogIndex(flat.number));
         range: crate::id::RangeKey, |flat, v| flat.range = Some(v.into()), need(flat.range.take(), "range")?.try_into();
@@ -184,6 +186,7 @@ table! { flatten_effect, unflatten_effect, Effect;
     7 RangeAt { range: range, now: current }
     8 SourceKept { range: range, now: current }
     9 Split { lower: range, lower_now: current, upper: other, upper_now: other_current }
+    20 FeatureLevelAt { level: level }
     10 Merged { survivor: range, now: current, retired: other }
 }
 
@@ -209,6 +212,8 @@ table! { flatten_refusal, unflatten_refusal, Refusal;
     31 LastVoter { member: member }
     32 WouldLoseQuorum { member: member, voters: number, reachable: second }
     33 HoldsAuthority { member: member, group: group }
+    35 UnsupportedLevel { member: member, supported: supported, level: level }
+    36 LevelPassed { current: level }
     40 UnknownCollection { collection: collection }
     41 CollectionDiffers { collection: collection }
     42 AuthorityExists { group: group, holder: member, fence: fence }

@@ -133,7 +133,8 @@ fn a_holder_has_joined_and_an_authority_has_one() {
     one("group shelf is with w", |c| c.put_authority(authority("w")));
     one("group shelf is with d", |c| {
         let d = c.member(&id("d")).unwrap().clone();
-        c.put_member(Member { join: Join::Awaited(TokenHash([1; 32])), voting: Voting::CatchingUp, ..d });
+        let (join, addresses) = (Join::Awaited(TokenHash([1; 32])), Addresses::default());
+        c.put_member(Member { join, addresses, voting: Voting::CatchingUp, ..d });
         c.put_authority(authority("d"));
     });
     let mut catalog = whole();

@@ -4,6 +4,7 @@ use super::{Body, Chunk, SNAPSHOT_FORMAT};
 use crate::catalog::Catalog;
 use crate::codec::{DecodeError, malformed, record};
 use crate::id::{CollectionName, RangeId};
+use crate::level::FEATURE_LEVEL;
 use crate::member::Member;
 use crate::range::{Authority, CollectionSpec, Copies, Placement, Range};
 use crate::recovery::Recovery;
@@ -45,6 +46,11 @@ impl Builder {
         self.whole = chunk.last;
         for record in chunk.records {
             let body = record.body.ok_or_else(|| damaged("a record is empty"))?;
+            if let Body::Meta(meta) = &body
+                && meta.feature_level > FEATURE_LEVEL
+            {
+                return Err(SnapshotError::Newer { found: meta.feature_level, known: FEATURE_LEVEL });
+            }
             self.take(body).map_err(|error| damaged(format!("chunk {}: {error}", chunk.ordinal)))?;
         }
         Ok(())

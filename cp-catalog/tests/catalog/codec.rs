@@ -67,10 +67,12 @@ fn all_commands() -> Vec<(&'static str, Command)> {
         ("demote", M::Demote { member: member.clone(), reachable: reachable.clone() }.into()),
         ("drain", M::Drain { member: member.clone() }.into()),
         ("undrain", M::Undrain { member: member.clone() }.into()),
-        ("remove", M::Remove { member: member.clone(), reachable }.into()),
+        ("remove", M::Remove { member: member.clone(), reachable: reachable.clone() }.into()),
+        ("replace", M::Replace { member: member.clone(), token_hash, reachable: reachable.clone() }.into()),
         ("set-addresses", M::SetAddresses { member: member.clone(), addresses }.into()),
         ("set-locality", M::SetLocality { member: member.clone(), locality }.into()),
         ("set-features", M::SetFeatures { member, features }.into()),
+        ("raise-feature-level", M::RaiseFeatureLevel { to: 300 }.into()),
         (
             "create-collection",
             O::CreateCollection { collection: coll("Books"), group: group("g"), mode: Mode::Hash }.into(),

@@ -218,3 +218,91 @@ fn a_member_stands_by_if_admitted_so_or_demoted() {
     let admitted = Request::new(None, MembershipCommand::Admit(Admission { standby: true, ..admission("f") }));
     assert_eq!(Request::from_entry(&admitted.to_entry().unwrap()), Ok(admitted));
 }
+
+/// The level rises when every member that has joined supports it, never falls, and who does not support
+/// it does not get in.
+#[test]
+fn the_feature_level_is_what_every_member_supports() {
+    let mut node = Node::new(founded());
+    let raise = |to| MembershipCommand::RaiseFeatureLevel { to };
+    let level = |node: &Node| node.catalog().feature_level();
+    assert_eq!((level(&node), node.refused(raise(1))), (0, unsupported("a", 0, 1)));
+    let supports = |level| Features { level, ..Features::default() };
+    for name in ["a", "b", "d", "w"] {
+        node.done(MembershipCommand::SetFeatures { member: node.life(name), features: supports(1) });
+    }
+    // One that has not come yet is asked when it comes.
+    node.done(MembershipCommand::Admit(admission("e")));
+    assert_eq!(node.refused(raise(1)), unsupported("c", 0, 1), "the one that blocks is named");
+    node.done(MembershipCommand::SetFeatures { member: node.life("c"), features: supports(1) });
+    assert_eq!(node.done(raise(1)), Effect::FeatureLevelAt { level: 1 });
+    let digest = node.machine.digest();
+    node.done(raise(1));
+    assert_eq!((level(&node), node.machine.digest()), (1, digest));
+
+    assert_eq!(node.refused(raise(0)), Refusal::LevelPassed { current: 1 });
+    let back = MembershipCommand::SetFeatures { member: node.life("a"), features: supports(0) };
+    assert_eq!(node.refused(back), unsupported("a", 0, 1));
+    let old = Joining { features: supports(0), ..joining(&node, "e") };
+    assert_eq!(node.refused(MembershipCommand::Joined(old)), unsupported("e", 0, 1));
+    node.done(MembershipCommand::Joined(Joining { features: supports(1), ..joining(&node, "e") }));
+    for verdict in [Verdict::Refused(unsupported("e", 0, 1)), Verdict::Done(Effect::FeatureLevelAt { level: 7 })] {
+        assert_eq!(codec::decode_verdict(&codec::encode_verdict(&verdict)), Ok(verdict));
+    }
+}
+
+fn unsupported(member: &str, supported: u32, level: u32) -> Refusal {
+    Refusal::UnsupportedLevel { member: id(member), supported, level }
+}
+
+/// A release that does not support the level stops at the entry that raises it, and does not start from
+/// a snapshot beyond it.
+#[test]
+fn a_release_that_is_too_old_does_not_go_on() {
+    use cp_seam::ControlPlaneStateMachine;
+    let beyond = FEATURE_LEVEL + 1;
+    let mut founder = founder("a", MemberKind::Data);
+    founder.features.level = beyond;
+    let genesis = |features| {
+        let founder = FoundingMember { features, ..founder.clone() };
+        Catalog::genesis(CLUSTER, cp_seam::Generation::default(), vec![founder]).unwrap()
+    };
+    let machine = CatalogMachine::new(genesis(Features::default()), cp_seam::ControlPlaneLogIndex(0));
+    let member = MemberLife { id: id("a"), incarnation: cp_seam::Incarnation(1) };
+    let features = founder.features.clone();
+    let apply = |index, command: MembershipCommand| {
+        let position = cp_seam::LogPosition::new(cp_seam::Term(1), cp_seam::ControlPlaneLogIndex(index));
+        machine.apply(position, &Request::new(None, command).to_entry().unwrap())
+    };
+    apply(1, MembershipCommand::SetFeatures { member, features }).unwrap();
+    let halt = apply(2, MembershipCommand::RaiseFeatureLevel { to: beyond }).unwrap_err();
+    assert!(halt.reason.contains("upgrade this member"), "{halt}");
+
+    let state = genesis(founder.features.clone()).to_genesis().unwrap();
+    let mut writer = CatalogMachine::vacant().restore().unwrap();
+    let refused = writer.push(state.chunks[0].clone()).unwrap_err();
+    assert_eq!(refused, cp_seam::SnapshotError::Newer { found: beyond, known: FEATURE_LEVEL });
+}
+
+/// CP-M3: a replaced member has another life, no vote and a fresh token; what it owns stays its own.
+#[test]
+fn a_replaced_member_keeps_its_ranges_and_loses_its_vote() {
+    let mut node = Node::new(founded());
+    node.done(OwnershipCommand::CreateCollection { collection: coll("c"), group: group("g"), mode: Mode::Ordered });
+    node.done(OwnershipCommand::CreateRange(new_range(&rk("c", 1), bounds("", ""), "a", &[], &[])));
+    let old = node.life("a");
+    let replace = |reachable: &[u64]| MembershipCommand::Replace {
+        member: old.clone(),
+        token_hash: TokenHash([9; 32]),
+        reachable: reachable.iter().copied().map(Incarnation).collect(),
+    };
+    let refusal = node.refused(replace(&[1, 2]));
+    assert_eq!(refusal, Refusal::WouldLoseQuorum { member: id("a"), voters: 4, reachable: 1 });
+    let Effect::Admitted { incarnation, .. } = node.done(replace(&[2, 3, 4])) else { panic!("admitted") };
+    assert_eq!((incarnation, quorum(&node)), (Incarnation(6), (vec![2, 3, 4, 5], vec![])));
+    assert_eq!(node.refused(replace(&[2, 3, 4])), Refusal::OtherIncarnation { member: id("a"), current: incarnation });
+    assert_eq!(node.catalog().range(&rk("c", 1)).unwrap().owner, id("a"));
+    node.done(MembershipCommand::Joined(joining(&node, "a")));
+    assert_eq!(quorum(&node), (vec![2, 3, 4, 5], vec![6]));
+    assert_eq!(node.catalog().violations(), vec![]);
+}

@@ -49,7 +49,7 @@ async fn let_in(api: &NodeApi, peer: &PeerName, request: JoinRequest) -> Result<
         member: MemberLife { id: member, incarnation: token.incarnation },
         token_hash: token.hash(),
         addresses: Addresses { peer: request.peer_address, client: request.client_address, http: request.http_address },
-        features: Features::default(),
+        features: Features { level: request.feature_level, ..Features::default() },
     };
     let id = RequestId { client: ClientId(client), since: ControlPlaneLogIndex(request.since), sequence: 1 };
     let request = Request::new(Some(id), MembershipCommand::Joined(joining));

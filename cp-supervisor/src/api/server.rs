@@ -76,7 +76,8 @@ impl NodeApi {
     /// How this node is.
     pub fn node_status(&self) -> NodeStatus {
         let status = self.supervisor.status();
-        let (digest_at, digest) = self.supervisor.machine().read_at(|applied, catalog| (applied, catalog.digest()));
+        let read = |applied, catalog: &cp_catalog::Catalog| (applied, catalog.digest(), catalog.feature_level());
+        let (digest_at, digest, feature_level) = self.supervisor.machine().read_at(read);
         let role = match status.role {
             ControlPlaneRole::Leader => "leader",
             ControlPlaneRole::Follower => "follower",
@@ -92,6 +93,7 @@ impl NodeApi {
             }
             .to_owned(),
             matched: p.matched.0,
+            diverged_at: p.diverged_at.map(|index| index.0),
             last_ack_ms: p.last_ack.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         };
         NodeStatus {
@@ -113,6 +115,8 @@ impl NodeApi {
             settled: status.settled,
             stopped: status.stopped,
             progress: self.supervisor.consensus().progress().into_iter().map(progress).collect(),
+            feature_level,
+            supports_level: cp_catalog::FEATURE_LEVEL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

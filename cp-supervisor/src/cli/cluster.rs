@@ -1,12 +1,12 @@
 //! Commands about the cluster as a whole.
 
-use super::connection::{Connection, named};
+use super::connection::{Connection, decide, named};
 use super::exit::invalid;
 use super::node::{AddressArgs, Founded};
 use super::output::{self, Format, Report};
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use cp_catalog::{FailureDomain, Locality};
+use cp_catalog::{FEATURE_LEVEL, FailureDomain, Locality, MembershipCommand};
 use cp_net::tls::Credentials;
 use cp_seam::{ClusterId, MemberId};
 use cp_supervisor::daemon::found::{self, First};
@@ -17,6 +17,8 @@ use std::path::PathBuf;
 pub(crate) enum Cluster {
     /// Make the directory of a new cluster's first member; once
     Init(Box<Init>),
+    /// Let the cluster use what every member's release supports now; it never goes back
+    Upgrade(Upgrade),
 }
 
 #[derive(Debug, Args)]
@@ -104,9 +106,44 @@ impl Init {
 
 impl Cluster {
     pub(crate) async fn run(self, format: Format) -> Result<()> {
-        let Self::Init(init) = self;
+        let init = match self {
+            Self::Init(init) => init,
+            Self::Upgrade(upgrade) => return upgrade.run(format).await,
+        };
         let identity = found::init(&init.data_dir, init.first()?)?;
         output::print(&Founded::new(&identity, &init.data_dir, "founded"), format)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// The feature level; what this release supports if left out
+    #[arg(long, value_name = "LEVEL", default_value_t = FEATURE_LEVEL)]
+    to: u32,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Serialize)]
+struct Upgraded {
+    effect: String,
+    position: String,
+}
+
+impl Report for Upgraded {
+    const KIND: &'static str = "feature_level";
+
+    fn render(&self) -> String {
+        self.effect.clone()
+    }
+}
+
+impl Upgrade {
+    async fn run(self, format: Format) -> Result<()> {
+        let client = self.connection.client()?;
+        let decision = decide(&client, MembershipCommand::RaiseFeatureLevel { to: self.to }).await?;
+        let upgraded = Upgraded { effect: decision.verdict.to_string(), position: decision.position.to_string() };
+        output::print(&upgraded, format)
     }
 }
 

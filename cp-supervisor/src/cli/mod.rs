@@ -10,6 +10,7 @@ mod member;
 mod node;
 mod output;
 mod range;
+mod rebuild;
 mod recover;
 mod snapshot;
 mod status;
@@ -49,6 +50,8 @@ enum Command {
     Serve(Box<node::Serve>),
     /// Make this node's directory from what the cluster gives to a member that it has admitted
     Join(Box<node::Join>),
+    /// Make the directory of a stopped member anew from what the cluster has; the old one is kept aside
+    Rebuild(Box<rebuild::Rebuild>),
     /// Make or change a cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Cluster),
@@ -100,6 +103,7 @@ pub(crate) fn run() -> ExitCode {
 async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
     match command {
         Command::Join(join) => join.run(format).await,
+        Command::Rebuild(rebuild) => rebuild.run(format).await,
         Command::Cluster(cluster) => cluster.run(format).await,
         Command::Recover(recover) => recover.run(format).await,
         Command::Snapshot(snapshot) => snapshot.run(format).await,

@@ -50,6 +50,8 @@ struct ClusterStatus {
     generation: Option<String>,
     engine: Option<String>,
     leader: Option<String>,
+    /// What the cluster may use.
+    feature_level: Option<u32>,
     nodes: Vec<Node>,
 }
 
@@ -68,6 +70,7 @@ struct Node {
     digest: Option<String>,
     digest_at: Option<String>,
     release: Option<String>,
+    supports_level: Option<u32>,
 }
 
 /// Asks every joined member how it is, all at once.
@@ -130,6 +133,14 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
     if leader.is_some_and(|leader| !leader.settled) {
         reasons.push("a membership change is in flight".to_owned());
     }
+    for progress in leader.into_iter().flat_map(|leader| &leader.progress) {
+        if let Some(index) = progress.diverged_at {
+            let member = &progress.member;
+            reasons.push(format!(
+                "the state of {member} differs from a majority's at index {index}; on its machine: `cp-supervisor rebuild`"
+            ));
+        }
+    }
     if let Some(index) = diverged(&statuses) {
         reasons.push(format!("members differ in their state at index {index}"));
     }
@@ -151,6 +162,7 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
         generation: any.map(|s| s.generation.to_string()),
         engine: any.map(|s| s.engine.clone()),
         leader: leader.map(|s| s.member.clone()),
+        feature_level: any.map(|s| s.feature_level),
         nodes: members.iter().zip(nodes).map(|(member, node)| row(member, node)).collect(),
     }
 }
@@ -178,6 +190,7 @@ fn row(member: &Member, node: &Result<NodeStatus, String>) -> Node {
         digest: status.map(|s| s.digest.clone()),
         digest_at: status.map(|s| s.digest_at.to_string()),
         release: status.map(|s| s.version.clone()),
+        supports_level: status.map(|s| s.supports_level),
     }
 }
 
@@ -206,6 +219,7 @@ impl Report for ClusterStatus {
             ]
         };
         let header = ["MEMBER", "ROLE", "VOTES", "TERM", "COMMITTED", "APPLIED", "DIGEST", "CLIENTS"];
-        format!("{verdict}{because}\n{}", table(header, self.nodes.iter().map(row)))
+        let level = self.feature_level.map(|level| format!("\nfeature level {level}")).unwrap_or_default();
+        format!("{verdict}{because}{level}\n{}", table(header, self.nodes.iter().map(row)))
     }
 }

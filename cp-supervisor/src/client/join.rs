@@ -7,7 +7,7 @@ use crate::api::messages::{JoinChunk, JoinItem, JoinRequest, Welcome};
 use crate::api::service::ControlPlaneCaller;
 use crate::token::Token;
 use bytes::Bytes;
-use cp_catalog::Addresses;
+use cp_catalog::{Addresses, FEATURE_LEVEL};
 use cp_seam::MemberId;
 use cp_store::{Founding, Identity};
 use futures::FutureExt;
@@ -35,6 +35,7 @@ impl Client {
                     http_address: addresses.http.clone(),
                     client: Bytes::copy_from_slice(&id.client.0),
                     since: id.since.0,
+                    feature_level: FEATURE_LEVEL,
                 };
                 attempt(caller, request).boxed()
             })

@@ -4,7 +4,7 @@ use super::engine::{BadEngine, Engine};
 use crate::client::{Client, ClientError};
 use crate::session::{NoRandomness, random};
 use crate::token::Token;
-use cp_catalog::{Addresses, BadGenesis, Catalog, Features, FoundingMember, Locality};
+use cp_catalog::{Addresses, BadGenesis, Catalog, FEATURE_LEVEL, Features, FoundingMember, Locality};
 use cp_seam::{ClusterId, Generation, Incarnation, LogPosition, MemberId, MemberKind};
 use cp_store::{CreateError, DiskDirectory, Founding, Identity, OpenError, SnapshotMeta, Store, TermRuns};
 use std::path::Path;
@@ -36,7 +36,7 @@ pub fn init(data_dir: &Path, first: First) -> Result<Identity, FoundError> {
         kind: MemberKind::Data,
         addresses: first.addresses,
         locality: first.locality,
-        features: Features::default(),
+        features: Features { level: FEATURE_LEVEL, ..Features::default() },
     };
     let genesis = Catalog::genesis(cluster, generation, vec![member])?.to_genesis()?;
     let identity = Identity {

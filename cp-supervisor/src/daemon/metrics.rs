@@ -36,6 +36,7 @@ pub struct Metrics {
     peer_rtt: Family<PeerLabel, Gauge<f64, AtomicU64>>,
     peer_connected: Family<PeerLabel, Gauge>,
     lag_entries: Family<PeerLabel, Gauge>,
+    diverged: Family<PeerLabel, Gauge>,
     last_ack_seconds: Family<PeerLabel, Gauge<f64, AtomicU64>>,
 }
 
@@ -76,6 +77,11 @@ impl Default for Metrics {
         let peer_connected = metric!("peer_connected", "Whether frames can be sent to a peer", Family::default());
         let lag_entries =
             metric!("replication_lag_entries", "Entries a peer lacks, by the leader's books", Family::default());
+        let diverged = metric!(
+            "peer_diverged_index",
+            "Where a peer's state was first seen to differ from a majority's, by the leader's books",
+            Family::default()
+        );
         let last_ack_seconds =
             metric!("peer_last_ack_seconds", "Time since a peer last answered the leader", Family::default());
         Self {
@@ -96,6 +102,7 @@ impl Default for Metrics {
             peer_rtt,
             peer_connected,
             lag_entries,
+            diverged,
             last_ack_seconds,
         }
     }
@@ -159,6 +166,7 @@ impl Metrics {
         self.members.set(i64::try_from(catalog.members().count()).unwrap_or(i64::MAX));
         self.lag_entries.clear();
         self.last_ack_seconds.clear();
+        self.diverged.clear();
         if status.role != ControlPlaneRole::Leader {
             return;
         }
@@ -166,6 +174,9 @@ impl Metrics {
             let label = [("peer", peer.member.to_string())];
             let lag = status.committed.0.saturating_sub(peer.matched.0);
             self.lag_entries.get_or_create(&label).set(signed(lag));
+            if let Some(index) = peer.diverged_at {
+                self.diverged.get_or_create(&label).set(signed(index.0));
+            }
             if let Some(age) = peer.last_ack {
                 self.last_ack_seconds.get_or_create(&label).set(age.as_secs_f64());
             }

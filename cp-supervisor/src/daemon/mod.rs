@@ -1,5 +1,6 @@
 //! The daemon: one node as a process, and how its directory comes to be.
 
+mod announce;
 mod disk;
 pub mod engine;
 pub mod found;

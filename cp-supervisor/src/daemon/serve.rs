@@ -1,5 +1,6 @@
 //! A running node: store, engine, and the three ports.
 
+use super::announce;
 use super::disk::TimedDirectory;
 use super::engine::{BadEngine, Engine};
 use super::http::{self, Pages};
@@ -81,6 +82,7 @@ impl Daemon {
         if settings.auto_promote {
             tasks.spawn(promote::run(Arc::clone(&supervisor)));
         }
+        tasks.spawn(announce::run(Arc::clone(&supervisor), identity.clone(), credentials.clone()));
         let api = Arc::new(NodeApi::new(Arc::clone(&supervisor), store.clone(), engine.name()));
         tasks.spawn(serve_clients(api, clients));
         let pages = Pages {

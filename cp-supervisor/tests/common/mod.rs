@@ -45,6 +45,11 @@ impl Process {
         self.0.wait().unwrap();
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
     /// Asks it to stop, and waits for its exit code.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         let asked = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();

@@ -28,6 +28,9 @@ pub struct JoinRequest {
     /// An index that had been applied when it chose that, the same in every retry.
     #[prost(uint64, tag = "7")]
     pub since: u64,
+    /// The feature level that its release supports.
+    #[prost(uint32, tag = "8")]
+    pub feature_level: u32,
 }
 
 /// A piece of the answer to a join.

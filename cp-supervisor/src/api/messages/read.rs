@@ -193,6 +193,12 @@ pub struct NodeStatus {
     /// The 8 random bytes of the cluster's generation.
     #[prost(bytes = "vec", tag = "19")]
     pub generation_id: Vec<u8>,
+    /// The cluster's feature level, as this node knows it.
+    #[prost(uint32, tag = "30")]
+    pub feature_level: u32,
+    /// The feature level that its release supports.
+    #[prost(uint32, tag = "31")]
+    pub supports_level: u32,
 }
 
 /// A leader's books on one member.
@@ -213,6 +219,9 @@ pub struct Progress {
     /// How long ago it last acknowledged anything.
     #[prost(uint64, optional, tag = "5")]
     pub last_ack_ms: Option<u64>,
+    /// Where its state was first seen to differ from that of a majority.
+    #[prost(uint64, optional, tag = "6")]
+    pub diverged_at: Option<u64>,
 }
 
 /// Members, each in the catalog's encoding.
