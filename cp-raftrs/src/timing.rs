@@ -12,6 +12,9 @@ pub(crate) const ELECTION_TICKS: u64 = 20;
 const STAND_TICKS: std::ops::RangeInclusive<usize> = 11..=20;
 /// What may be in flight to one peer before it answers.
 const INFLIGHT_MAX: usize = 32;
+/// One append is at most this part of what a frame may hold: the leader has as many of them in
+/// memory as are in flight to a peer that is far behind, as entries and as frames.
+const APPEND_SHARE: u64 = 8;
 /// What may be appended and not committed before proposals are refused.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 /// What one round hands over as committed.
@@ -29,7 +32,7 @@ pub(crate) fn config(id: u64, applied: u64, priority: i64, settings: &Settings) 
         min_election_tick: *STAND_TICKS.start(),
         max_election_tick: STAND_TICKS.end() + 1,
         heartbeat_tick: usize::try_from(per_heartbeat).unwrap_or(1).clamp(1, 4),
-        max_size_per_msg: settings.append_bytes_max as u64,
+        max_size_per_msg: (settings.append_bytes_max as u64 / APPEND_SHARE).max(1),
         max_inflight_msgs: INFLIGHT_MAX,
         max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
         max_committed_size_per_ready: COMMITTED_BYTES_MAX,
