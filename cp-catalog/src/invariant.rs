@@ -155,11 +155,12 @@ impl Catalog {
     }
 
     fn check_recoveries(&self, findings: &mut Findings) {
-        let before: Vec<_> = self.recoveries().iter().map(|recovery| recovery.previous.number).collect();
-        findings.expect(before.is_sorted_by(|one, two| one < two), || {
-            format!("recoveries left generations {before:?}, which is no order")
+        let before: Vec<_> = self.recoveries().iter().map(|one| (one.previous.number, one.generation)).collect();
+        let rise = before.iter().all(|(left, begun)| left < begun);
+        findings.expect(rise && before.is_sorted_by(|(_, begun), (left, _)| begun == left), || {
+            format!("recoveries led through generations {before:?}, which is no chain")
         });
-        let reached = before.last().is_none_or(|last| last.checked_add(1) == Some(self.meta.generation.number));
+        let reached = before.last().is_none_or(|(_, begun)| *begun == self.meta.generation.number);
         findings.expect(reached, || format!("generation {} has no record", self.meta.generation.number));
         let fenced = self.members().find(|member| member.join == Join::Fenced);
         findings.expect(fenced.is_none() || !before.is_empty(), || "a member is fenced by no recovery".to_owned());

@@ -36,8 +36,11 @@ impl fmt::Display for Cause {
 pub struct Recovery {
     /// Which of the two.
     pub cause: Cause,
-    /// The generation that ended; the next number follows it.
+    /// The generation that ended, as far as the state knew.
     pub previous: Generation,
+    /// The number of the generation that began: above that, and above every one that the
+    /// operator knew to have served.
+    pub generation: u16,
     /// Who did it, as the operator said.
     pub operator: String,
     /// Why, as the operator said.
@@ -72,6 +75,9 @@ pub struct Successor {
     pub cause: Cause,
     /// The random id of the new generation, so that two made by mistake can be told apart.
     pub generation_id: [u8; 8],
+    /// The highest generation number that ever served, if it is not this state's: of a
+    /// backup, or of a survivor that was left behind, somebody may have gone on before.
+    pub after_generation: u16,
     /// Who goes on.
     pub survivor: MemberId,
     /// Where it will be reached; as before if left out.
@@ -112,6 +118,9 @@ pub enum BadRecovery {
     },
 }
 
+/// How many of the lower bits of an incarnation count within a generation.
+const INCARNATION_BITS: u32 = 32;
+
 fn check(field: &'static str, text: &str, max: usize) -> Result<(), BadValue> {
     match text.len() {
         0 => Err(BadValue::Missing { field }),
@@ -142,8 +151,9 @@ impl Catalog {
             return Err(BadRecovery::Vacant);
         }
         let previous = self.generation();
-        let number = previous.number.checked_add(1).ok_or(exhausted("the generation number"))?;
-        let survivor = self.survivor(asked)?;
+        let number = previous.number.max(asked.after_generation).checked_add(1);
+        let number = number.ok_or(exhausted("the generation number"))?;
+        let survivor = self.survivor(asked, number)?;
         let life = survivor.life();
         let mut next = self.clone();
         next.edit_meta(|meta| meta.generation = Generation { number, id: asked.generation_id });
@@ -155,6 +165,7 @@ impl Catalog {
         next.put_recovery(Recovery {
             cause: asked.cause,
             previous,
+            generation: number,
             operator: asked.operator.clone(),
             reason: asked.reason.clone(),
             at_unix_ms: asked.at_unix_ms,
@@ -168,9 +179,11 @@ impl Catalog {
         Ok(next)
     }
 
-    /// The only voter of the next generation.
-    fn survivor(&self, asked: &Successor) -> Result<Member, BadRecovery> {
-        let incarnation = Incarnation(self.meta.next_incarnation);
+    /// The only voter of the next generation. What was lost may have allotted incarnations
+    /// that this state has not: those of a generation begin with its number.
+    fn survivor(&self, asked: &Successor, number: u16) -> Result<Member, BadRecovery> {
+        let first = (u64::from(number) << INCARNATION_BITS) + 1;
+        let incarnation = Incarnation(self.meta.next_incarnation.max(first));
         if incarnation.0 == u64::MAX {
             return Err(exhausted("the incarnation number"));
         }

@@ -2,7 +2,7 @@
 
 use crate::survivor::Survivor;
 use cp_catalog::{Join, MemberLife, Voting};
-use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, LogPosition, StateDigest, Term};
+use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, LogPosition, QuorumMember, StateDigest, Term};
 use cp_store::{Configuration, Inspection, RecordBody};
 
 /// What a directory holds.
@@ -32,6 +32,8 @@ pub struct Description {
     pub digest: StateDigest,
     /// Who votes by the engine's newest configuration there, both halves of a joint one.
     pub voters: Vec<MemberLife>,
+    /// Of each half of that configuration, who votes: a quorum is a majority of every half.
+    pub halves: Vec<Vec<MemberLife>>,
     /// Every other joined member of the state.
     pub others: Vec<MemberLife>,
     /// How many ranges the state has.
@@ -63,6 +65,11 @@ impl Survivor {
                 .map(cp_catalog::Member::life)
                 .collect(),
             voters,
+            halves: [&self.configuration.voters, &self.configuration.outgoing]
+                .into_iter()
+                .filter(|half| !half.is_empty())
+                .map(|half| half.iter().map(life_of).collect())
+                .collect(),
             ranges: self.catalog.range_count() as u64,
         }
     }
@@ -70,5 +77,9 @@ impl Survivor {
 
 fn voters(configuration: &Configuration) -> Vec<MemberLife> {
     let voting = configuration.members().into_iter().filter(|m| configuration.is_voter(m.incarnation));
-    voting.map(|m| MemberLife { id: m.id.clone(), incarnation: m.incarnation }).collect()
+    voting.map(life_of).collect()
+}
+
+fn life_of(member: &QuorumMember) -> MemberLife {
+    MemberLife { id: member.id.clone(), incarnation: member.incarnation }
 }

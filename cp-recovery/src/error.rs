@@ -4,7 +4,7 @@ use cp_catalog::BadRecovery;
 use cp_seam::{ClusterId, Halt, LogPosition, MemberId, SnapshotError};
 use cp_store::{CreateError, OpenError};
 
-/// Nothing was recovered, and nothing was changed.
+/// Nothing was recovered, and nothing was changed, but for [`CreateError::Unknown`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoverError {
@@ -53,7 +53,8 @@ pub enum RecoverError {
     /// The next state does not encode.
     #[error(transparent)]
     Halt(#[from] Halt),
-    /// The disk failed, or a node lives in the target; what was there is still there.
+    /// The disk failed, or a node lives in the target. What was there is still there, but
+    /// for [`CreateError::Unknown`], which does not know.
     #[error(transparent)]
     Create(#[from] CreateError),
 }

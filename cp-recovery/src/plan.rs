@@ -111,7 +111,8 @@ pub fn plan(found: &[Description]) -> Result<Plan, PlanError> {
         uncommitted: chosen.uncommitted,
         lost: voters().filter(|life| !given(life)).cloned().collect(),
         rejoin: voters().filter(given).chain(others).filter(not_chosen).cloned().collect(),
-        quorum_survives: voters().filter(given).count() >= quorum_threshold(chosen.voters.len()),
+        quorum_survives: !chosen.halves.is_empty()
+            && chosen.halves.iter().all(|half| half.iter().filter(given).count() >= quorum_threshold(half.len())),
     })
 }
 

@@ -20,6 +20,9 @@ pub struct Request {
     pub at_unix_ms: u64,
     /// Eight random bytes, so that two recoveries made by mistake refuse each other.
     pub generation_id: [u8; 8],
+    /// The highest generation number that ever served, as far as the operator knows. Two
+    /// generations of one number would issue the same epochs (CP-S5).
+    pub after_generation: u16,
     /// Whether to recover a member that is the only voter already.
     pub again: bool,
 }
@@ -57,6 +60,7 @@ impl Step {
         let next = catalog.succeed(&Successor {
             cause,
             generation_id: request.generation_id,
+            after_generation: request.after_generation,
             survivor: survivor.clone(),
             addresses,
             operator: request.operator.clone(),

@@ -27,6 +27,7 @@ fn request() -> Request {
         reason: "fire".to_owned(),
         at_unix_ms: 5,
         generation_id: [9; 8],
+        after_generation: 0,
         again: false,
     }
 }
@@ -171,7 +172,7 @@ fn the_whole_durable_log_is_in_the_recovered_state() {
     assert_eq!((described.uncommitted, described.committed.0, described.last.index.0), (1, 2, 3));
     let before = open(dir.clone()).catalog().clone();
     let (identity, recovery) = open(dir.clone()).recover(&request()).unwrap();
-    assert_eq!((identity.generation.number, identity.incarnation), (1, Incarnation(4)));
+    assert_eq!((identity.generation.number, identity.incarnation), (1, Incarnation((1 << 32) + 1)));
     assert_eq!((recovery.lost_voters.len(), recovery.position), (2, described.last));
 
     let after = open(dir.crash());

@@ -95,6 +95,17 @@ pub enum CreateError {
         #[source]
         source: std::io::Error,
     },
+    /// The disk failed as one node was to take another's place, and either may be there.
+    #[error(
+        "replacing {file} failed, and it is unknown which node is there now; collect the directory again before anything else"
+    )]
+    Unknown {
+        /// Which file.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// The store has stopped for good: a write or fsync failed, or damage was read

@@ -65,6 +65,8 @@ impl Offline {
     /// Atomic: a crash or an error at any point leaves the old node or the new
     /// one, whole. Both sets of files are there until the identity file is
     /// renamed; the next opening removes the one that it does not name.
+    ///
+    /// Errors: the old node is there still, unless it is [`CreateError::Unknown`].
     pub fn replace(self, identity: &Identity, founding: Founding, vote: LastVote) -> Result<(), CreateError> {
         let Self { dir, guard, home, layout, .. } = self;
         let set = home.set.checked_add(1).ok_or_else(|| CreateError::Io {
@@ -74,7 +76,7 @@ impl Offline {
         remove_sets(dir.as_ref(), |found| found != home.set).map_err(|e| Fault::from(e).creating("the directory"))?;
         furnish(&Scoped::new(Arc::clone(&dir), set), identity, founding, vote, layout)?;
         write_identity(dir.as_ref(), &Home { identity: identity.clone(), set })
-            .map_err(|e| Fault::from(e).creating(identity::NAME))?;
+            .map_err(|source| CreateError::Unknown { file: identity::NAME.to_owned(), source })?;
         drop(guard);
         Ok(())
     }

@@ -188,6 +188,7 @@ fn a_backup_is_saved_online_and_restored_into_a_new_generation() {
             let to = ["--data-dir", &dir, "--member", "n1", "--peer-address", &restored.peer];
             let more = ["--client-address", &restored.client, "--http-address", &restored.http];
             let signed = ["--operator", "ann", "--reason", "a bad night", "--confirm", confirm, "-o", "json"];
+            let more = [&more[..], &["--after-generation", "0"]].concat();
             offline(&site, &[&["snapshot", "restore", file][..], &to, &more, &signed].concat())
         };
         assert_eq!(code(&restore(&bad, CONFIRM)).0, 3);

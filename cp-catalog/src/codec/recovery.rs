@@ -59,6 +59,8 @@ pub(crate) struct RecoveryRecord {
     lost_voters: Vec<LifeMessage>,
     #[prost(uint64, tag = "13")]
     fenced: u64,
+    #[prost(uint32, tag = "14")]
+    generation: u32,
 }
 
 impl From<&Recovery> for RecoveryRecord {
@@ -80,6 +82,7 @@ impl From<&Recovery> for RecoveryRecord {
             committed: recovery.committed.0,
             lost_voters: recovery.lost_voters.iter().map(LifeMessage::from).collect(),
             fenced: recovery.fenced,
+            generation: recovery.generation.into(),
         }
     }
 }
@@ -107,6 +110,7 @@ impl TryFrom<RecoveryRecord> for Recovery {
             committed: ControlPlaneLogIndex(record.committed),
             lost_voters: record.lost_voters.into_iter().map(MemberLife::try_from).collect::<Result<_, _>>()?,
             fenced: record.fenced,
+            generation: record.generation.try_into().map_err(|_| malformed("generation"))?,
         })
     }
 }

@@ -8,6 +8,7 @@ fn asked(survivor: &str, id: u8) -> Successor {
     Successor {
         cause: Cause::Forced,
         generation_id: [id; 8],
+        after_generation: 0,
         survivor: crate::common::id(survivor),
         addresses: None,
         operator: "ann".to_owned(),
@@ -53,7 +54,7 @@ fn all_members_but_one_are_fenced() {
     let before = founded();
     let after = before.succeed(&asked("b", 9)).unwrap();
     let [voter] = &*after.quorum().voters else { panic!("{:?}", after.quorum()) };
-    assert_eq!((voter.id.as_str(), voter.incarnation), ("b", Incarnation(6)));
+    assert_eq!((voter.id.as_str(), voter.incarnation), ("b", Incarnation((1 << 32) + 1)));
     assert!(after.quorum().learners.is_empty());
     for name in ["a", "c", "d", "w"] {
         let member = after.member(&id(name)).unwrap();
@@ -100,6 +101,27 @@ fn a_fenced_member_comes_back_in_a_new_life_only() {
     node.done(MembershipCommand::SetVoting { member: new });
     assert_eq!(node.catalog().quorum().voters.len(), 2);
     assert_eq!(node.catalog().violations(), vec![]);
+}
+
+/// CP-S5: of a backup or a survivor that is older than the last generation that served, the
+/// next one is above that, with its epochs and its incarnations.
+#[test]
+fn a_generation_is_above_every_one_that_served() {
+    let (node, _) = library();
+    let state = node.catalog();
+    let after = |after_generation| state.succeed(&Successor { after_generation, ..asked("a", 9) });
+    let (next, seventh) = (after(0).unwrap(), after(6).unwrap());
+    assert_eq!((next.generation().number, seventh.generation().number), (1, 7));
+    assert_eq!(seventh.violations_since(&state), vec![]);
+    let voter = |catalog: &Catalog| catalog.quorum().voters[0].incarnation;
+    assert_eq!((voter(&next), voter(&seventh)), (Incarnation((1 << 32) + 1), Incarnation((7 << 32) + 1)));
+    let all = || seventh.collections().flat_map(|spec| seventh.ranges(&spec.name));
+    assert!(all().count() > 0 && all().all(|range| range.epoch == Epoch::first(7)));
+    let eighth = seventh.succeed(&asked("a", 1)).unwrap();
+    assert_eq!((eighth.generation().number, eighth.violations()), (8, vec![]));
+    let back = Catalog::from_chunks(&eighth.to_genesis().unwrap().chunks).unwrap();
+    assert_eq!((back.recoveries(), back.recoveries()[0].generation), (eighth.recoveries(), 7));
+    assert!(matches!(after(u16::MAX), Err(BadRecovery::Exhausted { .. })));
 }
 
 /// CP-R2, CP-R3: the audit is state, so snapshots carry it and the digest speaks for it.

@@ -17,7 +17,7 @@ fn opened(disk: &Disk, slot: usize) -> Result<Survivor, RecoverError> {
 
 fn request(confirm: ClusterId, generation_id: [u8; 8]) -> Request {
     let (operator, reason) = ("the simulator".to_owned(), "a quorum is gone".to_owned());
-    Request { confirm, operator, reason, at_unix_ms: 1, generation_id, again: false }
+    Request { confirm, operator, reason, at_unix_ms: 1, generation_id, after_generation: 0, again: false }
 }
 
 impl World {

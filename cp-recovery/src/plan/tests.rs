@@ -21,6 +21,7 @@ fn described(number: u64, term: u64, index: u64) -> Description {
         uncommitted: 1,
         digest: StateDigest::default(),
         voters: (1..=5).map(life).collect(),
+        halves: vec![(1..=5).map(life).collect()],
         others: vec![life(6)],
         ranges: 0,
     }
@@ -48,6 +49,20 @@ fn three_of_five_are_to_be_started_and_not_recovered() {
     let found = [1, 2, 3].map(|number| described(number, 3, 9));
     assert!(plan(&found).unwrap().quorum_survives);
     assert!(!plan(&found[..2]).unwrap().quorum_survives);
+}
+
+/// Of a joint configuration each half needs its majority, and one of the union is none (CP-M1).
+#[test]
+fn a_joint_configuration_has_two_quorums() {
+    let joint = |number: u64, halves: [&[u64]; 2]| {
+        let halves = halves.map(|half| half.iter().copied().map(life).collect::<Vec<_>>());
+        let voters: std::collections::BTreeSet<MemberLife> = halves.iter().flatten().cloned().collect();
+        Description { voters: voters.into_iter().collect(), halves: halves.into(), ..described(number, 3, 9) }
+    };
+    let exchanged = [1, 2, 3].map(|number| joint(number, [&[1, 4, 5], &[1, 2, 3]]));
+    assert!(!plan(&exchanged).unwrap().quorum_survives, "three of five, and one of the new three");
+    let one_for_another = [1, 2].map(|number| joint(number, [&[1, 2, 4], &[1, 2, 3]]));
+    assert!(plan(&one_for_another).unwrap().quorum_survives, "two of four, and two of each half");
 }
 
 #[test]

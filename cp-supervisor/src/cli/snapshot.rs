@@ -58,6 +58,10 @@ pub(crate) struct Restore {
     engine: Option<String>,
     #[command(flatten)]
     signed: Signed,
+    /// The highest generation that ever served, as `recover list` or `status` last said; the
+    /// new one is above it, so that nothing that was issued since the backup is issued again
+    #[arg(long, value_name = "N")]
+    after_generation: u16,
 }
 
 impl Snapshot {
@@ -148,7 +152,7 @@ impl Restore {
             backup.meta.position,
             self.file.display(),
         );
-        let request = self.signed.request(&what, false)?;
+        let request = self.signed.request(&what, self.after_generation, false)?;
         if request.confirm != backup.meta.cluster {
             return Err(invalid("--confirm", format!("the backup is of cluster {}", backup.meta.cluster)));
         }

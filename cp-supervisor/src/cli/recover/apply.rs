@@ -32,7 +32,7 @@ pub(crate) struct Signed {
 
 impl Signed {
     /// The request, once the cluster's id was typed. `what` says what is about to happen.
-    pub(crate) fn request(&self, what: &str, again: bool) -> Result<Request> {
+    pub(crate) fn request(&self, what: &str, after_generation: u16, again: bool) -> Result<Request> {
         let typed = match &self.confirm {
             Some(typed) => typed.clone(),
             None => ask(what)?,
@@ -44,6 +44,7 @@ impl Signed {
             reason: self.reason.clone(),
             at_unix_ms,
             generation_id: random()?,
+            after_generation,
             again,
         })
     }
@@ -71,6 +72,10 @@ pub(crate) struct Apply {
     /// Where to keep the state as it was; beside the directory if left out
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
+    /// The highest generation that ever served, if somebody went on without this survivor
+    /// before; the new one is above it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    after_generation: u16,
     /// Begin another generation although the member is the only voter already
     #[arg(long)]
     again: bool,
@@ -137,9 +142,10 @@ impl Apply {
             described.last,
             names(&described.voters.iter().filter(|life| **life != described.member).cloned().collect::<Vec<_>>()),
         );
-        let request = self.signed.request(&what, self.again)?;
+        let request = self.signed.request(&what, self.after_generation, self.again)?;
         survivor.check(&request)?;
         let path = self.backup.clone().map_or_else(|| beside(&self.data_dir, &request, &described), Ok)?;
+        outside(&path, &self.data_dir)?;
         let (meta, state) = survivor.to_backup()?;
         let mut draft = Draft::begin(&path, &meta)?;
         state.chunks.iter().try_for_each(|chunk| draft.push(chunk))?;
@@ -147,6 +153,19 @@ impl Apply {
         let (identity, recovery) = survivor.recover(&request)?;
         output::print(&Succeeded::new(&identity, &recovery, &self.data_dir, Some(&path)), format)
     }
+}
+
+/// What lies in the directory is the store's to remove.
+fn outside(backup: &Path, data_dir: &Path) -> Result<()> {
+    let parent = backup.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let parent = parent.canonicalize().with_context(|| format!("{} cannot be reached", parent.display()))?;
+    if parent.starts_with(data_dir.canonicalize()?) {
+        return Err(invalid(
+            "--backup",
+            "it is in the node's directory, which is about to be replaced; keep it elsewhere",
+        ));
+    }
+    Ok(())
 }
 
 /// A name of its own beside the directory.

@@ -44,6 +44,7 @@ pub(super) struct Document {
     uncommitted: String,
     digest: String,
     voters: Vec<Life>,
+    halves: Vec<Vec<Life>>,
     others: Vec<Life>,
     ranges: String,
     data_dir: String,
@@ -101,6 +102,7 @@ impl Document {
             uncommitted: described.uncommitted.to_string(),
             digest: hex(&described.digest.0),
             voters: described.voters.iter().map(Life::from).collect(),
+            halves: described.halves.iter().map(|half| half.iter().map(Life::from).collect()).collect(),
             others: described.others.iter().map(Life::from).collect(),
             ranges: described.ranges.to_string(),
             data_dir: data_dir.display().to_string(),
@@ -124,6 +126,7 @@ impl Document {
             uncommitted: number(&self.uncommitted)?,
             digest: StateDigest(unhex(&self.digest)?),
             voters: self.voters.iter().map(Life::read).collect::<Result<_>>()?,
+            halves: self.halves.iter().map(|half| half.iter().map(Life::read).collect()).collect::<Result<_>>()?,
             others: self.others.iter().map(Life::read).collect::<Result<_>>()?,
             ranges: number(&self.ranges)?,
         })

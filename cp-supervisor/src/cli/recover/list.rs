@@ -38,7 +38,7 @@ impl From<&Recovery> for Row {
     fn from(recovery: &Recovery) -> Self {
         let at = i64::try_from(recovery.at_unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         Self {
-            generation: u32::from(recovery.previous.number).saturating_add(1),
+            generation: u32::from(recovery.generation),
             cause: match recovery.cause {
                 Cause::Forced => "forced",
                 Cause::Restored => "restored",
