@@ -1,7 +1,7 @@
 //! One life of a node: from a start to the crash, kill or stop that ends it.
 
 use cp_driver::Freezer;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use tokio::sync::Notify;
 
 /// Shared by everything that a running node was given. Once it has ended, its
@@ -13,6 +13,7 @@ pub struct Life {
     number: u64,
     ended: AtomicBool,
     may_stop: AtomicBool,
+    drift: AtomicU8,
     end: Notify,
     freezer: Freezer,
 }
@@ -21,7 +22,8 @@ impl Life {
     /// The life `number` of the node in `slot`.
     pub fn new(slot: usize, number: u64) -> Self {
         let (ended, may_stop) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { slot, number, ended, may_stop, end: Notify::new(), freezer: Freezer::default() }
+        let drift = AtomicU8::new(0);
+        Self { slot, number, ended, may_stop, drift, end: Notify::new(), freezer: Freezer::default() }
     }
 
     /// Whose it is.
@@ -65,6 +67,17 @@ impl Life {
     /// Whether it was expected to stop.
     pub fn may_stop(&self) -> bool {
         self.may_stop.load(Ordering::SeqCst)
+    }
+
+    /// From now on these bits of its state in memory are flipped, by a cosmic ray or by an
+    /// apply that depends on who applies: its digest is another's. A later life has it right.
+    pub fn drifts(&self, bits: u8) {
+        self.drift.store(bits, Ordering::SeqCst);
+    }
+
+    /// The bits that are flipped.
+    pub fn drift(&self) -> u8 {
+        self.drift.load(Ordering::SeqCst)
     }
 
     /// Resolves when it has ended.

@@ -10,6 +10,7 @@ fn sources() -> BTreeMap<String, (String, String)> {
         ("commitment", include_str!("cases/commitment.rs")),
         ("determinism", include_str!("cases/determinism.rs")),
         ("disk", include_str!("cases/disk.rs")),
+        ("divergence", include_str!("cases/divergence.rs")),
         ("election", include_str!("cases/election.rs")),
         ("leadership", include_str!("cases/leadership.rs")),
         ("load", include_str!("cases/load.rs")),

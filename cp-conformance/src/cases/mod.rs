@@ -8,6 +8,7 @@ pub mod commitment;
 pub mod damage;
 pub mod determinism;
 pub mod disk;
+pub mod divergence;
 pub mod election;
 pub mod identity;
 pub mod install;
@@ -127,6 +128,10 @@ cases! { ($)
         a_transfer_that_is_called_off_ends_in_time,
         members_come_and_go_unnoticed,
         a_failover_ends_in_time,
+    }
+    divergence {
+        a_flipped_bit_stops_the_one_that_has_it,
+        an_apply_that_depends_on_its_node_stops_all_proposals,
     }
     damage {
         a_lost_or_cut_file_is_noticed,

@@ -86,7 +86,11 @@ impl ControlPlaneStateMachine for Watched {
     }
 
     fn digest(&self) -> StateDigest {
-        self.inner.digest()
+        let StateDigest(mut digest) = self.inner.digest();
+        if let Some(first) = digest.first_mut() {
+            *first ^= self.life.drift();
+        }
+        StateDigest(digest)
     }
 
     fn snapshot(&self) -> Result<Box<dyn SnapshotReader>, Halt> {
