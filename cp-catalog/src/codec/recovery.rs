@@ -1,33 +1,11 @@
 //! The message of what the state remembers of a recovery.
 
-use super::value::{fixed, incarnation, member_id};
+use super::value::{LifeMessage, fixed};
 use super::{DecodeError, malformed};
 use crate::member::MemberLife;
 use crate::recovery::{Cause, Recovery};
 use cp_seam::{ControlPlaneLogIndex, Generation, Incarnation, LogPosition, Term};
 use prost::Message;
-
-#[derive(Clone, PartialEq, Message)]
-struct LifeMessage {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(uint64, tag = "2")]
-    incarnation: u64,
-}
-
-impl From<&MemberLife> for LifeMessage {
-    fn from(life: &MemberLife) -> Self {
-        Self { id: life.id.as_str().to_owned(), incarnation: life.incarnation.0 }
-    }
-}
-
-impl TryFrom<LifeMessage> for MemberLife {
-    type Error = DecodeError;
-
-    fn try_from(life: LifeMessage) -> Result<Self, DecodeError> {
-        Ok(Self { id: member_id(&life.id, "member")?, incarnation: incarnation(life.incarnation)? })
-    }
-}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct RecoveryRecord {
