@@ -11,15 +11,15 @@ use cp_conformance::{Backend, Observed, cases};
 use cp_driver::{Engine, EngineError, EngineView, Host, Parts, StartError};
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, Incarnation, LastVoteStore,
-    LogPosition,
+    LogPosition, WireVersions,
 };
 use cp_store::{Batch, Configuration, Rejected, Staged};
 use std::sync::Arc;
 
 /// In identities and handshakes. A directory remembers it; another engine is refused unless a swap is meant.
 const ENGINE: &str = "skeleton";
-/// Raise it when a frame changes its meaning: members of different versions refuse each other.
-const WIRE_VERSION: u32 = 1;
+/// Two members talk if they read a version in common: a new one is read a release before it is written.
+const WIRE_VERSIONS: WireVersions = WireVersions::only(1);
 
 /// The handle. Its methods are called from any task; a real one sends them to the
 /// one task that owns the engine, is the only writer of the store, and is spawned
@@ -126,7 +126,7 @@ impl Backend for Subject {
     }
 
     async fn start(&self, parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-        cp_driver::start(parts, ENGINE, WIRE_VERSION, |host| async move { Skeleton::start(host) }).await
+        cp_driver::start(parts, ENGINE, WIRE_VERSIONS, |host| async move { Skeleton::start(host) }).await
     }
 
     /// Owes: every claim in a frame of this engine. What is not explained is not judged,

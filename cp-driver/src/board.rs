@@ -103,6 +103,7 @@ mod tests {
             applied: ControlPlaneLogIndex(1),
             settled: true,
             stopped: stopped.map(str::to_owned),
+            diverged_at: None,
         }
     }
 

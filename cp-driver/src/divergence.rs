@@ -43,15 +43,23 @@ impl Host {
         }
     }
 
-    /// A peer says what a majority has; a node that has something else stops.
-    pub(crate) fn note_majority(&self, index: ControlPlaneLogIndex, digest: StateDigest) {
-        let mine = self.books().digests.at(self.me(), index);
+    /// A peer says what a majority has, and who has something else; a node that has stops.
+    pub(crate) fn note_majority(&self, index: ControlPlaneLogIndex, digest: StateDigest, differing: &[u64]) {
+        let newest = self.newest_configuration();
+        let known =
+            |member: &Incarnation| *member != self.me() && newest.1.members().iter().any(|m| m.incarnation == *member);
+        let mine = {
+            let mut books = self.books();
+            books.note_differing(differing.iter().copied().map(Incarnation).filter(known), index);
+            books.digests.at(self.me(), index)
+        };
         if mine.is_some_and(|mine| mine != digest) {
             self.halt_diverged(index);
         }
     }
 
     fn halt_diverged(&self, index: ControlPlaneLogIndex) {
+        self.books().note_differing([self.me()], index);
         self.halt(&format!(
             "its state at index {index} differs from that of a majority of voters; rebuild it from the others: `cp-supervisor rebuild`"
         ));
@@ -70,29 +78,37 @@ impl Host {
                     books.disputed = books.disputed.filter(|disputed| *disputed > index);
                 }
             }
+            if let Verdict::Differs { members, .. } = &verdict {
+                books.note_differing(members.iter().copied().filter(|member| *member != self.me()), index);
+            }
             let Books { differing, digests, .. } = &mut *books;
             match &verdict {
-                Verdict::Differs { members, .. } => {
-                    for member in members.iter().filter(|member| **member != self.me()) {
-                        let first = differing.entry(*member).or_insert(index);
-                        *first = index.min(*first);
-                    }
-                }
                 // Who is silent is not known to be alike again.
                 Verdict::Alike => differing.retain(|member, _| digests.at(*member, index).is_none()),
-                Verdict::Open | Verdict::NoMajority => {}
+                Verdict::Open | Verdict::NoMajority | Verdict::Differs { .. } => {}
             }
             verdict
         };
-        if let Verdict::Differs { digest, members } = verdict {
-            for member in members {
-                if member == self.me() {
-                    self.halt_diverged(index);
-                } else {
-                    let said = Majority { index: index.0, digest: Bytes::copy_from_slice(&digest.0) };
-                    self.send_body(member, Lane::Consensus, Body::Majority(said));
-                }
-            }
+        let Verdict::Differs { digest, members } = verdict else { return };
+        let differing: Vec<_> = members.iter().map(|member| member.0).collect();
+        let said = Majority { index: index.0, digest: Bytes::copy_from_slice(&digest.0), differing };
+        // Whoever may lead next is told too: its books are where an operator looks.
+        let told = |peer: &Incarnation| newest.1.is_voter(*peer) || members.contains(peer);
+        let peers = newest.1.members().into_iter().map(|member| member.incarnation);
+        for peer in peers.filter(|peer| *peer != self.me()).filter(told) {
+            self.send_body(peer, Lane::Consensus, Body::Majority(said.clone()));
+        }
+        if members.contains(&self.me()) {
+            self.halt_diverged(index);
+        }
+    }
+}
+
+impl Books {
+    fn note_differing(&mut self, members: impl IntoIterator<Item = Incarnation>, index: ControlPlaneLogIndex) {
+        for member in members {
+            let first = self.differing.entry(member).or_insert(index);
+            *first = index.min(*first);
         }
     }
 }
@@ -136,6 +152,7 @@ mod tests {
         assert_eq!(rig.host().halted(), None, "one against one");
         rig.tell(3, index, WRONG);
         assert!(rig.host().halted().is_some_and(|why| why.contains("differs from that of a majority")));
+        assert_eq!(rig.node.watch().current().diverged_at, Some(index));
     }
 
     /// The one that differs may hear of nobody but this leader, and what it is told may be lost.
@@ -151,6 +168,22 @@ mod tests {
         rig.tell(2, index, WRONG);
         assert_eq!(told(), 2);
         assert!(rig.node.is_leader());
+    }
+
+    /// Who leads next knows who had to stop, though that one speaks no more; a stranger's word adds nobody.
+    #[tokio::test(start_paused = true)]
+    async fn who_differs_is_remembered_by_the_next_leader() {
+        let rig = Rig::start(&[1, 2, 3], settings()).await;
+        let (index, digest) = rig.applied();
+        let said = Majority { index: index.0, digest: Bytes::copy_from_slice(&digest.0), differing: vec![3, 77] };
+        let body = Some(Body::Majority(said));
+        let envelope = Envelope { version: Envelope::VERSION, applied: 0, digest: Bytes::new(), body };
+        lock(&rig.wire.receiver).clone().expect("attached").receive(Incarnation(2), envelope.encode_to_vec().into());
+        rig.lead(1).await;
+        let named: Vec<_> =
+            rig.node.progress().into_iter().filter_map(|p| Some((p.incarnation, p.diverged_at?))).collect();
+        assert_eq!(named, [(Incarnation(3), index)]);
+        assert_eq!(rig.host().books().differing.len(), 1);
     }
 
     /// Where no majority agrees nobody proposes, until one does.

@@ -12,7 +12,7 @@ use crate::wire::{Body, Envelope};
 use bytes::Bytes;
 use cp_seam::{
     ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, Lane, LogPosition, Quorum, QuorumMember,
-    StateDigest, Term,
+    StateDigest, Term, WireVersions,
 };
 use cp_store::{Configuration, Identity, Store};
 use prost::Message;
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 pub struct Host {
     pub(crate) parts: Parts,
     pub(crate) identity: Identity,
-    pub(crate) wire_version: u32,
+    pub(crate) wire_versions: WireVersions,
     pub(crate) board: Board,
     pub(crate) transfers: Transfers,
     pub(crate) refreshing: Mutex<Compared>,
@@ -71,7 +71,7 @@ pub(crate) struct Books {
 }
 
 impl Host {
-    pub(crate) fn new(parts: Parts, wire_version: u32) -> Self {
+    pub(crate) fn new(parts: Parts, wire_versions: WireVersions) -> Self {
         let vote = parts.store.vote();
         let identity = parts.store.identity();
         let me = identity.incarnation;
@@ -86,10 +86,11 @@ impl Host {
             applied: parts.state.applied(),
             settled: false,
             stopped: None,
+            diverged_at: None,
         });
         Self {
             identity,
-            wire_version,
+            wire_versions,
             board,
             transfers: Transfers::new(parts.store.boot()),
             gate: DiskGate::new(parts.store.clone(), parts.settings.election_timeout),

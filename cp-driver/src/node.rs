@@ -16,7 +16,7 @@ use cp_seam::planted::{self, Bug};
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneWatch, Incarnation,
     LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, ShutdownError, Standing,
-    Term, TransferError,
+    Term, TransferError, WireVersions,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,11 +28,11 @@ use tokio::time::timeout;
 /// Starts a node: restores the state from the store's snapshot, replays what is
 /// durably committed, lets `build` make the engine, and joins the transport.
 ///
-/// `engine` names the engine in handshakes; `wire_version` is that of its messages.
+/// `engine` names the engine in handshakes; `wire_versions` are those of its messages.
 pub async fn start<F, Fut>(
     parts: Parts,
     engine: &'static str,
-    wire_version: u32,
+    wire_versions: WireVersions,
     build: F,
 ) -> Result<Arc<dyn ControlPlaneConsensus>, StartError>
 where
@@ -40,7 +40,7 @@ where
     Fut: Future<Output = Result<Arc<dyn Engine>, StartError>>,
 {
     parts.settings.check()?;
-    let host = Arc::new(Host::new(parts, wire_version));
+    let host = Arc::new(Host::new(parts, wire_versions));
     let durable = host.store().durable().borrow().clone();
     if !apply::restore(&host, durable.committed).await? {
         let reason = "the snapshot on disk is above the committed index".to_owned();

@@ -84,6 +84,7 @@ impl Host {
             books.contacts.retain(|who| kept.contains(&who));
             books.boots.retain(|who, _| kept.contains(who));
             books.digests.retain(|who| kept.contains(&who));
+            books.differing.retain(|who, _| kept.contains(who) || *who == self.me());
             self.transfers.retain(|who| kept.contains(&who));
         }
         books.served_at = configurations.last().map(|(at, _)| *at).unwrap_or_default();

@@ -24,7 +24,7 @@ impl PeerReceiver for Receiver {
             member: identity.member.clone(),
             incarnation: identity.incarnation,
             engine: self.name.to_owned(),
-            wire_version: self.host.wire_version,
+            wire_versions: self.host.wire_versions,
             boot: self.host.store().boot(),
             tail: self.host.store().durable().borrow().last,
         }
@@ -42,8 +42,8 @@ impl PeerReceiver for Receiver {
         if hello.engine != self.name {
             return Err(PeerRefusal::Engine { member, theirs: hello.engine.clone(), ours: self.name.to_owned() });
         }
-        if hello.wire_version != self.host.wire_version {
-            let (theirs, ours) = (hello.wire_version, self.host.wire_version);
+        let (theirs, ours) = (hello.wire_versions, self.host.wire_versions);
+        if !theirs.overlap(ours) {
             return Err(PeerRefusal::WireVersion { member, theirs, ours });
         }
         if !self.host.is_served(hello) {
@@ -88,7 +88,8 @@ impl PeerReceiver for Receiver {
             Some(Body::Ended(ended)) => self.host.transfers.ended(from, ended),
             Some(Body::Majority(majority)) => {
                 if let Ok(digest) = <[u8; 32]>::try_from(majority.digest.as_ref()) {
-                    self.host.note_majority(ControlPlaneLogIndex(majority.index), StateDigest(digest));
+                    let index = ControlPlaneLogIndex(majority.index);
+                    self.host.note_majority(index, StateDigest(digest), &majority.differing);
                 }
             }
             None => {}

@@ -81,9 +81,9 @@ impl Host {
         let mut turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         // Applied before committed, so that it is never above; and with what is wanted there, so
         // that nobody who waits for an entry to be applied sees it settled before it has begun.
-        let (applied, wanted) = {
+        let (applied, wanted, diverged_at) = {
             let books = self.books();
-            (books.applied.0, books.wanted.clone())
+            (books.applied.0, books.wanted.clone(), books.differing.get(&self.me()).copied())
         };
         let committed = self.durable_committed();
         let newest = self.newest_configuration();
@@ -102,6 +102,7 @@ impl Host {
             applied,
             settled: newest.0.index <= committed && turn.alike,
             stopped,
+            diverged_at,
         });
     }
 }

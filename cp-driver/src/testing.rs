@@ -318,7 +318,7 @@ impl Rig {
             settings,
         };
         let engine = Arc::clone(&puppet);
-        let node = crate::start(parts, "puppet", 1, |host| async move {
+        let node = crate::start(parts, "puppet", cp_seam::WireVersions::only(1), |host| async move {
             engine.host.set(host).expect("once");
             Ok(engine as Arc<dyn Engine>)
         });

@@ -65,7 +65,7 @@ pub(crate) fn envelope_corpus() -> Vec<Vec<u8>> {
         Body::Pull(Pull { transfer: 3, ordinal: 1 }),
         Body::Chunk(Chunk { transfer: 3, ordinal: 1, bytes: Bytes::from(vec![9; 60]) }),
         Body::Ended(Ended { transfer: 3, failure: "full".to_owned() }),
-        Body::Majority(Majority { index: 9, digest: vec![7; 32].into() }),
+        Body::Majority(Majority { index: 9, digest: vec![7; 32].into(), differing: vec![3] }),
         Body::Members(Members { configuration: Some(configuration), at: Some(at) }),
     ];
     let frame =
@@ -98,15 +98,19 @@ pub(crate) fn api(data: &[u8]) {
 pub(crate) fn api_corpus() -> Vec<Vec<u8>> {
     let position = api::Position { term: 4, index: 9 };
     let member = api::WireMember { incarnation: 2, id: "n2".into(), witness: true, address: "h:1".into() };
-    let welcome = api::Welcome {
+    let state = api::SnapshotHeader {
         cluster: vec![7; 16],
-        generation_id: vec![9; 8],
-        incarnation: 4,
+        generation: api::GenerationMessage { number: 1, id: vec![9; 8] },
+        member: "n1".into(),
         engine: "raftrs".into(),
         position,
-        configuration: api::WireConfiguration { voters: vec![member], ..Default::default() },
         terms: vec![position],
         digest: vec![5; 32],
+    };
+    let welcome = api::Welcome {
+        state,
+        incarnation: 4,
+        configuration: api::WireConfiguration { voters: vec![member], ..Default::default() },
         chunks: 3,
         ..Default::default()
     };

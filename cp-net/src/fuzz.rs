@@ -33,7 +33,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
         member: MemberId::new("n1").unwrap_or_else(|never| unreachable!("{never}")),
         incarnation: Incarnation(5),
         engine: "openraft".to_owned(),
-        wire_version: 1,
+        wire_versions: cp_seam::WireVersions::only(1),
         boot: 11,
         tail: LogPosition::new(Term(4), ControlPlaneLogIndex(99)),
     };

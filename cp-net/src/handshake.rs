@@ -132,8 +132,8 @@ pub(crate) fn judge(
         let (theirs, ours) = (theirs.engine.clone(), ours.engine.clone());
         return Err(PeerRefusal::Engine { member: member(), theirs, ours }.into());
     }
-    if theirs.wire_version != ours.wire_version {
-        let (theirs, ours) = (theirs.wire_version, ours.wire_version);
+    if !theirs.wire_versions.overlap(ours.wire_versions) {
+        let (theirs, ours) = (theirs.wire_versions, ours.wire_versions);
         return Err(PeerRefusal::WireVersion { member: member(), theirs, ours }.into());
     }
     Ok(receiver.admit(theirs)?)

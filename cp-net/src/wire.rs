@@ -5,7 +5,10 @@
 //! instead of going on, and is done then. Tags are never reused.
 
 use bytes::Bytes;
-use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, Incarnation, Lane, LogPosition, MemberId, PeerHello, Term};
+use cp_seam::{
+    ClusterId, ControlPlaneLogIndex, Generation, Incarnation, Lane, LogPosition, MemberId, PeerHello, Term,
+    WireVersions,
+};
 
 /// The one method of the service.
 pub(crate) const PATH: &str = "/cp.peer.v1.Peer/Frames";
@@ -52,7 +55,7 @@ pub(crate) struct Hello {
     #[prost(string, tag = "6")]
     engine: String,
     #[prost(uint32, tag = "7")]
-    wire_version: u32,
+    wire_newest: u32,
     #[prost(uint64, tag = "8")]
     boot: u64,
     #[prost(uint64, tag = "9")]
@@ -62,6 +65,8 @@ pub(crate) struct Hello {
     /// 1 consensus, 2 bulk.
     #[prost(uint32, tag = "11")]
     lane: u32,
+    #[prost(uint32, tag = "12")]
+    wire_oldest: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -84,7 +89,8 @@ impl Hello {
             member: hello.member.to_string(),
             incarnation: hello.incarnation.0,
             engine: hello.engine.clone(),
-            wire_version: hello.wire_version,
+            wire_newest: hello.wire_versions.newest,
+            wire_oldest: hello.wire_versions.oldest,
             boot: hello.boot,
             tail_term: hello.tail.term.0,
             tail_index: hello.tail.index.0,
@@ -107,6 +113,10 @@ impl Hello {
         if self.engine.len() > ENGINE_BYTES_MAX || !printable {
             return Err("engine is no short name".to_owned());
         }
+        let wire_versions = WireVersions { oldest: self.wire_oldest, newest: self.wire_newest };
+        if wire_versions.oldest > wire_versions.newest {
+            return Err(format!("wire versions {wire_versions} are none"));
+        }
         let lane = match self.lane {
             1 => Lane::Consensus,
             2 => Lane::Bulk,
@@ -118,7 +128,7 @@ impl Hello {
             member,
             incarnation: Incarnation(self.incarnation),
             engine: self.engine,
-            wire_version: self.wire_version,
+            wire_versions,
             boot: self.boot,
             tail: LogPosition::new(Term(self.tail_term), ControlPlaneLogIndex(self.tail_index)),
         };
@@ -143,7 +153,7 @@ pub(crate) mod tests {
             member: MemberId::new("n1").unwrap(),
             incarnation: Incarnation(5),
             engine: "openraft".to_owned(),
-            wire_version: 1,
+            wire_versions: WireVersions { oldest: 1, newest: 2 },
             boot: 11,
             tail: LogPosition::new(Term(4), ControlPlaneLogIndex(99)),
         }
@@ -170,6 +180,7 @@ pub(crate) mod tests {
             (Hello { engine: "a\nb".to_owned(), ..good.clone() }, "engine"),
             (Hello { engine: "x".repeat(65), ..good.clone() }, "engine"),
             (Hello { lane: 0, ..good.clone() }, "lane 0"),
+            (Hello { wire_oldest: 3, ..good.clone() }, "wire versions 3 to 2"),
         ] {
             let error = bad.read().unwrap_err();
             assert!(error.contains(field), "{error}");

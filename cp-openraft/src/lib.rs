@@ -43,21 +43,21 @@ mod wire;
 
 use bytes::Bytes;
 use cp_driver::{Observed, Parts, StartError};
-use cp_seam::{ControlPlaneConsensus, Incarnation};
+use cp_seam::{ControlPlaneConsensus, Incarnation, WireVersions};
 use std::sync::Arc;
 
 /// The engine's name in identities and handshakes.
 pub const ENGINE: &str = "openraft";
 
-/// The version of this engine's messages.
-pub const WIRE_VERSION: u32 = wire::VERSION;
+/// Which versions of this engine's messages are read.
+pub const WIRE_VERSIONS: WireVersions = WireVersions::only(wire::VERSION);
 
 /// Starts a node driven by this engine.
 ///
 /// It must be called on a tokio runtime with time enabled; everything the engine
 /// does runs there as tasks.
 pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-    cp_driver::start(parts, ENGINE, WIRE_VERSION, engine::build).await
+    cp_driver::start(parts, ENGINE, WIRE_VERSIONS, engine::build).await
 }
 
 /// What a message of this engine, on its way from one member to `to`, lets its

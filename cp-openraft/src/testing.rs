@@ -67,7 +67,7 @@ pub(crate) async fn host(disk: Arc<Gate>) -> (Arc<Host>, Arc<Void>) {
     let (void, settings) = (Arc::new(Void::default()), Settings::default());
     let parts = Parts { store, state: Arc::new(Texts::default()), transport: Arc::clone(&void) as _, settings };
     let mut given = None;
-    let no_engine = cp_driver::start(parts, crate::ENGINE, crate::WIRE_VERSION, |host| {
+    let no_engine = cp_driver::start(parts, crate::ENGINE, crate::WIRE_VERSIONS, |host| {
         given = Some(host);
         std::future::ready(Err(StartError::Setting { name: "engine", why: "there is none".to_owned() }))
     });

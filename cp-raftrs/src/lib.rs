@@ -31,18 +31,18 @@ mod tests;
 
 use bytes::Bytes;
 use cp_driver::{Observed, Parts, StartError};
-use cp_seam::{ControlPlaneConsensus, Incarnation};
+use cp_seam::{ControlPlaneConsensus, Incarnation, WireVersions};
 use std::sync::Arc;
 
 /// The engine's name in identities and handshakes.
 pub const ENGINE: &str = "raftrs";
 
-/// The version of its messages.
-pub const WIRE_VERSION: u32 = 1;
+/// Which versions of its messages are read.
+pub const WIRE_VERSIONS: WireVersions = WireVersions::only(1);
 
 /// Starts a node driven by this engine.
 pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-    cp_driver::start(parts, ENGINE, WIRE_VERSION, |host| async move { engine::RaftRs::start(host) }).await
+    cp_driver::start(parts, ENGINE, WIRE_VERSIONS, |host| async move { engine::RaftRs::start(host) }).await
 }
 
 /// What a message of this engine, on its way from `from` to `to`, lets its

@@ -298,6 +298,9 @@ pub struct ControlPlaneStatus {
     pub settled: bool,
     /// Why the node has stopped, if it has.
     pub stopped: Option<String>,
+    /// The first index at which its state was seen to differ from that of a majority; it
+    /// has stopped for that (CP-R3).
+    pub diverged_at: Option<ControlPlaneLogIndex>,
 }
 
 /// A coalescing subscription to one node's [`ControlPlaneStatus`].

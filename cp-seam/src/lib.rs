@@ -58,7 +58,7 @@ pub use host::{
     ControlPlaneStateMachine, Halt, Quorum, QuorumMember, SnapshotError, SnapshotReader, SnapshotWriter, StateDigest,
 };
 pub use id::{BadMemberId, ClusterId, ControlPlaneLogIndex, Generation, Incarnation, LogPosition, MemberId, Term};
-pub use transport::{Lane, PeerHello, PeerReceiver, PeerRefusal, PeerTransport, SendRefusal};
+pub use transport::{Lane, PeerHello, PeerReceiver, PeerRefusal, PeerTransport, SendRefusal, WireVersions};
 
 /// Each trait of the boundary is used behind a pointer, so each must stay dyn-compatible.
 const _: () = {

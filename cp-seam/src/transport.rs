@@ -87,14 +87,48 @@ pub struct PeerHello {
     pub incarnation: Incarnation,
     /// The engine it runs; engines do not mix in a running cluster.
     pub engine: String,
-    /// The version of the engine's frames.
-    pub wire_version: u32,
+    /// Which versions of the engine's frames it reads.
+    pub wire_versions: WireVersions,
     /// How often its store has been opened. A node of which a peer has seen a later
     /// life has been put back to an older copy and is refused.
     pub boot: u64,
     /// The end of its durable log. A node behind what it has acknowledged to a
     /// peer has lost its disk and is refused.
     pub tail: LogPosition,
+}
+
+/// The versions of an engine's frames that a release reads.
+///
+/// Two nodes talk if they have one in common. A release that brings a new version
+/// goes on writing the old one until the feature level says that every member reads
+/// the new, so that releases can be replaced member by member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WireVersions {
+    /// The oldest.
+    pub oldest: u32,
+    /// The newest.
+    pub newest: u32,
+}
+
+impl WireVersions {
+    /// One version alone.
+    pub const fn only(version: u32) -> Self {
+        Self { oldest: version, newest: version }
+    }
+
+    /// Whether there is a version that both read.
+    pub const fn overlap(self, other: Self) -> bool {
+        self.oldest <= other.newest && other.oldest <= self.newest
+    }
+}
+
+impl std::fmt::Display for WireVersions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self { oldest, newest } if oldest == newest => write!(f, "{newest}"),
+            Self { oldest, newest } => write!(f, "{oldest} to {newest}"),
+        }
+    }
 }
 
 /// Why a node is not talked to. The reason goes to both ends.
@@ -133,15 +167,15 @@ pub enum PeerRefusal {
         /// This node's engine.
         ours: String,
     },
-    /// It speaks another version of the frames.
+    /// It reads no version of the frames that this node reads.
     #[error("{member} speaks wire version {theirs}, this node {ours}; upgrade the older one")]
     WireVersion {
         /// The node.
         member: MemberId,
-        /// Its version.
-        theirs: u32,
-        /// This node's version.
-        ours: u32,
+        /// Its versions.
+        theirs: WireVersions,
+        /// This node's versions.
+        ours: WireVersions,
     },
     /// It is no member, or another life of one.
     #[error("{member} {incarnation} is not a member of this cluster; admit it with `member add`")]
@@ -175,4 +209,25 @@ pub enum PeerRefusal {
         /// How often it had said before.
         seen: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_common_are_enough() {
+        let of = |oldest, newest| WireVersions { oldest, newest };
+        for (a, b, talk) in [
+            (of(1, 1), of(1, 1), true),
+            (of(1, 1), of(1, 2), true),
+            (of(1, 2), of(2, 3), true),
+            (of(1, 3), of(2, 2), true),
+            (of(1, 1), of(2, 2), false),
+            (of(1, 2), of(3, 4), false),
+        ] {
+            assert_eq!((a.overlap(b), b.overlap(a)), (talk, talk), "{a} and {b}");
+        }
+        assert_eq!([of(1, 1), of(1, 2)].map(|versions| versions.to_string()), ["1", "1 to 2"]);
+    }
 }

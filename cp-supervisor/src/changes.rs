@@ -1,7 +1,7 @@
 //! Committed changes, from an index on.
 
 use cp_catalog::{CatalogMachine, Change, Changes as Batch};
-use cp_seam::{ControlPlaneLogIndex, ControlPlaneWatch};
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneWatch, Generation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,13 +14,32 @@ const BATCH_COUNT: usize = 256;
 pub struct Changes {
     machine: CatalogMachine,
     status: Box<dyn ControlPlaneWatch>,
+    generation: Generation,
     next: ControlPlaneLogIndex,
     ready: VecDeque<Arc<Change>>,
 }
 
-/// Some of the changes asked for are no longer kept.
+/// Where a watch goes on. An index is one of a generation: after a forced recovery or a
+/// restore it may hold something else (CP-R2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The next index wanted.
+    pub index: ControlPlaneLogIndex,
+    /// The generation that it is of; the present one if left out.
+    pub generation: Option<Generation>,
+}
+
+impl From<ControlPlaneLogIndex> for Cursor {
+    fn from(index: ControlPlaneLogIndex) -> Self {
+        Self { index, generation: None }
+    }
+}
+
+/// Some of the changes asked for are no longer kept, or are of a generation that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("changes that far back are no longer kept; read the state, then watch from index {resume}")]
+#[error(
+    "changes that far back, or of a generation that is over, are not kept; read the state, then watch from index {resume}"
+)]
 pub struct Compacted {
     /// Where a watch can begin: after the state as it was when the answer was given.
     pub resume: ControlPlaneLogIndex,
@@ -45,11 +64,27 @@ impl Changes {
     pub(crate) fn begin(
         machine: CatalogMachine,
         status: Box<dyn ControlPlaneWatch>,
-        from: ControlPlaneLogIndex,
+        from: Cursor,
     ) -> Result<Self, Compacted> {
-        let mut changes = Self { machine, status, next: from.max(ControlPlaneLogIndex(1)), ready: VecDeque::new() };
+        let (applied, generation) = machine.read_at(|applied, catalog| (applied, catalog.generation()));
+        if from.generation.is_some_and(|of| of != generation) {
+            return Err(Compacted { resume: applied.next() });
+        }
+        let next = from.index.max(ControlPlaneLogIndex(1));
+        let mut changes = Self { machine, status, generation, next, ready: VecDeque::new() };
         changes.fetch()?;
         Ok(changes)
+    }
+
+    /// The generation that every index here is of.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Where to go on after the last change that was taken, here or at another member.
+    pub fn cursor(&self) -> Cursor {
+        let index = self.ready.front().map_or(self.next, |change| change.position.index);
+        Cursor { index, generation: Some(self.generation) }
     }
 
     fn fetch(&mut self) -> Result<(), Compacted> {
@@ -66,11 +101,14 @@ impl Changes {
     /// The next change, waiting for it. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Arc<Change>, ChangesEnd> {
         loop {
+            // Seen before anything is fetched, so that what comes in between wakes the wait below.
+            let seen = self.status.current();
+            if seen.stopped.is_some() {
+                return Err(ChangesEnd::Stopped { next: self.cursor().index });
+            }
             if let Some(change) = self.ready.pop_front() {
                 return Ok(change);
             }
-            // Seen before it is fetched, so that what comes in between wakes the wait below.
-            let seen = self.status.current();
             self.fetch()?;
             if self.ready.is_empty() && seen.applied < self.next && self.status.changed().await.is_err() {
                 return Err(ChangesEnd::Stopped { next: self.next });

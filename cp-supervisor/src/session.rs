@@ -26,6 +26,11 @@ impl Session {
         Ok(Self { client: ClientId(random()?), since, last: AtomicU64::new(0) })
     }
 
+    /// Which client it is.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
     /// The id of the next request.
     pub fn next_id(&self) -> RequestId {
         let sequence = self.last.fetch_add(1, Ordering::Relaxed).saturating_add(1);

@@ -1,6 +1,6 @@
 //! What an embedder of the control plane uses.
 
-use crate::changes::{Changes, Compacted};
+use crate::changes::{Changes, Compacted, Cursor};
 use crate::session::{NoRandomness, Session};
 use cp_catalog::{Catalog, CatalogMachine, Command, MembershipCommand, Request, Verdict};
 use cp_seam::{
@@ -217,9 +217,9 @@ impl Supervisor {
 
     /// The committed changes from `from` on, in order and without gaps, as they
     /// are applied here; any member serves them. [`Compacted`] if some of them are
-    /// no longer kept.
-    pub fn watch(&self, from: ControlPlaneLogIndex) -> Result<Changes, Compacted> {
-        Changes::begin(self.machine.clone(), self.consensus.watch(), from)
+    /// no longer kept, or are of a generation that is over.
+    pub fn watch(&self, from: impl Into<Cursor>) -> Result<Changes, Compacted> {
+        Changes::begin(self.machine.clone(), self.consensus.watch(), from.into())
     }
 }
 

@@ -70,16 +70,27 @@ fn a_diverged_member_stops_and_is_rebuilt_by_one_command() {
         nodes.remove(2).terminate();
         let index = corrupt(&places[2]);
 
-        let mut node = site.serve(&places[2], &[]);
-        until("it stops", || node.ended().is_some());
+        let node = site.serve(&places[2], &[]);
+        until("it stops", || page(&places[2], "/metrics").1.contains("cp_stopped 1"));
         let log = std::fs::read_to_string(site.path().join("n3.log")).unwrap();
         assert!(log.contains(&format!("its state at index {index} differs from that of a majority")), "{log}");
-        drop(node);
+        // Where it was, and that it must not be believed, can be seen at the node itself.
+        assert!(page(&places[2], "/metrics").1.contains(&format!("cp_diverged_index {index}")));
+        assert_eq!(page(&places[2], "/livez").0, 503);
+        let (exit, error) = site.refused(&places[2], &["collection", "list", "--stale", "--timeout-ms", "500"]);
+        assert!(exit != 0 && error.contains("stopped"), "{exit}: {error}");
         let status = site.json(&places[0], &["status"]);
         let named = format!("the state of n3 differs from a majority's at index {index}");
         assert!(status["reasons"].to_string().contains(&named), "{status}");
         let (_, metrics) = page(&places[0], "/metrics");
         assert!(metrics.contains(&format!("cp_peer_diverged_index{{peer=\"n3\"}} {index}")), "{metrics}");
+
+        // Nor is it forgotten with the leader that saw it.
+        assert_ne!(node.terminate(), Some(0));
+        site.run(&places[0], &["leader", "transfer", "--to", "n2"]);
+        until("the next leader names it", || {
+            site.json(&places[0], &["status"])["reasons"].to_string().contains(&named)
+        });
 
         let data_dir = text(&places[2].data_dir);
         let rebuild = ["rebuild", "--data-dir", &data_dir, "--via", &places[0].client, "-o", "json"];

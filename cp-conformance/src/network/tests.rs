@@ -18,7 +18,7 @@ impl PeerReceiver for Peer {
             member: MemberId::new(self.member).unwrap(),
             incarnation: Incarnation(self.incarnation),
             engine: "test".to_owned(),
-            wire_version: 1,
+            wire_versions: cp_seam::WireVersions::only(1),
             boot: 1,
             tail: LogPosition::GENESIS,
         }

@@ -42,18 +42,18 @@ mod wire;
 
 use bytes::Bytes;
 use cp_driver::{Observed, Parts, StartError};
-use cp_seam::{ControlPlaneConsensus, Incarnation};
+use cp_seam::{ControlPlaneConsensus, Incarnation, WireVersions};
 use std::sync::Arc;
 
 /// The engine's name in identities and handshakes.
 pub const ENGINE: &str = "reference";
 
 /// The version of its messages.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSIONS: WireVersions = WireVersions::only(1);
 
 /// Starts a node driven by this engine.
 pub async fn start(parts: Parts) -> Result<Arc<dyn ControlPlaneConsensus>, StartError> {
-    cp_driver::start(parts, ENGINE, WIRE_VERSION, |host| async move { engine::Reference::start(host) }).await
+    cp_driver::start(parts, ENGINE, WIRE_VERSIONS, |host| async move { engine::Reference::start(host) }).await
 }
 
 /// What a message of this engine, on its way from `from` to `to`, lets its

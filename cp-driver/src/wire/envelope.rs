@@ -104,7 +104,8 @@ pub struct Ended {
     pub failure: String,
 }
 
-/// A majority of voters has this digest at this index; a voter that has another must stop.
+/// A majority of voters has this digest at this index; a voter that has another must
+/// stop, and everybody else remembers who it is, whoever leads later.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Majority {
     /// The applied index.
@@ -113,6 +114,9 @@ pub struct Majority {
     /// The digest.
     #[prost(bytes = "bytes", tag = "2")]
     pub digest: Bytes,
+    /// The incarnations that have another.
+    #[prost(uint64, repeated, tag = "3")]
+    pub differing: Vec<u64>,
 }
 
 /// The newest committed configuration, for a peer that has not got so far.

@@ -48,7 +48,7 @@ pub(crate) fn hello(number: u64) -> PeerHello {
         member: MemberId::new(&format!("n{number}")).unwrap(),
         incarnation: Incarnation(number),
         engine: "openraft".to_owned(),
-        wire_version: 1,
+        wire_versions: cp_seam::WireVersions::only(1),
         boot: 7,
         tail: LogPosition::new(Term(3), ControlPlaneLogIndex(40)),
     }

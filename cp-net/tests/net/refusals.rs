@@ -7,7 +7,7 @@ use cp_net::RefusalKind;
 use cp_net::tls::{ChannelSettings, Credentials, Expect, channel};
 use cp_seam::{
     ControlPlaneLogIndex, Generation, Incarnation, Lane, LogPosition, MemberId, PeerHello, PeerRefusal, PeerTransport,
-    Term,
+    Term, WireVersions,
 };
 use std::time::Duration;
 
@@ -56,8 +56,9 @@ async fn other_engine() {
 #[tokio::test]
 async fn other_wire_version() {
     let pki = Pki::new(CLUSTER);
-    let theirs = PeerHello { wire_version: 2, ..hello(2) };
-    refused(&pki, pki.member("n2"), theirs, Some(RefusalKind::WireVersion), &["wire version", "upgrade"]).await;
+    let theirs = PeerHello { wire_versions: WireVersions { oldest: 2, newest: 3 }, ..hello(2) };
+    refused(&pki, pki.member("n2"), theirs, Some(RefusalKind::WireVersion), &["wire version", "2 to 3", "upgrade"])
+        .await;
 }
 
 #[tokio::test]
@@ -203,9 +204,11 @@ mod raw {
         #[prost(string, tag = "6")]
         engine: String,
         #[prost(uint32, tag = "7")]
-        wire_version: u32,
+        wire_newest: u32,
         #[prost(uint32, tag = "11")]
         lane: u32,
+        #[prost(uint32, tag = "12")]
+        wire_oldest: u32,
     }
 
     fn packet(change: impl FnOnce(&mut Hello)) -> Packet {
@@ -217,8 +220,9 @@ mod raw {
             member: hello.member.to_string(),
             incarnation: hello.incarnation.0,
             engine: hello.engine,
-            wire_version: hello.wire_version,
+            wire_newest: hello.wire_versions.newest,
             lane: 1,
+            wire_oldest: hello.wire_versions.oldest,
         };
         change(&mut hello);
         Packet { hello: Some(hello), ..Packet::default() }

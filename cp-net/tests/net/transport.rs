@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cp_net::tls::{BindError, PeerName};
 use cp_net::{RefusalKind, Settings, Transport};
 use cp_seam::transport::FRAME_MAX_BYTES;
-use cp_seam::{Incarnation, Lane, PeerTransport, SendRefusal};
+use cp_seam::{Incarnation, Lane, PeerHello, PeerTransport, SendRefusal, WireVersions};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,20 @@ async fn frames_arrive_in_order_on_both_lanes_both_ways() {
     let status = eventually("a round trip", || a.status().filter(|status| status.round_trip.is_some())).await;
     assert!(status.inbound && status.round_trip.unwrap() < Duration::from_secs(1));
     assert_eq!((a.transport.refusals().list(), b.transport.refusals().list()), (vec![], vec![]));
+}
+
+/// Releases can be replaced member by member: one version in common is enough.
+#[tokio::test]
+async fn a_newer_release_talks_to_an_older_one() {
+    let pki = Pki::new(CLUSTER);
+    let old = Node::start(&pki, 1).await;
+    let newer = PeerHello { wire_versions: WireVersions { oldest: 1, newest: 2 }, ..hello(2) };
+    let new = Node::start_with(pki.member("n2"), newer, quick(), LOCAL).await;
+    introduce(&old, &new);
+    old.send(&new, Lane::Consensus, "from the old");
+    new.send(&old, Lane::Consensus, "from the new");
+    new.received(1).await;
+    old.received(1).await;
 }
 
 #[tokio::test]

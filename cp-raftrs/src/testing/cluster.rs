@@ -125,7 +125,7 @@ impl Cluster {
             settings: Settings { seed: id, ..self.settings.clone() },
         };
         let mut kept = None;
-        let seam = cp_driver::start(parts, crate::ENGINE, crate::WIRE_VERSION, |host| {
+        let seam = cp_driver::start(parts, crate::ENGINE, crate::WIRE_VERSIONS, |host| {
             let engine = RaftRs::start(host);
             kept = engine.as_ref().ok().cloned();
             std::future::ready(engine)

@@ -1,6 +1,6 @@
 //! Between messages and the types they stand for.
 
-use super::messages::{Position, SnapshotHeader, Welcome, WireConfiguration, WireMember};
+use super::messages::{GenerationMessage, Position, SnapshotHeader, Welcome, WireConfiguration, WireMember};
 use bytes::Bytes;
 use cp_net::tls::{PeerInfo, PeerName};
 use cp_recovery::BackupMeta;
@@ -64,46 +64,33 @@ fn quorum_members(half: Vec<WireMember>) -> Result<Vec<QuorumMember>, String> {
 pub(crate) fn welcome(identity: &Identity, engine: &str, incarnation: Incarnation, founding: &Founding) -> Welcome {
     let meta = &founding.meta;
     Welcome {
-        cluster: identity.cluster.0.to_vec(),
-        generation: identity.generation.number.into(),
-        generation_id: identity.generation.id.to_vec(),
+        state: snapshot_header(identity, engine, meta),
         incarnation: incarnation.0,
-        engine: engine.to_owned(),
-        position: position(meta.position),
         configuration: WireConfiguration {
             voters: members(&meta.configuration.voters),
             outgoing: members(&meta.configuration.outgoing),
             learners: members(&meta.configuration.learners),
         },
         configuration_at: position(meta.configuration_at),
-        terms: wire_terms(&meta.terms),
-        digest: meta.digest.0.to_vec(),
         chunks: u64::try_from(founding.chunks.len()).unwrap_or(u64::MAX),
     }
 }
 
 /// What the joiner `member` makes its directory from.
 pub(crate) fn founding(member: MemberId, welcome: Welcome, chunks: Vec<Bytes>) -> Result<(Identity, Founding), String> {
-    let identity = Identity {
-        cluster: ClusterId(fixed(&welcome.cluster, "cluster id")?),
-        generation: Generation {
-            number: u16::try_from(welcome.generation).map_err(|_| "the generation is out of range".to_owned())?,
-            id: fixed(&welcome.generation_id, "generation id")?,
-        },
-        member,
-        incarnation: Incarnation(welcome.incarnation),
-        engine: welcome.engine,
-    };
+    let state = backup_meta(welcome.state)?;
+    let BackupMeta { cluster, generation, engine, .. } = state;
+    let identity = Identity { cluster, generation, member, incarnation: Incarnation(welcome.incarnation), engine };
     let meta = SnapshotMeta {
-        position: log_position(welcome.position),
+        position: state.position,
         configuration: Configuration {
             voters: quorum_members(welcome.configuration.voters)?,
             outgoing: quorum_members(welcome.configuration.outgoing)?,
             learners: quorum_members(welcome.configuration.learners)?,
         },
         configuration_at: log_position(welcome.configuration_at),
-        terms: term_runs(welcome.terms),
-        digest: StateDigest(fixed(&welcome.digest, "digest")?),
+        terms: state.terms,
+        digest: state.digest,
     };
     Ok((identity, Founding { meta, chunks }))
 }
@@ -112,8 +99,7 @@ pub(crate) fn founding(member: MemberId, welcome: Welcome, chunks: Vec<Bytes>) -
 pub(crate) fn snapshot_header(identity: &Identity, engine: &str, meta: &SnapshotMeta) -> SnapshotHeader {
     SnapshotHeader {
         cluster: identity.cluster.0.to_vec(),
-        generation: identity.generation.number.into(),
-        generation_id: identity.generation.id.to_vec(),
+        generation: wire_generation(identity.generation),
         member: identity.member.to_string(),
         engine: engine.to_owned(),
         position: position(meta.position),
@@ -127,10 +113,7 @@ pub(crate) fn backup_meta(header: SnapshotHeader) -> Result<BackupMeta, String> 
     let position = log_position(header.position);
     Ok(BackupMeta {
         cluster: ClusterId(fixed(&header.cluster, "cluster id")?),
-        generation: Generation {
-            number: u16::try_from(header.generation).map_err(|_| "the generation is out of range".to_owned())?,
-            id: fixed(&header.generation_id, "generation id")?,
-        },
+        generation: generation(&header.generation)?,
         member: MemberId::new(&header.member).map_err(|bad| bad.to_string())?,
         engine: header.engine,
         position,
@@ -138,6 +121,15 @@ pub(crate) fn backup_meta(header: SnapshotHeader) -> Result<BackupMeta, String> 
         terms: term_runs(header.terms),
         digest: StateDigest(fixed(&header.digest, "digest")?),
     })
+}
+
+pub(crate) fn wire_generation(generation: Generation) -> GenerationMessage {
+    GenerationMessage { number: generation.number.into(), id: generation.id.to_vec() }
+}
+
+pub(crate) fn generation(message: &GenerationMessage) -> Result<Generation, String> {
+    let number = u16::try_from(message.number).map_err(|_| "the generation is out of range".to_owned())?;
+    Ok(Generation { number, id: fixed(&message.id, "generation id")? })
 }
 
 fn wire_terms(terms: &TermRuns) -> Vec<Position> {

@@ -1,11 +1,11 @@
 //! Answers questions from a reading of the state.
 
 use super::messages::{
-    Collections, Members, Query, RangeItem, Ranges, RangesQuery, ReadResult, Recoveries, RefusedCode,
+    Collections, HoldingsMessage, Members, Query, RangeItem, Ranges, RangesQuery, ReadResult, Recoveries, RefusedCode,
 };
 use super::server::refused;
 use crate::supervisor::Reading;
-use cp_catalog::{CollectionName, RangeId, RangeKey, codec};
+use cp_catalog::{CollectionName, Holdings, RangeId, RangeKey, codec};
 
 /// The most ranges in one reply.
 const PAGE_MAX: usize = 4096;
@@ -19,6 +19,7 @@ pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
     match query {
         Query::Node(_) | Query::Members(_) => ReadResult::Members(Members {
             members: catalog.members().map(|member| codec::encode_member(member).into()).collect(),
+            holdings: catalog.members().map(|member| holdings(catalog.holdings(&member.id))).collect(),
         }),
         Query::Collections(_) => ReadResult::Collections(Collections {
             collections: catalog.collections().map(|spec| codec::encode_collection(spec).into()).collect(),
@@ -38,6 +39,10 @@ pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
             }),
         },
     }
+}
+
+fn holdings(Holdings { owned, replicas, archives }: Holdings) -> HoldingsMessage {
+    HoldingsMessage { owned, replicas, archives }
 }
 
 fn item(collection: &CollectionName, range: &cp_catalog::Range) -> RangeItem {

@@ -62,6 +62,10 @@ impl NodeApi {
     }
 
     pub(super) async fn reading(&self, stale: bool) -> Result<Reading, ReadResult> {
+        // A node that stopped may have a state that nobody else has (CP-R3).
+        if let Some(reason) = self.supervisor.status().stopped {
+            return Err(ReadResult::Refused(refused(RefusedCode::Stopped, format!("the node has stopped: {reason}"))));
+        }
         if stale {
             return Ok(self.supervisor.read_stale());
         }
@@ -114,6 +118,7 @@ impl NodeApi {
             digest_at: digest_at.0,
             settled: status.settled,
             stopped: status.stopped,
+            diverged_at: status.diverged_at.map(|index| index.0),
             progress: self.supervisor.consensus().progress().into_iter().map(progress).collect(),
             feature_level,
             supports_level: cp_catalog::FEATURE_LEVEL,
@@ -183,7 +188,7 @@ impl ControlPlaneApi for NodeApi {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
-        Ok(watch::events(&self.supervisor, request.into_inner().from))
+        Ok(watch::events(&self.supervisor, &request.into_inner()))
     }
 
     async fn join(

@@ -1,8 +1,8 @@
 //! The stream of committed changes.
 
 use super::convert;
-use super::messages::{ChangeMessage, CompactedMessage, WatchEvent, WatchItem};
-use crate::changes::{Changes, ChangesEnd};
+use super::messages::{ChangeMessage, CompactedMessage, WatchEvent, WatchItem, WatchRequest};
+use crate::changes::{Changes, ChangesEnd, Cursor};
 use crate::supervisor::Supervisor;
 use cp_catalog::{Change, codec};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine};
@@ -10,14 +10,22 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tonic::Status;
 
-/// The changes from `from` on; 0 means from what is next.
-pub(super) fn events(supervisor: &Supervisor, from: u64) -> BoxStream<'static, Result<WatchEvent, Status>> {
-    let from = match from {
+/// The changes that `asked` asks for; from index 0 means from what is next.
+pub(super) fn events(supervisor: &Supervisor, asked: &WatchRequest) -> BoxStream<'static, Result<WatchEvent, Status>> {
+    let generation = match asked.generation.as_ref().map(convert::generation).transpose() {
+        Ok(generation) => generation,
+        Err(why) => return stream::iter([Err(Status::invalid_argument(why))]).boxed(),
+    };
+    let index = match asked.from {
         0 => supervisor.machine().applied().next(),
         from => ControlPlaneLogIndex(from),
     };
-    match supervisor.watch(from) {
-        Ok(changes) => stream::unfold(Some(changes), step).boxed(),
+    match supervisor.watch(Cursor { index, generation }) {
+        Ok(changes) => {
+            let opened = WatchItem::Opened(convert::wire_generation(changes.generation()));
+            let first = stream::iter([Ok(WatchEvent { item: Some(opened) })]);
+            first.chain(stream::unfold(Some(changes), step)).boxed()
+        }
         Err(compacted) => stream::iter([Ok(compacted_event(compacted.resume))]).boxed(),
     }
 }

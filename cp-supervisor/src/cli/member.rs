@@ -5,7 +5,7 @@ use super::connection::{self, Connection, decide, named};
 use super::output::{self, Format, Report, table};
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use cp_catalog::{Admission, Effect, Join, MembershipCommand, Service, Verdict, Voting};
+use cp_catalog::{Admission, Effect, Holdings, Join, MembershipCommand, Service, Verdict, Voting};
 use cp_seam::{MemberId, MemberKind};
 use cp_supervisor::api::messages::NodeStatus;
 use cp_supervisor::token::Secret;
@@ -95,16 +95,26 @@ struct Added {
     /// None if it was a member already.
     token: Option<String>,
     join_command: Option<String>,
+    /// In how many ranges it is the owner by an earlier life.
+    owned: String,
+    /// In how many it has another copy by an earlier life.
+    held: String,
 }
 
 impl Report for Added {
     const KIND: &'static str = "member_added";
 
     fn render(&self) -> String {
-        let Self { member, incarnation, join_command, .. } = self;
+        let Self { member, incarnation, join_command, owned, held, .. } = self;
         match join_command {
             Some(command) => {
-                format!("{member} admitted as #{incarnation}; with its certificate, run there:\n\n{command}\n")
+                let back = match (owned.as_str(), held.as_str()) {
+                    ("0", "0") => String::new(),
+                    _ => format!(
+                        "it still owns {owned} ranges and holds {held} other copies by an earlier life: if its data is lost, move those before it joins\n"
+                    ),
+                };
+                format!("{member} admitted as #{incarnation}; with its certificate, run there:\n\n{command}\n{back}")
             }
             None => format!(
                 "{member} is a member already, as #{incarnation}; its token was given when it was added (lost? remove it and add it again)"
@@ -129,7 +139,10 @@ impl Add {
             Verdict::Done(Effect::Admitted { member, incarnation }) => {
                 let token = secret.for_life(incarnation).to_string();
                 let via = client.addresses().join(",");
+                let held = client.holdings().await?.value.get(&member).copied().unwrap_or_default();
                 Added {
+                    owned: held.owned.to_string(),
+                    held: (held.replicas + held.archives).to_string(),
                     join_command: Some(join_command(&member, &token, &via)),
                     member: member.to_string(),
                     incarnation: incarnation.0.to_string(),
@@ -141,6 +154,8 @@ impl Add {
                 incarnation: incarnation.0.to_string(),
                 token: None,
                 join_command: None,
+                owned: "0".to_owned(),
+                held: "0".to_owned(),
             },
             other => anyhow::bail!("the cluster answered what this release does not know: {other}"),
         };
@@ -211,6 +226,12 @@ pub(crate) struct MemberRow {
     last_ack_ms: Option<String>,
     release: Option<String>,
     down: Option<String>,
+    /// In how many ranges it is the owner.
+    owned: String,
+    /// In how many it is a hot replica.
+    replicas: String,
+    /// In how many it is an archive replica.
+    archives: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -244,13 +265,17 @@ impl Report for Members {
                 dash(&m.matched),
                 dash(&m.lag),
                 m.last_ack_ms.as_ref().map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+                m.owned.clone(),
+                format!("{}+{}", m.replicas, m.archives),
                 dash(&m.failure_domain),
                 m.client_address.clone(),
                 dash(&m.release),
             ]
         };
-        let header =
-            ["MEMBER", "KIND", "STATE", "ROLE", "TERM", "MATCH", "LAG", "LAST ACK", "DOMAIN", "CLIENTS", "RELEASE"];
+        let header = [
+            "MEMBER", "KIND", "STATE", "ROLE", "TERM", "MATCH", "LAG", "LAST ACK", "OWNS", "HOLDS", "DOMAIN",
+            "CLIENTS", "RELEASE",
+        ];
         output::labelled(table(header, self.members.iter().map(row)), self.stale, &self.applied)
     }
 }
@@ -259,16 +284,19 @@ impl List {
     async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
         let members = client.members().await?;
+        let holdings = client.holdings().await?.value;
         let nodes = super::status::nodes(&client, &members.value).await;
         let leader = nodes.iter().filter_map(|node| node.as_ref().ok()).find(|status| status.serving);
-        let rows = members.value.iter().zip(&nodes).map(|(member, node)| row(member, node, leader)).collect();
+        let held = |member: &cp_catalog::Member| holdings.get(&member.id).copied().unwrap_or_default();
+        let rows = members.value.iter().zip(&nodes);
+        let rows = rows.map(|(member, node)| row(member, node, leader, held(member))).collect();
         output::print(&Members { applied: members.applied.to_string(), stale: members.stale, members: rows }, format)
     }
 }
 
 type Asked = Result<NodeStatus, String>;
 
-fn row(member: &cp_catalog::Member, node: &Asked, leader: Option<&NodeStatus>) -> MemberRow {
+fn row(member: &cp_catalog::Member, node: &Asked, leader: Option<&NodeStatus>, held: Holdings) -> MemberRow {
     let progress = leader.and_then(|l| l.progress.iter().find(|p| p.incarnation == member.incarnation.0));
     let status = node.as_ref().ok();
     MemberRow {
@@ -298,5 +326,8 @@ fn row(member: &cp_catalog::Member, node: &Asked, leader: Option<&NodeStatus>) -
         last_ack_ms: progress.and_then(|p| p.last_ack_ms).map(|ms| ms.to_string()),
         release: status.map(|s| s.version.clone()),
         down: node.as_ref().err().cloned(),
+        owned: held.owned.to_string(),
+        replicas: held.replicas.to_string(),
+        archives: held.archives.to_string(),
     }
 }

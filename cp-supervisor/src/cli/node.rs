@@ -121,6 +121,14 @@ async fn serve(settings: Settings) -> Result<()> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
     };
+    if let Some((reason, index)) = stopped.as_deref().zip(daemon.supervisor().status().diverged_at) {
+        // A restart would hide it: it stays where its operator, and what scrapes it, can see it.
+        tracing::error!(%reason, %index, "stopped; status, health and metrics are served until a signal ends it");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
     tracing::info!(reason = stopped.as_deref().unwrap_or("a signal"), "stopping");
     let closed = daemon.shutdown().await;
     match stopped {

@@ -23,13 +23,13 @@ use crate::api::messages::{
 use crate::session::Session;
 use crate::supervisor::Decision;
 use connect::Connections;
-use cp_catalog::{Command, Request, RequestId, codec};
+use cp_catalog::{Command, Refusal, Request, RequestId, Verdict, codec};
 use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
 use futures::FutureExt;
 use route::{Attempt, Route};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// A client of one cluster. Use one per process: it holds the connections and
 /// numbers the requests.
@@ -38,7 +38,7 @@ pub struct Client {
     route: Route,
     within: Duration,
     stale: bool,
-    session: OnceCell<Session>,
+    session: Mutex<Option<Session>>,
 }
 
 /// An answer and what it reflects.
@@ -63,7 +63,7 @@ impl Client {
     /// `host:port`) and gives each call at most `within`. Connects when first used.
     pub fn new(endpoints: Vec<String>, credentials: Credentials, within: Duration) -> Self {
         let route = Route::new(Connections::new(credentials), endpoints);
-        Self { route, within, stale: false, session: OnceCell::new() }
+        Self { route, within, stale: false, session: Mutex::new(None) }
     }
 
     /// Lets reads be answered by any node as it is; answers say so.
@@ -82,15 +82,18 @@ impl Client {
 
     /// The id for a new request.
     pub async fn next_id(&self) -> Result<RequestId, ClientError> {
-        let session = self
-            .session
-            .get_or_try_init(|| async {
-                let members = self.ask(Query::Members(MembersQuery {}), false).await?;
-                self.learn_members(&members.value);
-                Session::begin(members.applied).map_err(ClientError::from)
-            })
-            .await?;
-        Ok(session.next_id())
+        let mut kept = self.session.lock().await;
+        if let Some(session) = kept.as_ref() {
+            return Ok(session.next_id());
+        }
+        let members = self.ask(Query::Members(MembersQuery {}), false).await?;
+        self.learn_members(&members.value);
+        Ok(kept.insert(Session::begin(members.applied)?).next_id())
+    }
+
+    /// The next id is one of a new session, if the session of `id` is still the present one.
+    async fn renew(&self, id: &RequestId) {
+        self.session.lock().await.take_if(|session| session.client() == id.client);
     }
 
     fn learn_members(&self, result: &ReadResult) {
@@ -102,8 +105,24 @@ impl Client {
 
     /// Submits a new request and waits for its verdict.
     pub async fn submit(&self, command: impl Into<Command>) -> Result<Decision, ClientError> {
+        let command = command.into();
         let id = self.next_id().await?;
-        self.submit_as(id, command).await
+        let decision = self.submit_as(id, command.clone()).await?;
+        match &decision.verdict {
+            // The session began in what a recovery has lost: nothing of it is in the state.
+            Verdict::Refused(Refusal::ClientFromFuture { .. }) => {
+                self.renew(&id).await;
+                let id = self.next_id().await?;
+                self.submit_as(id, command).await
+            }
+            // Forgotten, and nobody can tell whether an earlier attempt took effect: that is the
+            // caller's to judge, and the next request need not share its fate.
+            Verdict::Refused(Refusal::Expired { .. }) => {
+                self.renew(&id).await;
+                Ok(decision)
+            }
+            _ => Ok(decision),
+        }
     }
 
     /// Submits a request under an id; again under the same id is the same request (CP-P5).

@@ -2,10 +2,13 @@
 
 use super::{Answer, Client, ClientError, newer};
 use crate::api::messages::{
-    CollectionsQuery, LookupQuery, MembersQuery, Query, RangeName, RangesQuery, ReadResult, RecoveriesQuery,
+    CollectionsQuery, HoldingsMessage, LookupQuery, MembersQuery, Query, RangeName, RangesQuery, ReadResult,
+    RecoveriesQuery,
 };
 use bytes::Bytes;
-use cp_catalog::{CollectionName, CollectionSpec, Member, Range, RangeKey, Recovery, codec};
+use cp_catalog::{CollectionName, CollectionSpec, Holdings, Member, Range, RangeKey, Recovery, codec};
+use cp_seam::MemberId;
+use std::collections::BTreeMap;
 
 impl Client {
     /// Every member, in ascending order of names.
@@ -15,6 +18,16 @@ impl Client {
         let ReadResult::Members(members) = &answer.value else { return Err(newer()) };
         let members = decode(&members.members, codec::decode_member)?;
         Ok(answer.with(members))
+    }
+
+    /// What every member owns and holds.
+    pub async fn holdings(&self) -> Result<Answer<BTreeMap<MemberId, Holdings>>, ClientError> {
+        let answer = self.ask(Query::Members(MembersQuery {}), self.stale).await?;
+        let ReadResult::Members(members) = &answer.value else { return Err(newer()) };
+        let known = decode(&members.members, codec::decode_member)?.into_iter();
+        let held = |HoldingsMessage { owned, replicas, archives }| Holdings { owned, replicas, archives };
+        let holdings = known.zip(&members.holdings).map(|(member, message)| (member.id, held(*message))).collect();
+        Ok(answer.with(holdings))
     }
 
     /// Every collection, in ascending order of names.

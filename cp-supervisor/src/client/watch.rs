@@ -4,9 +4,9 @@ use super::route::explain;
 use super::{Client, ClientError, newer};
 use crate::api::convert;
 use crate::api::messages::{ChangeMessage, WatchEvent, WatchItem, WatchRequest};
-use crate::changes::Compacted;
+use crate::changes::{Compacted, Cursor};
 use cp_catalog::{Change, Request, codec};
-use cp_seam::ControlPlaneLogIndex;
+use cp_seam::{ControlPlaneLogIndex, Generation};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -19,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Watch<'a> {
     client: &'a Client,
     next: u64,
+    /// The generation that `next` is of, once a node has said it.
+    generation: Option<Generation>,
     open: Option<tonic::Streaming<WatchEvent>>,
     address: String,
     tries: usize,
@@ -31,16 +33,19 @@ pub struct Watch<'a> {
 pub enum Watched {
     /// A committed change.
     Change(Box<Change>),
-    /// No member that can be reached keeps some of the changes any more; the watch is over.
+    /// No member that can be reached keeps some of the changes any more, or the cluster has
+    /// gone on in another generation; the watch is over.
     Compacted(Compacted),
 }
 
 impl Client {
     /// The committed changes from `from` on. Any member serves them.
-    pub fn watch(&self, from: ControlPlaneLogIndex) -> Watch<'_> {
+    pub fn watch(&self, from: impl Into<Cursor>) -> Watch<'_> {
+        let Cursor { index, generation } = from.into();
         Watch {
             client: self,
-            next: from.0.max(1),
+            next: index.0.max(1),
+            generation,
             open: None,
             address: String::new(),
             tries: 0,
@@ -50,6 +55,11 @@ impl Client {
 }
 
 impl Watch<'_> {
+    /// Where to go on after the last change that came, with this client or another.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { index: ControlPlaneLogIndex(self.next), generation: self.generation }
+    }
+
     /// The next change, waiting for it; an error once no node could be watched for
     /// as long as a call may take.
     pub async fn next(&mut self) -> Result<Watched, ClientError> {
@@ -91,23 +101,33 @@ impl Watch<'_> {
             let address = addresses.get(at).map_or("", String::as_str);
             self.address = address.to_owned();
             let caller = self.client.route.connections.to(address).await?;
-            let asked = tonic::Request::new(WatchRequest { from: self.next });
+            let asked = tonic::Request::new(WatchRequest {
+                from: self.next,
+                generation: self.generation.map(convert::wire_generation),
+            });
             self.open = Some(caller.watch(asked).await.map_err(|status| broken(&status))?);
         }
         let Some(stream) = &mut self.open else { return Ok(None) };
-        match stream.message().await.map_err(|status| broken(&status))?.map(|event| event.item) {
-            None => Ok(None),
-            Some(Some(WatchItem::Change(message))) => {
-                let change = decode(message)?;
-                self.next = change.position.index.next().0;
-                self.compacted_at.clear();
-                Ok(Some(Watched::Change(Box::new(change))))
-            }
-            Some(Some(WatchItem::Compacted(compacted))) => {
-                self.compacted_at.insert(self.address.clone());
-                Ok(Some(Watched::Compacted(Compacted { resume: ControlPlaneLogIndex(compacted.resume) })))
-            }
-            Some(None) => Err(newer()),
+        loop {
+            return match stream.message().await.map_err(|status| broken(&status))?.map(|event| event.item) {
+                None => Ok(None),
+                Some(Some(WatchItem::Opened(generation))) => {
+                    let generation = convert::generation(&generation);
+                    self.generation = Some(generation.map_err(|reason| ClientError::Server { reason })?);
+                    continue;
+                }
+                Some(Some(WatchItem::Change(message))) => {
+                    let change = decode(message)?;
+                    self.next = change.position.index.next().0;
+                    self.compacted_at.clear();
+                    Ok(Some(Watched::Change(Box::new(change))))
+                }
+                Some(Some(WatchItem::Compacted(compacted))) => {
+                    self.compacted_at.insert(self.address.clone());
+                    Ok(Some(Watched::Compacted(Compacted { resume: ControlPlaneLogIndex(compacted.resume) })))
+                }
+                Some(None) => Err(newer()),
+            };
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Metrics {
     peer_connected: Family<PeerLabel, Gauge>,
     lag_entries: Family<PeerLabel, Gauge>,
     diverged: Family<PeerLabel, Gauge>,
+    diverged_here: Gauge,
+    stopped: Gauge,
     last_ack_seconds: Family<PeerLabel, Gauge<f64, AtomicU64>>,
 }
 
@@ -82,6 +84,12 @@ impl Default for Metrics {
             "Where a peer's state was first seen to differ from a majority's, by the leader's books",
             Family::default()
         );
+        let diverged_here = metric!(
+            "diverged_index",
+            "Where this node's state was first seen to differ from a majority's; 0 if it was not",
+            Gauge::default()
+        );
+        let stopped = metric!("stopped", "Whether this node has stopped and only its pages go on", Gauge::default());
         let last_ack_seconds =
             metric!("peer_last_ack_seconds", "Time since a peer last answered the leader", Family::default());
         Self {
@@ -103,6 +111,8 @@ impl Default for Metrics {
             peer_connected,
             lag_entries,
             diverged,
+            diverged_here,
+            stopped,
             last_ack_seconds,
         }
     }
@@ -160,6 +170,8 @@ impl Metrics {
         self.failed.inner().store(counts.failed, Ordering::Relaxed);
         self.pending.set(signed(counts.pending));
         self.settled.set(i64::from(status.settled));
+        self.diverged_here.set(status.diverged_at.map_or(0, |index| signed(index.0)));
+        self.stopped.set(i64::from(status.stopped.is_some()));
         self.store_bytes.set(signed(store_bytes));
         let catalog = supervisor.read_stale().catalog;
         self.ranges.set(i64::try_from(catalog.range_count()).unwrap_or(i64::MAX));

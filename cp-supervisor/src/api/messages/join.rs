@@ -1,6 +1,6 @@
 //! How an admitted member gets the state to start from.
 
-use super::{Position, Redirect, Refused};
+use super::{Position, Redirect, Refused, SnapshotHeader};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
@@ -61,38 +61,20 @@ pub enum JoinItem {
 /// Who a joiner is, and the snapshot that it starts from.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Welcome {
-    /// The cluster, 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub cluster: Vec<u8>,
-    /// The number of the generation.
-    #[prost(uint32, tag = "2")]
-    pub generation: u32,
-    /// The random id of the generation, 8 bytes.
-    #[prost(bytes = "vec", tag = "3")]
-    pub generation_id: Vec<u8>,
+    /// What the snapshot is, by the member that gives it.
+    #[prost(message, required, tag = "1")]
+    pub state: SnapshotHeader,
     /// The joiner's incarnation.
-    #[prost(uint64, tag = "4")]
+    #[prost(uint64, tag = "2")]
     pub incarnation: u64,
-    /// The engine that the cluster runs.
-    #[prost(string, tag = "5")]
-    pub engine: String,
-    /// What the snapshot includes.
-    #[prost(message, required, tag = "6")]
-    pub position: Position,
     /// The engine's configuration there.
-    #[prost(message, required, tag = "7")]
+    #[prost(message, required, tag = "3")]
     pub configuration: WireConfiguration,
     /// Where that was recorded.
-    #[prost(message, required, tag = "8")]
+    #[prost(message, required, tag = "4")]
     pub configuration_at: Position,
-    /// The history of terms: each a term and the first index that has it.
-    #[prost(message, repeated, tag = "9")]
-    pub terms: Vec<Position>,
-    /// The digest of the state, 32 bytes.
-    #[prost(bytes = "vec", tag = "10")]
-    pub digest: Vec<u8>,
     /// How many pieces follow.
-    #[prost(uint64, tag = "11")]
+    #[prost(uint64, tag = "5")]
     pub chunks: u64,
 }
 

@@ -199,6 +199,9 @@ pub struct NodeStatus {
     /// The feature level that its release supports.
     #[prost(uint32, tag = "31")]
     pub supports_level: u32,
+    /// Where its state was first seen to differ from that of a majority.
+    #[prost(uint64, optional, tag = "32")]
+    pub diverged_at: Option<u64>,
 }
 
 /// A leader's books on one member.
@@ -230,6 +233,23 @@ pub struct Members {
     /// In ascending order of names.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub members: Vec<Bytes>,
+    /// What each of them owns and holds, in the same order.
+    #[prost(message, repeated, tag = "2")]
+    pub holdings: Vec<HoldingsMessage>,
+}
+
+/// In how many ranges a member has each role.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct HoldingsMessage {
+    /// It is the owner.
+    #[prost(uint64, tag = "1")]
+    pub owned: u64,
+    /// It is a hot replica.
+    #[prost(uint64, tag = "2")]
+    pub replicas: u64,
+    /// It is an archive replica.
+    #[prost(uint64, tag = "3")]
+    pub archives: u64,
 }
 
 /// Collections, each in the catalog's encoding.

@@ -1,6 +1,6 @@
 //! How a client takes a backup of the state.
 
-use super::{Position, Redirect, Refused};
+use super::{GenerationMessage, Position, Redirect, Refused};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
@@ -46,25 +46,22 @@ pub struct SnapshotHeader {
     /// The cluster, 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub cluster: Vec<u8>,
-    /// The number of the generation.
-    #[prost(uint32, tag = "2")]
-    pub generation: u32,
-    /// The random id of the generation, 8 bytes.
-    #[prost(bytes = "vec", tag = "3")]
-    pub generation_id: Vec<u8>,
+    /// The generation.
+    #[prost(message, required, tag = "2")]
+    pub generation: GenerationMessage,
     /// Whose state it is.
-    #[prost(string, tag = "4")]
+    #[prost(string, tag = "3")]
     pub member: String,
     /// The engine that it runs.
-    #[prost(string, tag = "5")]
+    #[prost(string, tag = "4")]
     pub engine: String,
     /// What the state includes.
-    #[prost(message, required, tag = "6")]
+    #[prost(message, required, tag = "5")]
     pub position: Position,
     /// The history of terms: each a term and the first index that has it.
-    #[prost(message, repeated, tag = "7")]
+    #[prost(message, repeated, tag = "6")]
     pub terms: Vec<Position>,
     /// The digest of the state, 32 bytes.
-    #[prost(bytes = "vec", tag = "8")]
+    #[prost(bytes = "vec", tag = "7")]
     pub digest: Vec<u8>,
 }

@@ -5,18 +5,32 @@ use bytes::Bytes;
 use prost::{Message, Oneof};
 
 /// Asks for committed changes.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Eq, Message)]
 pub struct WatchRequest {
     /// From this index on; 0 for what comes from now on.
     #[prost(uint64, tag = "1")]
     pub from: u64,
+    /// The generation that the index is of; if it is over, the answer is that the changes are compacted.
+    #[prost(message, optional, tag = "2")]
+    pub generation: Option<GenerationMessage>,
+}
+
+/// A generation of the cluster.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GenerationMessage {
+    /// Its number.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Its random id, 8 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub id: Vec<u8>,
 }
 
 /// A committed change, or why there is none.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct WatchEvent {
     /// What it is.
-    #[prost(oneof = "WatchItem", tags = "1, 2")]
+    #[prost(oneof = "WatchItem", tags = "1, 2, 3")]
     pub item: Option<WatchItem>,
 }
 
@@ -29,6 +43,9 @@ pub enum WatchItem {
     /// Some changes are no longer kept: read the state, then watch from the index given.
     #[prost(message, tag = "2")]
     Compacted(CompactedMessage),
+    /// First: the generation that all indexes of the stream are of.
+    #[prost(message, tag = "3")]
+    Opened(GenerationMessage),
 }
 
 /// A committed command.
