@@ -297,10 +297,18 @@ pub enum BadValue {
         max: usize,
     },
     /// A text that must say something.
-    #[error("{field} is empty; give it a value")]
+    #[error("{field} is empty or blank; give it a value")]
     Missing {
         /// Which.
         field: &'static str,
+    },
+    /// A text that would not be printed as it is.
+    #[error("{field} has the control character {character:?}; write it in one line of plain text")]
+    Control {
+        /// Which.
+        field: &'static str,
+        /// The first one in it.
+        character: char,
     },
     /// A list over its limit.
     #[error("{field} lists {count}; use at most {max}")]

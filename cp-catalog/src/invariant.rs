@@ -141,11 +141,15 @@ impl Catalog {
     }
 
     fn check_holder(&self, findings: &mut Findings, member: &MemberId, what: impl Fn() -> String) {
-        // Who was fenced or replaced keeps what it held, also while it is awaited anew; who was
-        // replaced keeps its addresses too.
-        let joined =
-            |m: &Member| m.join == Join::Joined || !self.recoveries().is_empty() || !m.addresses.peer.is_empty();
-        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && joined(m));
+        // Who was fenced or replaced keeps what it held, also while it is awaited anew. Who was
+        // replaced keeps its addresses; who was fenced is admitted anew in the generation that
+        // followed, with an incarnation above the survivor's.
+        let anew = |m: &Member| self.recoveries().last().is_some_and(|r| m.incarnation > r.survivor.incarnation);
+        let has_joined = |m: &Member| match m.join {
+            Join::Joined | Join::Fenced => true,
+            Join::Awaited(_) => !m.addresses.peer.is_empty() || anew(m),
+        };
+        let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && has_joined(m));
         findings.expect(may, || format!("{} is with {member}, which is no data member", what()));
     }
 

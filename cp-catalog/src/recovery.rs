@@ -66,6 +66,12 @@ impl Recovery {
     pub const OPERATOR_LEN_MAX_BYTES: usize = 128;
     /// The longest reason, in bytes.
     pub const REASON_LEN_MAX_BYTES: usize = 1024;
+
+    /// Whether its texts have a length that this release records.
+    pub(crate) fn check_lengths(&self) -> Result<(), BadValue> {
+        bounded("operator", &self.operator, Self::OPERATOR_LEN_MAX_BYTES)?;
+        bounded("reason", &self.reason, Self::REASON_LEN_MAX_BYTES)
+    }
 }
 
 /// What is asked of a step into a new generation.
@@ -101,7 +107,7 @@ pub enum BadRecovery {
     /// There is no state.
     #[error("there is no state to go on from; recover from a member that holds one")]
     Vacant,
-    /// Operator, reason or an address is missing or too long.
+    /// Operator, reason or an address is missing, too long or no plain text.
     #[error("the request cannot be recorded")]
     Value(#[from] BadValue),
     /// The survivor is none of this cluster's.
@@ -121,11 +127,21 @@ pub enum BadRecovery {
 /// How many of the lower bits of an incarnation count within a generation.
 const INCARNATION_BITS: u32 = 32;
 
-fn check(field: &'static str, text: &str, max: usize) -> Result<(), BadValue> {
+fn bounded(field: &'static str, text: &str, max: usize) -> Result<(), BadValue> {
     match text.len() {
         0 => Err(BadValue::Missing { field }),
         length if length > max => Err(BadValue::Long { field, length, max }),
         _ => Ok(()),
+    }
+}
+
+/// The audit is printed on terminals: a text in it shows, and shows as what it is.
+fn plain(field: &'static str, text: &str, max: usize) -> Result<(), BadValue> {
+    bounded(field, text, max)?;
+    match text.chars().find(|character| character.is_control()) {
+        Some(character) => Err(BadValue::Control { field, character }),
+        None if text.trim().is_empty() => Err(BadValue::Missing { field }),
+        None => Ok(()),
     }
 }
 
@@ -144,8 +160,8 @@ impl Catalog {
     ///
     /// Errors: the request or the state makes no successor.
     pub fn succeed(&self, asked: &Successor) -> Result<Self, BadRecovery> {
-        check("operator", &asked.operator, Recovery::OPERATOR_LEN_MAX_BYTES)?;
-        check("reason", &asked.reason, Recovery::REASON_LEN_MAX_BYTES)?;
+        plain("operator", &asked.operator, Recovery::OPERATOR_LEN_MAX_BYTES)?;
+        plain("reason", &asked.reason, Recovery::REASON_LEN_MAX_BYTES)?;
         asked.addresses.as_ref().map_or(Ok(()), Addresses::check)?;
         if self.is_vacant() {
             return Err(BadRecovery::Vacant);

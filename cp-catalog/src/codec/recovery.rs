@@ -69,7 +69,7 @@ impl TryFrom<RecoveryRecord> for Recovery {
     type Error = DecodeError;
 
     fn try_from(record: RecoveryRecord) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let recovery = Self {
             cause: match record.cause {
                 1 => Cause::Forced,
                 2 => Cause::Restored,
@@ -89,6 +89,8 @@ impl TryFrom<RecoveryRecord> for Recovery {
             lost_voters: record.lost_voters.into_iter().map(MemberLife::try_from).collect::<Result<_, _>>()?,
             fenced: record.fenced,
             generation: record.generation.try_into().map_err(|_| malformed("generation"))?,
-        })
+        };
+        let checked = recovery.check_lengths();
+        checked.map(|()| recovery).map_err(|source| DecodeError::Value { what: "recovery", source })
     }
 }

@@ -142,6 +142,39 @@ fn a_holder_has_joined_and_an_authority_has_one() {
     assert_eq!(catalog.violations(), vec![]);
 }
 
+/// A recovery excuses those whom it fenced, and nobody else.
+#[test]
+fn after_a_recovery_who_is_awaited_in_an_older_life_holds_nothing() {
+    let asked = crate::recovery::Successor {
+        cause: crate::recovery::Cause::Forced,
+        generation_id: [9; 8],
+        after_generation: 0,
+        survivor: id("d"),
+        addresses: None,
+        operator: "ann".to_owned(),
+        reason: "fire".to_owned(),
+        at_unix_ms: 1,
+        position: cp_seam::LogPosition::GENESIS,
+        committed: cp_seam::ControlPlaneLogIndex(0),
+    };
+    let after = whole().succeed(&asked).unwrap();
+    assert_eq!(after.violations(), vec![]);
+    let awaited = |incarnation| {
+        let mut catalog = after.clone();
+        let member = catalog.member(&id("a")).unwrap().clone();
+        catalog.put_member(Member { join: Join::Awaited(TokenHash([1; 32])), incarnation, ..member });
+        found(catalog.violations())
+    };
+    let survivor = after.recoveries()[0].survivor.incarnation;
+    let texts = awaited(Incarnation(1));
+    assert!(!texts.is_empty() && texts.iter().all(|text| text.contains("is with a, which is no data member")));
+    let mut anew = after.clone();
+    let member = anew.member(&id("a")).unwrap().clone();
+    let (join, incarnation) = (Join::Awaited(TokenHash([1; 32])), Incarnation(survivor.0 + 1));
+    anew.commit(vec![Edit::Admit(Box::new(Member { join, incarnation, ..member }))]);
+    assert_eq!(anew.violations(), vec![]);
+}
+
 #[test]
 fn numbers_begin_at_one_and_belong_to_a_generation() {
     one("epoch 0:0", |c| put(c, Range { epoch: Epoch(0), ..range(1, b"", b"m") }));

@@ -153,6 +153,38 @@ fn the_audit_survives_snapshots_and_is_in_the_digest() {
     assert_eq!(digests.len(), 5);
 }
 
+/// A recorded text is no longer than what is recorded, also when it is read back.
+#[test]
+fn a_state_with_a_longer_text_is_not_restored() {
+    let recovery = Successor { reason: "x".repeat(1024), operator: "o".repeat(128), ..asked("a", 9) };
+    let state = founded().succeed(&recovery).unwrap();
+    let recorded = &state.recoveries()[0];
+    assert_eq!(codec::decode_recovery(&codec::encode_recovery(recorded)).as_ref(), Ok(recorded));
+    for (field, max) in [("operator", 128), ("reason", 1024)] {
+        let mut longer = recorded.clone();
+        let text = if field == "operator" { &mut longer.operator } else { &mut longer.reason };
+        text.push('x');
+        let source = BadValue::Long { field, length: max + 1, max };
+        let refused = codec::decode_recovery(&codec::encode_recovery(&longer));
+        assert_eq!(refused, Err(codec::DecodeError::Value { what: "recovery", source }));
+    }
+    let chunk = state.to_genesis().unwrap().chunks.remove(0);
+    let record = codec::encode_recovery(recorded);
+    let start = chunk.windows(record.len()).position(|window| window == record).unwrap();
+    let mut longer = recorded.clone();
+    longer.reason.push('x');
+    let longer = codec::encode_recovery(&longer);
+    // A record is a message in a message: both lengths before it grow by one.
+    let mut edited = chunk[..start].to_vec();
+    edited.extend_from_slice(&longer);
+    edited.extend_from_slice(&chunk[start + record.len()..]);
+    for back in [start - 2, start - 5] {
+        edited[back] += 1;
+    }
+    let refused = Catalog::from_chunks(&[bytes::Bytes::from(edited)]).unwrap_err();
+    assert!(refused.to_string().contains("value that is not allowed"), "{refused}");
+}
+
 #[test]
 fn what_cannot_be_recovered_says_why() {
     let state = founded();
@@ -160,6 +192,22 @@ fn what_cannot_be_recovered_says_why() {
     assert!(why(asked("z", 9)).starts_with("z is not a joined member"));
     assert_eq!(why(Successor { operator: String::new(), ..asked("a", 9) }), "the request cannot be recorded");
     assert_eq!(why(Successor { reason: "x".repeat(1025), ..asked("a", 9) }), "the request cannot be recorded");
+    let value = |asked: Successor| match state.succeed(&asked).unwrap_err() {
+        BadRecovery::Value(bad) => bad,
+        other => panic!("{other:?}"),
+    };
+    let operator = |operator: &str| Successor { operator: operator.to_owned(), ..asked("a", 9) };
+    let reason = |reason: &str| Successor { reason: reason.to_owned(), ..asked("a", 9) };
+    for blank in ["", " ", "\u{2003}\u{a0}"] {
+        assert_eq!(value(operator(blank)), BadValue::Missing { field: "operator" }, "{blank:?}");
+        assert_eq!(value(reason(blank)), BadValue::Missing { field: "reason" }, "{blank:?}");
+    }
+    for character in ['\n', '\t', '\0', '\u{1b}', '\u{7f}', '\u{9b}'] {
+        let text = format!("ann{character}[2J");
+        assert_eq!(value(operator(&text)), BadValue::Control { field: "operator", character });
+        assert_eq!(value(reason(&text)), BadValue::Control { field: "reason", character });
+    }
+    assert!(state.succeed(&reason("zwei Schr\u{e4}nke: \u{706b}\u{4e8b}")).is_ok());
     assert_eq!(Catalog::vacant().succeed(&asked("a", 9)).unwrap_err(), BadRecovery::Vacant);
     let stranger = state.succeed(&Successor { addresses: Some(addresses("z")), ..asked("z", 9) }).unwrap();
     assert_eq!((stranger.quorum().voters.len(), stranger.recoveries()[0].former), (1, None));
