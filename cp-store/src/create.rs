@@ -32,6 +32,12 @@ impl Default for Layout {
     }
 }
 
+impl Layout {
+    fn rounded(self) -> u64 {
+        u64::from(self.segment_bytes).next_multiple_of(wal::BLOCK_BYTES as u64).max(wal::SEGMENT_BYTES_MIN)
+    }
+}
+
 pub(crate) fn create(
     dir: &dyn Directory,
     identity: &Identity,
@@ -49,27 +55,26 @@ pub(crate) fn create(
         Err(fault) => return Err(fault.creating(identity::NAME)),
     }
     remove_leftovers(dir).map_err(|e| Fault::from(e).creating("the directory"))?;
-    furnish(dir, identity, founding, vote, layout)?;
+    furnish(dir, identity, founding, vote, layout.rounded())?;
     write_identity(dir, &Home { identity: identity.clone(), set: 0 })
         .map_err(|e| Fault::from(e).creating(identity::NAME))
 }
 
-/// Writes every file but the identity's, durably.
+/// Writes every file but the identity's, durably. `segment_bytes` is what a
+/// [`Layout`] was rounded to, here or when the directory was made.
 pub(crate) fn furnish(
     dir: &dyn Directory,
     identity: &Identity,
     founding: Founding,
     vote: LastVote,
-    layout: Layout,
+    segment_bytes: u64,
 ) -> Result<(), CreateError> {
     let failed = |file: &str| {
         let file = file.to_owned();
         move |fault: Fault| fault.creating(&file)
     };
-    let name = format!("{}0-0", snapshot_file::PREFIX);
+    let name = snapshot_file::name(0, 0);
     let snapshot = write_snapshot(dir, &name, founding).map_err(|e| failed(&name)(e.into()))?;
-    let segment_bytes = u64::from(layout.segment_bytes).next_multiple_of(wal::BLOCK_BYTES as u64);
-    let segment_bytes = segment_bytes.max(wal::SEGMENT_BYTES_MIN);
     let founded = State::founded(Arc::new(snapshot)).summary();
     let state = wire::State {
         boot: 0,

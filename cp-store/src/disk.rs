@@ -8,18 +8,30 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const LOCK_NAME: &str = "lock";
-
 /// A directory of the file system.
+///
+/// Its lock is an advisory one on the directory itself (`flock`): it leaves no file
+/// behind, needs no right to write, and stays with a directory that is renamed.
 #[derive(Clone)]
 pub struct DiskDirectory {
     path: PathBuf,
+    read_only: bool,
 }
 
 impl DiskDirectory {
     /// The directory at `path`, which exists.
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_path_buf() }
+        Self { path: path.as_ref().to_path_buf(), read_only: false }
+    }
+
+    /// The same, for those who only look: nothing in it can be changed through this,
+    /// and no right to change it is needed.
+    pub fn read_only(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_path_buf(), read_only: true }
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        if self.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     /// Makes the directory at `path`, and what is above it, if they are not there; durably.
@@ -42,20 +54,23 @@ impl fmt::Debug for DiskDirectory {
 
 impl Directory for DiskDirectory {
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        let file = OpenOptions::new().read(true).write(!self.read_only).open(self.path.join(name))?;
         Ok(Arc::new(DiskFile(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.writable()?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path.join(name))?;
         Ok(Arc::new(DiskFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.writable()?;
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.writable()?;
         fs::remove_file(self.path.join(name))
     }
 
@@ -74,8 +89,7 @@ impl Directory for DiskDirectory {
     }
 
     fn lock(&self) -> io::Result<Box<dyn fmt::Debug + Send + Sync>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path.join(LOCK_NAME))?;
+        let file = fs::File::open(&self.path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

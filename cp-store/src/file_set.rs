@@ -34,12 +34,13 @@ pub(crate) fn on_disk(set: u32, name: &str) -> String {
 }
 
 /// The set of the file, and what it is called there; `None` if it is none of a set's.
+/// Exactly the names that the store gives: what else lies here is not its to remove.
 fn placed(on_disk: &str) -> Option<(u32, &str)> {
-    let numbered = on_disk.split_once('.').and_then(|(set, name)| Some((set.parse().ok()?, name)));
+    let set = |text: &str| snapshot_file::number(text).filter(|set| *set > 0);
+    let numbered = on_disk.split_once('.').and_then(|(text, name)| Some((set(text)?, name)));
     let (set, name) = numbered.unwrap_or((0, on_disk));
-    let [even, odd] = wal::NAMES;
-    let stem = name.strip_suffix(".tmp").unwrap_or(name);
-    let ours = [base::NAME, even, odd].contains(&stem) || stem.starts_with(snapshot_file::PREFIX);
+    let settled = snapshot_file::settled(name);
+    let ours = wal::NAMES.contains(&name) || settled == base::NAME || snapshot_file::is_name(settled);
     ours.then_some((set, name))
 }
 
@@ -124,6 +125,28 @@ mod tests {
             ("lock", None),
             ("1.lock", None),
             ("x.wal-0", None),
+            ("state.redb.tmp", Some((0, "state.redb.tmp"))),
+            ("snapshot-18446744073709551615-0", Some((0, "snapshot-18446744073709551615-0"))),
+            // An operator's own, however much they look like the store's.
+            ("state.redb.bak", None),
+            ("state.redb.tmp.tmp", None),
+            ("wal-0.tmp", None),
+            ("wal-2", None),
+            ("wal-00", None),
+            ("0.wal-0", None),
+            ("01.wal-0", None),
+            ("+1.wal-0", None),
+            ("1.2.wal-0", None),
+            ("4294967296.wal-0", None),
+            ("snapshot-", None),
+            ("snapshot-1", None),
+            ("snapshot-1-", None),
+            ("snapshot-1-2-3", None),
+            ("snapshot-01-2", None),
+            ("snapshot-+1-2", None),
+            ("snapshot-1-2.bak", None),
+            ("snapshot-notes.txt", None),
+            ("2025.snapshot-notes", None),
         ] {
             assert_eq!(placed(name), expected, "{name}");
             if let Some((set, name_in_set)) = expected {

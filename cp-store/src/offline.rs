@@ -1,7 +1,7 @@
 //! A node's directory while the node is not running, held under its lock.
 
 use crate::backend::Directory;
-use crate::create::{Layout, furnish, write_identity};
+use crate::create::{furnish, write_identity};
 use crate::error::{CreateError, OpenError};
 use crate::fault::Fault;
 use crate::file_set::{Home, Scoped, remove_sets};
@@ -23,13 +23,13 @@ pub struct Offline {
     dir: Arc<dyn Directory>,
     guard: Box<dyn Debug + Send + Sync>,
     home: Home,
-    layout: Layout,
+    segment_bytes: u64,
     inspection: Inspection,
     body: Arc<Body>,
 }
 
 impl Offline {
-    /// Takes the directory and reads it. Blocks.
+    /// Takes the directory and reads it; it may be read-only. Blocks.
     ///
     /// Errors: a running node holds it, there is no node in it, or it is damaged.
     pub fn open(dir: Arc<dyn Directory>) -> Result<Self, OpenError> {
@@ -40,9 +40,7 @@ impl Offline {
             .body
             .clone()
             .ok_or_else(|| OpenError::Lost { file: snapshot.file.clone(), member: home.member.clone() })?;
-        let segment_bytes = u32::try_from(recovered.base.segment_bytes);
-        let layout = segment_bytes.map_or_else(|_| Layout::default(), |segment_bytes| Layout { segment_bytes });
-        Ok(Self { dir, guard, home, layout, inspection, body })
+        Ok(Self { dir, guard, home, segment_bytes: recovered.base.segment_bytes, inspection, body })
     }
 
     /// What it holds.
@@ -64,17 +62,18 @@ impl Offline {
     ///
     /// Atomic: a crash or an error at any point leaves the old node or the new
     /// one, whole. Both sets of files are there until the identity file is
-    /// renamed; the next opening removes the one that it does not name.
+    /// renamed; the next opening removes the one that it does not name. The sizes
+    /// that were fixed when the directory was made stay.
     ///
     /// Errors: the old node is there still, unless it is [`CreateError::Unknown`].
     pub fn replace(self, identity: &Identity, founding: Founding, vote: LastVote) -> Result<(), CreateError> {
-        let Self { dir, guard, home, layout, .. } = self;
+        let Self { dir, guard, home, segment_bytes, .. } = self;
         let set = home.set.checked_add(1).ok_or_else(|| CreateError::Io {
             file: identity::NAME.to_owned(),
             source: std::io::Error::other("the file sets are used up"),
         })?;
         remove_sets(dir.as_ref(), |found| found != home.set).map_err(|e| Fault::from(e).creating("the directory"))?;
-        furnish(&Scoped::new(Arc::clone(&dir), set), identity, founding, vote, layout)?;
+        furnish(&Scoped::new(Arc::clone(&dir), set), identity, founding, vote, segment_bytes)?;
         write_identity(dir.as_ref(), &Home { identity: identity.clone(), set })
             .map_err(|source| CreateError::Unknown { file: identity::NAME.to_owned(), source })?;
         drop(guard);

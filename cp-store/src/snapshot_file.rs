@@ -17,14 +17,30 @@ use crate::state::Pointer;
 use crate::wire;
 use bytes::Bytes;
 use std::io;
+use std::str::FromStr;
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"cpsnap01";
 const TRAILER_LEN: u64 = 16;
 const FOOTER_MAX_BYTES: u64 = 256 << 20;
 
-/// Every snapshot file's name begins so.
-pub(crate) const PREFIX: &str = "snapshot-";
+const PREFIX: &str = "snapshot-";
+
+/// The name of the file that is the `stage`th of a boot.
+pub(crate) fn name(boot: u64, stage: u64) -> String {
+    format!("{PREFIX}{boot}-{stage}")
+}
+
+/// Whether [`name`] gives this name.
+pub(crate) fn is_name(text: &str) -> bool {
+    let numbers = text.strip_prefix(PREFIX).and_then(|numbers| numbers.split_once('-'));
+    numbers.is_some_and(|(boot, stage)| [boot, stage].into_iter().all(|text| number::<u64>(text).is_some()))
+}
+
+/// The number that is written as `text`, with no sign and no leading zero.
+pub(crate) fn number<N: FromStr + ToString>(text: &str) -> Option<N> {
+    text.parse().ok().filter(|number: &N| number.to_string() == text)
+}
 
 /// A sealed file, open for reading.
 #[derive(Debug)]
@@ -134,9 +150,16 @@ impl Draft {
     }
 }
 
+const TEMPORARY: &str = ".tmp";
+
 /// The name under which a file is written.
 pub(crate) fn temporary(name: &str) -> String {
-    format!("{name}.tmp")
+    format!("{name}{TEMPORARY}")
+}
+
+/// The name that a file has once it is written, of this or of its temporary name.
+pub(crate) fn settled(name: &str) -> &str {
+    name.strip_suffix(TEMPORARY).unwrap_or(name)
 }
 
 /// Opens and verifies the whole file that `pointer` names.

@@ -253,7 +253,7 @@ impl Core {
                 || self.drafts.values().any(|draft| draft.is_at(name))
         };
         for name in self.dir.list()? {
-            if name.starts_with(snapshot_file::PREFIX) && !keep(&name) {
+            if snapshot_file::is_name(snapshot_file::settled(&name)) && !keep(&name) {
                 self.dir.remove(&name)?;
             }
         }
@@ -374,10 +374,7 @@ fn draft<'a>(
     use std::collections::btree_map::Entry;
     match drafts.entry(stage) {
         Entry::Occupied(entry) => Ok(entry.into_mut()),
-        Entry::Vacant(entry) => {
-            let name = format!("{}{boot}-{stage}", snapshot_file::PREFIX);
-            Ok(entry.insert(Draft::create(dir, &name)?))
-        }
+        Entry::Vacant(entry) => Ok(entry.insert(Draft::create(dir, &snapshot_file::name(boot, stage))?)),
     }
 }
 

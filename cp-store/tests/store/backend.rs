@@ -1,7 +1,8 @@
 //! Both directories keep the contract, and what a directory refuses is told apart.
 
 use crate::common::*;
-use cp_store::{CreateError, Directory, DiskDirectory, Expected, File, MemoryDirectory, OpenError, Store};
+use cp_seam::LastVote;
+use cp_store::{CreateError, Directory, DiskDirectory, Expected, File, MemoryDirectory, Offline, OpenError, Store};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -53,6 +54,40 @@ fn a_directory_on_disk_does() {
     keeps_the_contract(&dir);
     DiskDirectory::make(&path).expect("is there already");
     std::fs::remove_dir_all(&root).expect("removes");
+}
+
+/// What only looks needs no right to write, and has none: every file is opened for
+/// reading alone, and the lock is taken on the directory.
+#[test]
+fn a_directory_on_disk_can_be_read_and_held_without_writing() {
+    let kind = |error: io::Error| error.kind();
+    let path = std::env::temp_dir().join(format!("cp-store-read-only-{}", std::process::id()));
+    let whole = DiskDirectory::make(&path).expect("makes");
+    create(&whole);
+    let listed = whole.list().expect("lists");
+    assert!(!listed.contains(&"lock".to_owned()), "{listed:?}");
+    let read_only = DiskDirectory::read_only(&path);
+    let offline = Offline::open(Arc::new(read_only.clone())).expect("opens");
+    assert_eq!(offline.inspection().identity, identity());
+    assert_eq!(whole.lock().err().map(kind), Some(ErrorKind::WouldBlock), "it is held against who writes");
+    drop(offline);
+    let held = whole.lock().expect("free again");
+    assert!(matches!(Offline::open(Arc::new(read_only.clone())), Err(OpenError::Busy { .. })));
+    drop(held);
+    for refused in [
+        read_only.create("x").map(drop),
+        read_only.rename("identity", "x"),
+        read_only.remove("identity"),
+        read_only.open("identity").expect("opens").write_at(0, b"x"),
+        read_only.open("identity").expect("opens").set_len(0),
+    ] {
+        assert!(refused.is_err());
+    }
+    let offline = Offline::open(Arc::new(read_only)).expect("opens");
+    let founding = genesis();
+    assert!(offline.replace(&identity(), founding, LastVote::default()).is_err());
+    assert_eq!(whole.list().expect("lists"), listed);
+    std::fs::remove_dir_all(&path).expect("removes");
 }
 
 /// A directory that opens, or removes, nothing.
