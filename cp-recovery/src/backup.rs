@@ -15,6 +15,7 @@ mod write;
 pub use file::{Draft, FileError, load};
 pub use write::Writer;
 
+use crate::error::Violations;
 use bytes::Bytes;
 use cp_catalog::Catalog;
 use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, LogPosition, MemberId, SnapshotError, StateDigest, Term};
@@ -61,17 +62,22 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// The state, which has the digest that the backup says, and breaks no invariant.
-    pub fn catalog(&self) -> Result<Catalog, BackupError> {
+    /// The state, as it was kept: it has the digest that the backup says.
+    pub fn state(&self) -> Result<Catalog, BackupError> {
         let catalog = Catalog::from_chunks(&self.chunks)?;
         let found = catalog.digest();
         if found != self.meta.digest {
             return Err(SnapshotError::Digest { expected: self.meta.digest, found }.into());
         }
         let same = catalog.cluster() == Some(self.meta.cluster) && catalog.generation() == self.meta.generation;
-        match catalog.violations().first() {
-            Some(violation) => Err(damaged(violation.to_string())),
-            None if !same => Err(damaged("its state is of another cluster or generation than its header")),
+        if same { Ok(catalog) } else { Err(damaged("its state is of another cluster or generation than its header")) }
+    }
+
+    /// The state to go on from: [`state`](Self::state), if that breaks no invariant.
+    pub fn catalog(&self) -> Result<Catalog, BackupError> {
+        let catalog = self.state()?;
+        match Violations::of(&catalog) {
+            Some(violations) => Err(violations.into()),
             None => Ok(catalog),
         }
     }
@@ -93,6 +99,9 @@ pub enum BackupError {
         /// Its format.
         found: u32,
     },
+    /// It is what was written, and the state was wrong then.
+    #[error("the backup is whole, and nobody should go on from it; restore an earlier one, or another member's")]
+    Violations(#[from] Violations),
     /// Its state is not one.
     #[error("the backup's state cannot be rebuilt; take another backup")]
     State(#[from] SnapshotError),
@@ -173,6 +182,11 @@ impl TryFrom<Header> for BackupMeta {
             digest: StateDigest(fixed(&header.digest, "digest")?),
         })
     }
+}
+
+/// The bytes of the header that says `meta`.
+pub(crate) fn header_of(meta: &BackupMeta) -> Vec<u8> {
+    Header::from(meta).encode_to_vec()
 }
 
 fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], BackupError> {

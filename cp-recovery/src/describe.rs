@@ -2,7 +2,7 @@
 
 use crate::survivor::Survivor;
 use cp_catalog::{Join, MemberLife, Voting};
-use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, LogPosition, QuorumMember, StateDigest, Term};
+use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, LogPosition, MemberKind, QuorumMember, StateDigest, Term};
 use cp_store::{Configuration, Inspection, RecordBody};
 
 /// What a directory holds.
@@ -16,6 +16,8 @@ pub struct Description {
     pub member: MemberLife,
     /// Whether that life is a joined member in the state.
     pub joined: bool,
+    /// What the member is for, as the state says.
+    pub kind: MemberKind,
     /// The engine that last ran there.
     pub engine: String,
     /// The term of its vote.
@@ -52,6 +54,7 @@ impl Survivor {
             cluster: identity.cluster,
             generation: identity.generation,
             joined: self.catalog.members().any(|m| m.join == Join::Joined && m.life() == life),
+            kind: self.catalog.member(&life.id).map_or(MemberKind::Data, |member| member.kind),
             member: life.clone(),
             engine: identity.engine.clone(),
             vote_term: vote.term,

@@ -2,7 +2,7 @@
 
 use crate::describe::Description;
 use cp_catalog::MemberLife;
-use cp_seam::{ClusterId, ControlPlaneLogIndex, LogPosition, MemberId, quorum_threshold};
+use cp_seam::{ClusterId, ControlPlaneLogIndex, LogPosition, MemberId, MemberKind, quorum_threshold};
 
 /// Which survivor to go on from, and what that may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,9 @@ pub enum PlanError {
         member: MemberId,
     },
     /// None of them is a member.
-    #[error("none of those given is a joined member of the state that it holds; there is nobody to go on from")]
+    #[error(
+        "none of those given is a joined member of the state that it holds, so nobody can go on as one of them; keep the state of one with `recover backup` and make a new directory from that with `snapshot restore`"
+    )]
     NoMember,
 }
 
@@ -93,8 +95,11 @@ pub fn plan(found: &[Description]) -> Result<Plan, PlanError> {
             return Err(PlanError::Twice { member: name(one) });
         }
     }
-    // Of equals the first by name, so that the plan does not depend on the order given.
-    let rank = |one: &Description| (one.last, one.voters.contains(&one.member), std::cmp::Reverse(name(one)));
+    // Of equals one that can hold ranges, then one that voted, then the first by name, so that
+    // the plan does not depend on the order given.
+    let rank = |one: &Description| {
+        (one.last, one.kind == MemberKind::Data, one.voters.contains(&one.member), std::cmp::Reverse(name(one)))
+    };
     let joined = found.iter().enumerate().filter(|(_, one)| one.joined);
     let (best, chosen) = joined.max_by_key(|(_, one)| rank(one)).ok_or(PlanError::NoMember)?;
     let given = |life: &&MemberLife| found.iter().any(|one| one.member == **life);

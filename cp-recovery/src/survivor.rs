@@ -1,7 +1,7 @@
 //! A directory that is left, with the state that it holds.
 
 use crate::backup::BackupMeta;
-use crate::error::RecoverError;
+use crate::error::{RecoverError, Violations, Whose};
 use crate::successor::{Request, Source, Step};
 use cp_catalog::{Catalog, Cause, Genesis, Join, Recovery};
 use cp_seam::{LogPosition, SnapshotError};
@@ -25,16 +25,22 @@ impl Survivor {
     /// Entries above the committed index are included: they may have been
     /// committed, and acknowledged, by those that are lost (CP-S2).
     ///
-    /// Errors: a running node holds it, there is none in it, or it is damaged.
+    /// Errors: a running node holds it, there is none in it, it is damaged, or its
+    /// files are not of one node.
     pub fn open(dir: Arc<dyn Directory>) -> Result<Self, RecoverError> {
         let offline = Offline::open(dir)?;
-        let Inspection { snapshot, log, .. } = offline.inspection();
+        let Inspection { identity, snapshot, log, .. } = offline.inspection();
         let position = snapshot.position;
         let damaged = |source| RecoverError::State { position, source };
         let mut catalog = Catalog::from_chunks(&offline.snapshot_chunks()?).map_err(damaged)?;
         if catalog.digest() != snapshot.digest {
             let (expected, found) = (snapshot.digest, catalog.digest());
             return Err(damaged(SnapshotError::Digest { expected, found }));
+        }
+        let of_state = Whose { cluster: catalog.cluster(), generation: catalog.generation() };
+        let of_identity = Whose { cluster: Some(identity.cluster), generation: identity.generation };
+        if of_state != of_identity {
+            return Err(RecoverError::OtherState { identity: of_identity, state: of_state });
         }
         let (mut last, mut terms, mut configuration) = (position, snapshot.terms.clone(), &snapshot.configuration);
         for record in log.iter().filter(|record| record.position.index > position.index) {
@@ -62,7 +68,8 @@ impl Survivor {
         &self.catalog
     }
 
-    /// The state as it is, to be kept before anything is changed.
+    /// The state as it is, to be kept before anything is changed, or because nobody can
+    /// go on as this member.
     pub fn to_backup(&self) -> Result<(BackupMeta, Genesis), RecoverError> {
         let Inspection { identity, committed, .. } = self.inspection();
         let meta = BackupMeta {
@@ -104,6 +111,9 @@ impl Survivor {
         let known = self.catalog.member(&identity.member);
         if known.is_none_or(|known| known.incarnation != identity.incarnation || known.join != Join::Joined) {
             return Err(RecoverError::NotAMember { member: member() });
+        }
+        if let Some(violations) = Violations::of(&self.catalog) {
+            return Err(violations.into());
         }
         let alone = |configuration: &Configuration| {
             !configuration.is_joint() && configuration.voters.iter().all(|voter| voter.id == identity.member)

@@ -37,8 +37,23 @@ fn collection(name: &str) -> OwnershipCommand {
     OwnershipCommand::CreateCollection { collection, group, mode: Mode::Hash }
 }
 
+fn identity(member: &str, incarnation: u64) -> Identity {
+    Identity {
+        cluster: CLUSTER,
+        generation: Generation { number: 0, id: [1; 8] },
+        member: id(member),
+        incarnation: Incarnation(incarnation),
+        engine: "x".to_owned(),
+    }
+}
+
 /// `n1` of three: two committed entries, and one above the committed index.
 fn survivor() -> MemoryDirectory {
+    directory_of(&identity("n1", 1))
+}
+
+/// The same, of whoever `identity` says.
+fn directory_of(identity: &Identity) -> MemoryDirectory {
     let founder = |name: &str| FoundingMember {
         id: id(name),
         kind: MemberKind::Data,
@@ -56,16 +71,9 @@ fn survivor() -> MemoryDirectory {
         terms: TermRuns::default(),
         digest: genesis.digest,
     };
-    let identity = Identity {
-        cluster: CLUSTER,
-        generation,
-        member: id("n1"),
-        incarnation: Incarnation(1),
-        engine: "x".to_owned(),
-    };
     let dir = MemoryDirectory::new();
     let founding = Founding { meta, chunks: genesis.chunks };
-    Store::create_with(&dir, &identity, founding, Layout { segment_bytes: 40 << 10 }).unwrap();
+    Store::create_with(&dir, identity, founding, Layout { segment_bytes: 40 << 10 }).unwrap();
     let store = Store::open(Arc::new(dir.clone()), &Expected::default(), Writer::Thread).unwrap();
     let at = |index| LogPosition::new(Term(3), ControlPlaneLogIndex(index));
     let entry = |index, name: &str| LogRecord {
@@ -181,6 +189,8 @@ fn the_whole_durable_log_is_in_the_recovered_state() {
     let held = after.inspection().clone();
     assert_eq!((held.identity, held.committed.0, held.boot), (identity, 4, 0));
     assert_eq!(held.snapshot.configuration.voters.len(), 1);
+    let segment = dir.open("1.wal-0").unwrap();
+    assert_eq!(segment.len().unwrap(), 40 << 10, "the sizes that the directory was made with stay");
     // CP-P3: no lost member can have been in a term as high, and history stays exact.
     assert_eq!(held.vote.term, Term(Epoch::first(1).0));
     let term_at = |index| held.snapshot.terms.term_at(ControlPlaneLogIndex(index));
@@ -242,6 +252,73 @@ fn what_is_not_asked_for_rightly_changes_nothing() {
     let (identity, _) = open(dir.clone()).recover(&Request { again: true, ..request() }).unwrap();
     assert_eq!(identity.generation.number, 2);
     assert_eq!(open(dir).catalog().recoveries().len(), 2);
+}
+
+/// Removed, or fenced by a recovery that its directory has heard of: nobody can go on as it,
+/// and the state need not be lost with it.
+#[test]
+fn what_a_member_that_is_none_holds_can_be_kept_and_restored() {
+    for (member, incarnation) in [("n9", 9), ("n1", 7)] {
+        let dir = directory_of(&identity(member, incarnation));
+        let before = Store::inspect(&dir).unwrap();
+        let survivor = open(dir.clone());
+        assert!(!survivor.description().joined);
+        assert!(matches!(survivor.check(&request()), Err(RecoverError::NotAMember { .. })));
+        let (meta, genesis) = survivor.to_backup().unwrap();
+        assert!(matches!(survivor.recover(&request()), Err(RecoverError::NotAMember { .. })));
+        assert_eq!(Store::inspect(&dir).unwrap(), before);
+        let backup = backup::Backup { meta, chunks: genesis.chunks };
+        let restored = Restored { member: id(member), addresses: addresses("new"), engine: "x".to_owned() };
+        let anew = MemoryDirectory::new();
+        restore(&anew, &backup, restored, &request()).unwrap();
+        assert_eq!(open(anew).catalog().collections().count(), 2);
+    }
+}
+
+/// A file set that belongs to another cluster or generation than the identity file.
+#[test]
+fn a_directory_whose_files_are_not_of_one_node_is_refused() {
+    let of = identity("n1", 1);
+    let others = [
+        Identity { generation: Generation { number: 1, id: [1; 8] }, ..of.clone() },
+        Identity { generation: Generation { number: 0, id: [2; 8] }, ..of.clone() },
+        Identity { cluster: ClusterId([8; 16]), ..of },
+    ];
+    for identity in others {
+        let refused = Survivor::open(Arc::new(directory_of(&identity))).unwrap_err();
+        assert!(matches!(refused, RecoverError::OtherState { .. }), "{refused:?}");
+    }
+}
+
+/// It is read and kept, and neither recovered nor restored; nothing calls it damaged.
+#[test]
+fn nobody_goes_on_from_a_state_that_breaks_an_invariant() {
+    let backup::Backup { meta, chunks } = cp_recovery::fuzz::broken();
+    let identity = Identity { generation: meta.generation, ..identity("n1", (1 << 32) + 1) };
+    let founding = Founding {
+        meta: SnapshotMeta {
+            position: LogPosition::GENESIS,
+            configuration: Configuration::default(),
+            configuration_at: LogPosition::GENESIS,
+            terms: TermRuns::default(),
+            digest: meta.digest,
+        },
+        chunks,
+    };
+    let dir = MemoryDirectory::new();
+    Store::create_with(&dir, &identity, founding, Layout { segment_bytes: 40 << 10 }).unwrap();
+    let before = Store::inspect(&dir).unwrap();
+    let survivor = open(dir.clone());
+    let (meta, genesis) = survivor.to_backup().unwrap();
+    let refused = survivor.recover(&Request { again: true, ..request() }).unwrap_err();
+    assert!(matches!(&refused, RecoverError::Violations(violations) if violations.count == 1), "{refused:?}");
+    assert_eq!(Store::inspect(&dir).unwrap(), before);
+    let backup = backup::Backup { meta, chunks: genesis.chunks };
+    let restored = Restored { member: id("n1"), addresses: addresses("new"), engine: "x".to_owned() };
+    let anew = MemoryDirectory::new();
+    let refused = restore(&anew, &backup, restored, &request()).unwrap_err();
+    assert!(matches!(refused, RecoverError::Backup(backup::BackupError::Violations(_))), "{refused:?}");
+    assert_eq!(anew.list().unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -22,8 +22,12 @@ impl<R: Read> Reader<R> {
         if length > max {
             return Err(damaged(format!("a part of it has {length} bytes")));
         }
-        let mut bytes = vec![0; usize::try_from(length).map_err(|_| damaged("a part of it is too long"))?];
-        self.fill(&mut bytes)?;
+        // A length that was damaged costs no more memory than the file has bytes.
+        let mut bytes = Vec::new();
+        self.from.by_ref().take(length.into()).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != u64::from(length) {
+            return Err(damaged("it is cut short"));
+        }
         self.hash.update(&bytes);
         Ok(bytes)
     }

@@ -1,34 +1,8 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use super::*;
-use cp_catalog::{Addresses, Features, FoundingMember, Locality};
-use cp_seam::MemberKind;
-
-fn small() -> Backup {
-    let cluster = ClusterId([7; 16]);
-    let generation = Generation { number: 0, id: [3; 8] };
-    let member = MemberId::new("n1").unwrap();
-    let founder = FoundingMember {
-        id: member.clone(),
-        kind: MemberKind::Data,
-        addresses: Addresses { peer: "h:1".to_owned(), client: "h:2".to_owned(), http: String::new() },
-        locality: Locality::default(),
-        features: Features::default(),
-    };
-    let genesis = Catalog::genesis(cluster, generation, vec![founder]).unwrap().to_genesis().unwrap();
-    let terms = TermRuns(vec![TermRun { term: Term(2), first: ControlPlaneLogIndex(1) }]);
-    let position = LogPosition::new(Term(2), ControlPlaneLogIndex(5));
-    let committed = ControlPlaneLogIndex(4);
-    let (engine, digest) = ("raftrs".to_owned(), genesis.digest);
-    let meta = BackupMeta { cluster, generation, member, engine, position, committed, terms, digest };
-    Backup { meta, chunks: genesis.chunks }
-}
-
-fn written(backup: &Backup) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new(), &backup.meta).unwrap();
-    backup.chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
-    writer.finish().unwrap()
-}
+use crate::fuzz::{broken, small, written};
+use std::path::PathBuf;
 
 #[test]
 fn what_is_written_is_read() {
@@ -72,11 +46,92 @@ fn a_state_that_is_not_what_the_header_says_is_refused() {
     assert!(matches!(Backup { meta, ..good }.catalog(), Err(BackupError::Damaged { .. })));
 }
 
+/// A whole file, every checksum right, and the number one higher.
 #[test]
-fn a_newer_format_is_named() {
-    let mut header = Header::from(&small().meta);
+fn a_newer_format_is_refused_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("newer");
+    let Backup { meta, chunks } = small();
+    let mut header = Header::from(&meta);
     header.format = 2;
-    assert!(matches!(BackupMeta::try_from(header), Err(BackupError::Newer { found: 2 })));
+    let mut writer = Writer::under(Vec::new(), &header.encode_to_vec()).unwrap();
+    chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
+    let bytes = writer.finish().unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let refused = load(&path).unwrap_err();
+    assert!(matches!(refused, FileError::Backup { source: BackupError::Newer { found: 2 }, .. }), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    assert_eq!(names(dir.path()), [path]);
+}
+
+/// It is what was written: not damage, and another remedy.
+#[test]
+fn a_state_that_breaks_an_invariant_is_kept_and_not_gone_on_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, backup) = (dir.path().join("b"), broken());
+    let mut draft = Draft::begin(&path, &backup.meta).unwrap();
+    backup.chunks.iter().for_each(|chunk| draft.push(chunk).unwrap());
+    draft.finish().unwrap();
+    let back = load(&path).unwrap();
+    assert_eq!(back, backup);
+    assert_eq!(back.state().unwrap().digest(), backup.meta.digest);
+    let refused = back.catalog().unwrap_err();
+    let BackupError::Violations(violations) = &refused else { panic!("{refused:?}") };
+    assert!(violations.count == 1 && violations.first.contains("fenced by no recovery"), "{violations}");
+    assert!(!refused.to_string().contains("damaged"), "{refused}");
+}
+
+fn names(dir: &std::path::Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
+
+fn draft(path: &std::path::Path) -> Draft {
+    let backup = small();
+    let mut draft = Draft::begin(path, &backup.meta).unwrap();
+    backup.chunks.iter().for_each(|chunk| draft.push(chunk).unwrap());
+    draft
+}
+
+/// Whoever is first has the name, also if that is seen at the very end.
+#[test]
+fn a_file_that_comes_meanwhile_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b");
+    let late = draft(&path);
+    std::fs::write(&path, b"somebody else's").unwrap();
+    assert!(matches!(late.finish(), Err(FileError::Exists { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), b"somebody else's");
+    assert_eq!(names(dir.path()), [path], "and the draft is gone");
+
+    let path = dir.path().join("two");
+    let (one, other) = (draft(&path), draft(&path));
+    assert_eq!(one.finish().unwrap(), small());
+    assert!(matches!(other.finish(), Err(FileError::Exists { .. })));
+    assert_eq!(load(&path).unwrap(), small());
+}
+
+#[test]
+fn a_draft_that_is_dropped_or_fails_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b");
+    let dropped = draft(&path);
+    assert_eq!(names(dir.path()).len(), 1);
+    drop(dropped);
+    assert_eq!(names(dir.path()), Vec::<PathBuf>::new());
+    let mut wrong = small();
+    wrong.meta.digest = StateDigest([1; 32]);
+    let mut fails = Draft::begin(&path, &wrong.meta).unwrap();
+    wrong.chunks.iter().for_each(|chunk| fails.push(chunk).unwrap());
+    assert!(fails.finish().is_err());
+    assert_eq!(names(dir.path()), Vec::<PathBuf>::new());
+    // A leftover of a process with the same number is somebody else's, and stays.
+    let leftover = dir.path().join(format!(".b.{}-0.tmp", std::process::id()));
+    std::fs::write(&leftover, b"x").unwrap();
+    draft(&path).finish().unwrap();
+    assert_eq!(names(dir.path()), [leftover.clone(), path]);
+    assert_eq!(std::fs::read(&leftover).unwrap(), b"x");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Writing a backup, chunk by chunk.
 
-use super::{BackupError, BackupMeta, CHUNK_MAX_BYTES, Header, MAGIC, damaged};
-use prost::Message;
+use super::{BackupError, BackupMeta, CHUNK_MAX_BYTES, MAGIC, damaged, header_of};
 use std::fmt;
 use std::io::Write;
 
@@ -21,13 +20,17 @@ impl<W> fmt::Debug for Writer<W> {
 impl<W: Write> Writer<W> {
     /// Begins a backup of the state that `meta` describes.
     pub fn begin(out: W, meta: &BackupMeta) -> Result<Self, BackupError> {
+        Self::under(out, &header_of(meta))
+    }
+
+    /// Begins one with the bytes of its header.
+    pub(crate) fn under(out: W, header: &[u8]) -> Result<Self, BackupError> {
         let mut writer = Self { out, hash: blake3::Hasher::new(), chunks: 0 };
-        let header = Header::from(meta).encode_to_vec();
         let length = u32::try_from(header.len()).map_err(|_| damaged("its header is too long"))?;
         writer.put(MAGIC)?;
         writer.put(&length.to_le_bytes())?;
-        writer.put(&header)?;
-        writer.put(&crc32c::crc32c(&header).to_le_bytes())?;
+        writer.put(header)?;
+        writer.put(&crc32c::crc32c(header).to_le_bytes())?;
         Ok(writer)
     }
 

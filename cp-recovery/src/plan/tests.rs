@@ -13,6 +13,7 @@ fn described(number: u64, term: u64, index: u64) -> Description {
         generation: Generation { number: 2, id: [1; 8] },
         member: life(number),
         joined: true,
+        kind: MemberKind::Data,
         engine: "openraft".to_owned(),
         vote_term: Term(term),
         last: LogPosition::new(Term(term), ControlPlaneLogIndex(index)),
@@ -42,6 +43,16 @@ fn of_equals_a_voter_and_then_the_first_name() {
     let (a, b, learner) = (described(2, 3, 9), described(1, 3, 9), described(6, 3, 9));
     assert_eq!(plan(&[learner.clone(), a.clone(), b.clone()]).unwrap().survivor, life(1));
     assert_eq!(plan(&[b, learner, a]).unwrap().survivor, life(1));
+}
+
+/// As the only voter a witness would hold no ranges; only what it has beyond the others counts.
+#[test]
+fn of_equals_a_data_member_before_a_witness() {
+    let witness = |index| Description { kind: MemberKind::Witness, ..described(1, 3, index) };
+    let learner = described(6, 3, 9);
+    assert_eq!(plan(&[witness(9), described(2, 3, 9)]).unwrap().survivor, life(2));
+    assert_eq!(plan(&[witness(9), learner.clone()]).unwrap().survivor, life(6));
+    assert_eq!(plan(&[learner, witness(10)]).unwrap().survivor, life(1));
 }
 
 #[test]

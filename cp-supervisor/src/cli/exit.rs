@@ -4,7 +4,7 @@
 use cp_catalog::Refusal;
 use cp_net::tls::CredentialsError;
 use cp_recovery::backup::FileError;
-use cp_recovery::{PlanError, RecoverError};
+use cp_recovery::{BackupError, PlanError, RecoverError};
 use cp_supervisor::client::ClientError;
 use cp_supervisor::cluster_file::BadClusterFile;
 use cp_supervisor::daemon::found::FoundError;
@@ -67,10 +67,12 @@ fn number(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             RecoverError::NotConfirmed { .. }
                 | RecoverError::OnlyVoter { .. }
                 | RecoverError::NotAMember { .. }
+                | RecoverError::OtherState { .. }
+                | RecoverError::Violations(_)
                 | RecoverError::Successor(_)
         )
     );
-    if declined || error.is::<PlanError>() || error.is::<FileError>() {
+    if declined || error.is::<PlanError>() || error.is::<FileError>() || error.is::<BackupError>() {
         return Some(3);
     }
     if let Some(FoundError::Client(error)) = error.downcast_ref() {

@@ -5,9 +5,10 @@ use super::exit::invalid;
 use super::node::AddressArgs;
 use super::output::{self, Format, Report};
 use super::recover::{Signed, Succeeded};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use cp_recovery::{Backup, Restored, backup, restore};
+use cp_catalog::Catalog;
+use cp_recovery::{Backup, Restored, Violations, backup, restore};
 use cp_seam::MemberId;
 use cp_store::DiskDirectory;
 use cp_supervisor::daemon::Engine;
@@ -68,7 +69,7 @@ impl Snapshot {
     pub(crate) async fn run(self, format: Format) -> Result<()> {
         match self {
             Self::Save(save) => save.run(format).await,
-            Self::Status(status) => output::print(&Saved::new(&status.file, &backup::load(&status.file)?)?, format),
+            Self::Status(status) => report(&status.file, &backup::load(&status.file)?, format),
             Self::Restore(restore) => restore.run(format),
         }
     }
@@ -82,8 +83,18 @@ impl Save {
         while let Some(chunk) = pieces.next().await? {
             draft.push(&chunk)?;
         }
-        output::print(&Saved::new(&self.file, &draft.finish()?)?, format)
+        report(&self.file, &draft.finish()?, format)
     }
+}
+
+/// Says what is in the backup at `file`; fails after that if nobody should go on from it.
+pub(super) fn report(file: &Path, backup: &Backup, format: Format) -> Result<()> {
+    let catalog = backup.state()?;
+    let violations = Violations::of(&catalog);
+    output::print(&Saved::new(file, backup, &catalog, violations.as_ref())?, format)?;
+    violations.map_or(Ok(()), |violations| {
+        bail!("{violations}; {} is what was kept, for whoever looks into that, and is not restored", file.display())
+    })
 }
 
 /// What is in a backup.
@@ -102,11 +113,12 @@ struct Saved {
     ranges: String,
     recoveries: String,
     bytes: String,
+    /// How many invariants the state breaks; only from 0 it is gone on.
+    violations: String,
 }
 
 impl Saved {
-    fn new(file: &Path, backup: &Backup) -> Result<Self> {
-        let catalog = backup.catalog()?;
+    fn new(file: &Path, backup: &Backup, catalog: &Catalog, violations: Option<&Violations>) -> Result<Self> {
         let meta = &backup.meta;
         Ok(Self {
             file: file.display().to_string(),
@@ -122,6 +134,7 @@ impl Saved {
             ranges: catalog.range_count().to_string(),
             recoveries: catalog.recoveries().len().to_string(),
             bytes: std::fs::metadata(file)?.len().to_string(),
+            violations: violations.map_or(0, |violations| violations.count).to_string(),
         })
     }
 }
@@ -143,6 +156,7 @@ impl Report for Saved {
 impl Restore {
     fn run(self, format: Format) -> Result<()> {
         let backup = backup::load(&self.file)?;
+        backup.catalog()?;
         let member: MemberId = named("--member", &self.member)?;
         let engine = self.engine.as_deref().unwrap_or(&backup.meta.engine);
         let engine = Engine::pick(Some(engine), engine, true)?.name().to_owned();

@@ -1,6 +1,7 @@
 //! Making one survivor the only voter of a new generation.
 
-use super::{names, survivor};
+use super::backup::{keep, outside};
+use super::{names, opened};
 use crate::cli::connection::named;
 use crate::cli::exit::invalid;
 use crate::cli::output::{self, Format, Report};
@@ -8,9 +9,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use cp_catalog::Recovery;
 use cp_recovery::Request;
-use cp_recovery::backup::Draft;
 use cp_seam::ClusterId;
-use cp_store::Identity;
+use cp_store::{DiskDirectory, Identity};
 use cp_supervisor::session::random;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -133,7 +133,7 @@ impl Report for Succeeded {
 
 impl Apply {
     pub(super) fn run(self, format: Format) -> Result<()> {
-        let survivor = survivor(&self.data_dir)?;
+        let survivor = opened(DiskDirectory::new(&self.data_dir), &self.data_dir)?;
         let described = survivor.description();
         let what = format!(
             "{} of cluster {} is about to become its only voter, with all up to {}. Every other member is fenced for good: {}.",
@@ -145,27 +145,11 @@ impl Apply {
         let request = self.signed.request(&what, self.after_generation, self.again)?;
         survivor.check(&request)?;
         let path = self.backup.clone().map_or_else(|| beside(&self.data_dir, &request, &described), Ok)?;
-        outside(&path, &self.data_dir)?;
-        let (meta, state) = survivor.to_backup()?;
-        let mut draft = Draft::begin(&path, &meta)?;
-        state.chunks.iter().try_for_each(|chunk| draft.push(chunk))?;
-        draft.finish()?;
+        outside("--backup", &path, &self.data_dir)?;
+        keep(&survivor, &path)?;
         let (identity, recovery) = survivor.recover(&request)?;
         output::print(&Succeeded::new(&identity, &recovery, &self.data_dir, Some(&path)), format)
     }
-}
-
-/// What lies in the directory is the store's to remove.
-fn outside(backup: &Path, data_dir: &Path) -> Result<()> {
-    let parent = backup.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let parent = parent.canonicalize().with_context(|| format!("{} cannot be reached", parent.display()))?;
-    if parent.starts_with(data_dir.canonicalize()?) {
-        return Err(invalid(
-            "--backup",
-            "it is in the node's directory, which is about to be replaced; keep it elsewhere",
-        ));
-    }
-    Ok(())
 }
 
 /// A name of its own beside the directory.

@@ -4,11 +4,11 @@ use super::names;
 use super::survivor;
 use crate::cli::exit::invalid;
 use crate::cli::output::{self, Format, Report};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use cp_catalog::MemberLife;
 use cp_recovery::Description;
-use cp_seam::{ControlPlaneLogIndex, Generation, Incarnation, LogPosition, MemberId, StateDigest, Term};
+use cp_seam::{ControlPlaneLogIndex, Generation, Incarnation, LogPosition, MemberId, MemberKind, StateDigest, Term};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,8 @@ pub(super) struct Document {
     generation_id: String,
     member: Life,
     joined: bool,
+    /// `data` or `witness`.
+    kind_of_member: String,
     engine: String,
     vote_term: String,
     last_term: String,
@@ -77,11 +79,19 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex<const N: usize>(text: &str) -> Result<[u8; N]> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
-    let bytes: Vec<u8> =
-        digits.unwrap_or_default().chunks(2).map(|pair| pair.iter().fold(0, |all, d| all << 4 | d)).collect();
-    <[u8; N]>::try_from(bytes).ok().with_context(|| format!("{text:?} is not {} hexadecimal digits", 2 * N))
+    let digit = |character: char| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digits: Option<Vec<u8>> = text.chars().map(digit).collect();
+    let (pairs, odd) = digits.as_deref().unwrap_or_default().as_chunks::<2>();
+    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+    let whole = <[u8; N]>::try_from(bytes).ok().filter(|_| odd.is_empty());
+    whole.with_context(|| format!("{text:?} is not {} hexadecimal digits", 2 * N))
+}
+
+const fn kind_name(kind: MemberKind) -> &'static str {
+    match kind {
+        MemberKind::Data => "data",
+        MemberKind::Witness => "witness",
+    }
 }
 
 impl Document {
@@ -92,6 +102,7 @@ impl Document {
             generation_id: hex(&described.generation.id),
             member: (&described.member).into(),
             joined: described.joined,
+            kind_of_member: kind_name(described.kind).to_owned(),
             engine: described.engine.clone(),
             vote_term: described.vote_term.to_string(),
             last_term: described.last.term.to_string(),
@@ -118,6 +129,11 @@ impl Document {
             generation: Generation { number: self.generation, id: unhex(&self.generation_id)? },
             member: self.member.read()?,
             joined: self.joined,
+            kind: match self.kind_of_member.as_str() {
+                "data" => MemberKind::Data,
+                "witness" => MemberKind::Witness,
+                other => bail!("{other:?} is no kind of member; it is data or witness"),
+            },
             engine: self.engine.clone(),
             vote_term: Term(number(&self.vote_term)?),
             last: position(&self.last_term, &self.last_index)?,
@@ -138,10 +154,10 @@ impl Report for Document {
 
     fn render(&self) -> String {
         let names = |lives: &[Life]| names(&lives.iter().filter_map(|life| life.read().ok()).collect::<Vec<_>>());
-        let Self { cluster, generation, generation_id, engine, data_dir, .. } = self;
+        let Self { cluster, generation, generation_id, engine, data_dir, kind_of_member, .. } = self;
         let not = if self.joined { "" } else { " (not a joined member of the state it holds)" };
         format!(
-            "{data_dir}: {}#{}{not} of cluster {cluster}, generation {generation} ({generation_id}), {engine}\n\
+            "{data_dir}: {kind_of_member} member {}#{}{not} of cluster {cluster}, generation {generation} ({generation_id}), {engine}\n\
              last record {}.{}, committed to {}, {} entries above that, voted in term {}\n\
              snapshot at {}.{}, {} ranges, digest {}\n\
              voters: {}\nother members: {}",
@@ -181,4 +197,18 @@ pub(super) fn described(from: &Path) -> Result<(Description, PathBuf)> {
     let document: Document = serde_json::from_value(value).map_err(|error| invalid(&what, error))?;
     let read = document.read().map_err(|error| invalid(&what, format!("{error:#}")))?;
     Ok((read, document.data_dir.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_pairs_of_digits() {
+        assert_eq!(unhex("0aFf").unwrap(), [0x0a, 0xff]);
+        for wrong in ["", "0aF", "0aFfb", "0aFfbb", "0aFg", "+aFf", "\u{663}aF"] {
+            let error = unhex::<2>(wrong).unwrap_err();
+            assert!(error.to_string().contains("is not 4 hexadecimal digits"), "{error}");
+        }
+    }
 }
