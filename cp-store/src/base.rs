@@ -171,6 +171,28 @@ impl Base {
     }
 }
 
+#[cfg(test)]
+impl Base {
+    /// Edits the sealed state, or each sealed record of the log, behind the store's back.
+    pub(crate) fn tamper(&self, of_the_log: bool, edit: impl Fn(&mut Vec<u8>)) {
+        let write = self.db.begin_write().unwrap();
+        {
+            let mut table = write.open_table(if of_the_log { LOG } else { STATE }).unwrap();
+            let rows: Vec<(u64, Vec<u8>)> = table
+                .iter()
+                .unwrap()
+                .map(|row| row.map(|(key, value)| (key.value(), value.value().to_vec())).unwrap())
+                .collect();
+            assert!(!rows.is_empty());
+            for (key, mut sealed) in rows {
+                edit(&mut sealed);
+                table.insert(key, sealed.as_slice()).unwrap();
+            }
+        }
+        write.commit().unwrap();
+    }
+}
+
 /// The log at one commit; later commits do not change it.
 pub(crate) struct LogView(redb::ReadOnlyTable<u64, &'static [u8]>);
 

@@ -35,6 +35,8 @@ mod file_set;
 pub mod fuzz;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod newer;
 mod open;
 #[cfg(planted_bugs)]
 mod planted;

@@ -205,6 +205,19 @@ fn what_is_no_command_is_refused() {
     assert_eq!(refusal_of(KINDS[0], both), Refusal::Undecodable);
 }
 
+/// The version is the first field of a payload; all else is as this release writes it.
+#[test]
+fn a_payload_of_a_newer_version_is_refused_and_changes_nothing() {
+    for (name, command) in all_commands() {
+        let (kind, mut bytes) = (command.kind(), raw(command));
+        assert_eq!(bytes[..2], [8, 1], "{name}");
+        bytes[1] = 2;
+        let refused = Request::from_entry(&entry(kind, bytes.clone()));
+        assert_eq!(refused, Err(DecodeError::Newer { found: 2 }), "{name}");
+        assert_eq!(refusal_of(kind, bytes), Refusal::UnknownCommand, "{name}");
+    }
+}
+
 #[test]
 fn the_error_says_which_field_and_why() {
     let drain = MembershipCommand::Drain { member: MemberLife { id: id("abc"), incarnation: cp_seam::Incarnation(1) } };

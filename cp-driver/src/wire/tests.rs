@@ -78,6 +78,26 @@ proptest! {
     }
 }
 
+/// All else is as this release writes it; the receiver reads a frame before it believes anything in it.
+#[test]
+fn a_frame_of_a_newer_version_is_refused_whatever_it_says() {
+    let bodies = [
+        Body::Engine(Bytes::from_static(b"vote")),
+        Body::Pull(Pull { transfer: 1, ordinal: 0 }),
+        Body::Ended(Ended { transfer: 1, failure: String::new() }),
+    ];
+    for body in bodies {
+        let frame =
+            Envelope { version: Envelope::VERSION, applied: 9, digest: Bytes::from_static(&[7; 32]), body: Some(body) };
+        let mut bytes = frame.encode_to_vec();
+        assert_eq!(Envelope::read(bytes.clone().into()), Ok(frame));
+        assert_eq!(bytes.get(..2), Some(&[8, 1][..]), "the version is the first field");
+        bytes.splice(1..2, [2]);
+        let refused = Envelope::read(bytes.into()).expect_err("refused");
+        assert!(refused.0.contains("envelope version 2"), "{refused}");
+    }
+}
+
 #[test]
 fn what_a_node_must_not_believe_is_refused() {
     let voter = MemberMessage { incarnation: 1, id: "a".to_owned(), ..MemberMessage::default() };
