@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "snapshot", run: catalog::snapshot, corpus: catalog::snapshot_corpus, inputs: 5_000 },
     Target { name: "durable_record", run: cp_store::fuzz::record, corpus: cp_store::fuzz::corpus, inputs: 20_000 },
     Target { name: "damaged_image", run: disk::damaged, corpus: disk::corpus, inputs: 2_000 },
+    Target { name: "backup", run: cp_recovery::fuzz::backup, corpus: cp_recovery::fuzz::corpus, inputs: 5_000 },
     Target { name: "cluster_file", run: text::cluster_file, corpus: text::cluster_file_corpus, inputs: 5_000 },
     Target { name: "token", run: text::token, corpus: text::token_corpus, inputs: 20_000 },
 ];
