@@ -8,6 +8,16 @@ use cp_seam::ControlPlaneLogIndex;
 use cp_seam::planted::{Bug, active};
 use std::hash::{BuildHasher, RandomState};
 
+/// The number of the generation that follows `previous`, which is `next`.
+pub(crate) fn successor_of(previous: u16, next: u16) -> u16 {
+    if active(Bug::GenerationReused) { previous } else { next }
+}
+
+/// `epoch` after a recovery, as `raise` has it.
+pub(crate) fn raised<E>(epoch: Epoch, raise: impl FnOnce(Epoch) -> Result<Epoch, E>) -> Result<Epoch, E> {
+    if active(Bug::EpochsKept) { Ok(epoch) } else { raise(epoch) }
+}
+
 impl Catalog {
     /// A step of the state by something that is not in the log.
     pub(crate) fn roll_a_die(&mut self) {

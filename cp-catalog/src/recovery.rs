@@ -169,6 +169,8 @@ impl Catalog {
         let previous = self.generation();
         let number = previous.number.max(asked.after_generation).checked_add(1);
         let number = number.ok_or(exhausted("the generation number"))?;
+        #[cfg(planted_bugs)]
+        let number = crate::planted::successor_of(previous.number, number);
         let survivor = self.survivor(asked, number)?;
         let life = survivor.life();
         let mut next = self.clone();
@@ -223,6 +225,8 @@ impl Catalog {
     fn raise_epochs(&mut self, before: &Self) -> Result<(), BadRecovery> {
         let generation = self.meta.generation.number;
         let raised = |epoch: Epoch| epoch.next(generation).ok_or(exhausted("an epoch"));
+        #[cfg(planted_bugs)]
+        let raised = |epoch: Epoch| crate::planted::raised(epoch, raised);
         let edited = |version: Version| version.next().ok_or(exhausted("a version"));
         for authority in before.authorities() {
             let (epoch, version) = (raised(authority.epoch)?, edited(authority.version)?);

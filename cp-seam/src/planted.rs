@@ -101,6 +101,10 @@ bugs! {
     RetryDropped "retry-dropped";
     /// 24: applying depends on something that is not in the log.
     ApplyByChance "apply-by-chance";
+    /// 25: a recovery leaves every epoch as it was.
+    EpochsKept "epochs-kept";
+    /// 25: a recovery goes on under the generation's old number.
+    GenerationReused "generation-reused";
 }
 
 /// The active bug, by its place in [`Bug::ALL`], from 1; 0 is none.

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Fencing {
     ranges: BTreeMap<RangeKey, BTreeMap<ControlPlaneLogIndex, RangeStanding>>,
     owners: BTreeMap<(RangeKey, u64), MemberId>,
+    /// The generations that recoveries began, and at which index.
+    generations: BTreeMap<ControlPlaneLogIndex, u16>,
 }
 
 impl Fencing {
@@ -43,12 +45,29 @@ impl Fencing {
         }
     }
 
+    /// A recovery at `index` led from generation `before` to `generation`, which issues every
+    /// epoch from there on.
+    pub fn begins(&mut self, index: ControlPlaneLogIndex, before: u16, generation: u16) -> Result<(), Broken> {
+        if generation <= before {
+            let what =
+                format!("generation {generation} begins at {index}, after {before}: its epochs are issued twice");
+            return Err(Broken::new(Self::NAME, Promise::S5, what));
+        }
+        self.generations.insert(index, generation);
+        Ok(())
+    }
+
     /// From `index` on, `range` stands as `now` says.
     pub fn stands(&mut self, index: ControlPlaneLogIndex, range: &RangeKey, now: &RangeStanding) -> Result<(), Broken> {
         let object = |what: String| Err(Broken::new(Self::NAME, Promise::S5, what));
         let owner = self.owners.entry((range.clone(), now.epoch.0)).or_insert_with(|| now.owner.clone());
         if *owner != now.owner {
             return object(format!("at epoch {} {range} is {owner}'s and {}'s", now.epoch, now.owner));
+        }
+        if let Some((at, generation)) = self.generations.range(..=index).next_back()
+            && now.epoch.generation() != *generation
+        {
+            return object(format!("generation {generation} began at {at}, and {range} has {now} at {index}"));
         }
         let history = self.ranges.entry(range.clone()).or_default();
         if let Some((at, before)) = history.range(..index).next_back()
@@ -96,6 +115,18 @@ mod tests {
             assert_eq!((broken.checker, broken.promise), (Fencing::NAME, Promise::S5), "{bad:?}");
         }
         assert_eq!(seeded().count(), 2);
+        let first = |generation: u16, version| standing("b", Epoch::first(generation).0, version);
+        let mut recovered = seeded();
+        recovered.begins(at(7), 0, 2).unwrap();
+        for (index, bad) in [(7, standing("b", 3, 3)), (7, first(1, 3)), (9, first(3, 3))] {
+            let broken = recovered.stands(at(index), &range, &bad).unwrap_err();
+            assert!(broken.what.contains("generation 2 began at 7"), "{broken}");
+        }
+        recovered.stands(at(7), &range, &first(2, 3)).unwrap();
+        recovered.stands(at(5), &range, &standing("b", 2, 2)).unwrap();
+        for reused in [2, 1] {
+            assert_eq!(recovered.begins(at(9), 2, reused).unwrap_err().checker, Fencing::NAME);
+        }
         let fence = |epoch, version| Fence { epoch: Epoch(epoch), version: Version(version) };
         assert_eq!(seeded().accepted(at(5), &range, fence(1, 1)), Ok(()));
         assert_eq!(seeded().accepted(at(7), &range, fence(2, 2)), Ok(()));

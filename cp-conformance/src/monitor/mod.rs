@@ -195,6 +195,12 @@ impl Monitor {
         }
     }
 
+    /// A recovery at `index` led from one generation to another.
+    pub(crate) fn begins(&self, index: ControlPlaneLogIndex, before: u16, generation: u16) {
+        let verdict = locked(&self.books).fencing.begins(index, before, generation);
+        self.judge(verdict);
+    }
+
     /// A recovery has left `range` so at `index`; no entry did.
     pub(crate) fn stands(&self, index: ControlPlaneLogIndex, range: &RangeKey, now: &RangeStanding) {
         let verdict = locked(&self.books).fencing.stands(index, range, now);

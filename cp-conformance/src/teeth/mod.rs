@@ -111,6 +111,7 @@ const ADAPTER: (&str, On) = ("each adapter", On::Engines);
 const HOST: (&str, On) = ("simulated host", On::Engines);
 const REFERENCE: (&str, On) = ("reference", On::Reference);
 const STORM: Seen = Seen::Storm(3);
+const RECOVERY: Seen = Seen::Case("recovery::a_cluster_goes_on_from_one_survivor");
 
 /// Every planted bug.
 pub const ALL: &[Tooth] = &[
@@ -195,4 +196,6 @@ pub const ALL: &[Tooth] = &[
     ),
     tooth(22, Bug::RetryDropped, DRIVER, &["liveness"], Seen::Case("snapshot::an_offer_that_was_lost_is_repeated"), 5),
     tooth(24, Bug::ApplyByChance, CATALOG, &[Digests::NAME], STORM, 3),
+    tooth(25, Bug::EpochsKept, CATALOG, &[Fencing::NAME], RECOVERY, 3),
+    tooth(25, Bug::GenerationReused, CATALOG, &[Fencing::NAME], RECOVERY, 3),
 ];

@@ -50,7 +50,7 @@ impl World {
             slot,
             format_args!("goes on alone as {}, generation {}", identity.incarnation, identity.generation.number),
         );
-        self.generation = identity.generation;
+        let before = std::mem::replace(&mut self.generation, identity.generation);
         self.slot_mut(slot)?.incarnation = identity.incarnation;
         for other in self.others(&[slot]) {
             self.retire(other)?;
@@ -63,6 +63,7 @@ impl World {
         let index = meta.position.index;
         self.genesis = Some(Founding { meta, chunks });
         self.monitor.enroll(slot, identity.incarnation, disk);
+        self.monitor.begins(index, before.number, identity.generation.number);
         for spec in state.collections() {
             for range in state.ranges(&spec.name) {
                 self.monitor.stands(index, &RangeKey::new(spec.name.clone(), range.id), &range.standing());
