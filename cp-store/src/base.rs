@@ -21,7 +21,8 @@ pub(crate) const NAME: &str = "state.redb";
 const STATE: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("state");
 const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
 const STATE_KEY: u64 = 1;
-const CACHE_BYTES: usize = 32 << 20;
+/// The log is read in order and the state once: little is read twice.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// Once set, not a byte reaches the database file any more; redb would write when it is dropped.
 #[derive(Debug, Clone, Default)]

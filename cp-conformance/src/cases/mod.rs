@@ -211,6 +211,7 @@ cases! { ($)
     recovery {
         a_cluster_goes_on_from_one_survivor,
         a_recovery_is_cut_at_every_write,
+        disasters_come_out_of_storms,
     }
     planted {
         a_lying_disk_is_caught_by_the_audit,

@@ -10,6 +10,7 @@ use crate::scenario::{Scenario, Verdict};
 use crate::world::{Attempt, ensure, scenario};
 use cp_catalog::{CopyEdit, Join, OwnershipCommand, Range, Verdict as Decision};
 use cp_seam::PeerRefusal;
+use std::time::Duration;
 
 /// All lose power and one disk is gone. The survivor that the plan names has everything
 /// that was acknowledged; it goes on alone, and under every fence of before nothing is
@@ -119,4 +120,26 @@ pub fn a_recovery_is_cut_at_every_write(backend: &'static dyn Backend) -> Verdic
             Ok(())
         },
     )
+}
+
+/// A disaster out of a storm, and another out of the next: one disk in three is gone, in
+/// the midst of writes. Nothing that was acknowledged is lost, no epoch that was served is
+/// issued again, and the state has both recoveries (CP-R2, CP-S2, CP-S5, CP-M3).
+pub fn disasters_come_out_of_storms(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { storm: Duration::from_secs(6), ..Options::storm(3) };
+    let least = Least { elections: 4, restarts: 6, acknowledged: 20, ..Least::default() };
+    Scenario::new("recovery::disasters_come_out_of_storms").options(options).least(least).run(backend, async |world| {
+        let mut audit = Vec::new();
+        for _ in 0..2 {
+            Box::pin(world.storm()).await?;
+            Box::pin(world.heal_and_settle()).await?;
+            let load = world.steady();
+            world.pass(world.election_timeout()).await;
+            audit.push(Box::pin(world.disaster()).await?);
+            drop(load);
+        }
+        let leader = world.leader().await?;
+        let found = world.up(leader)?.state.read(|catalog| catalog.recoveries().to_vec());
+        ensure(found == audit, Promise::R2, || format!("the audit says {found:?}"))
+    })
 }

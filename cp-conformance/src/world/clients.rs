@@ -158,7 +158,9 @@ impl World {
     }
 
     /// Starts a client that writes and reads until it is aborted.
-    pub(super) fn client(&mut self, number: usize) -> tokio::task::AbortHandle {
+    pub(super) fn client(&mut self) -> tokio::task::AbortHandle {
+        let number = self.callers;
+        self.callers += 1;
         let rng = Rng::new(self.seed, &format!("client {number}"));
         let workload = self.workload.fork(number);
         let (roster, monitor) = (Arc::clone(&self.roster), Arc::clone(&self.monitor));

@@ -93,6 +93,8 @@ pub struct World {
     pauses: u64,
     jumps: u64,
     blackouts: u64,
+    /// How many callers have begun; no two propose the same.
+    callers: usize,
     waits: BTreeMap<&'static str, Duration>,
     genesis: Option<Founding>,
 }
@@ -139,6 +141,7 @@ impl World {
             pauses: 0,
             jumps: 0,
             blackouts: 0,
+            callers: 0,
             waits: BTreeMap::new(),
             genesis: None,
         }

@@ -73,6 +73,31 @@ impl World {
         Ok(recovery)
     }
 
+    /// What an operator does after a disaster: all lose power as it comes, one disk of
+    /// them is gone, whoever the plan names goes on alone, and the rest joins anew.
+    pub async fn disaster(&mut self) -> Result<Recovery, Broken> {
+        let kinds = [Survivors::Nothing, Survivors::Everything, Survivors::Subset, Survivors::Torn { unit_bytes: 512 }];
+        for slot in 0..self.slots.len() {
+            let at = usize::try_from(self.rng.below(kinds.len() as u64)).unwrap_or_default();
+            self.kill(slot, kinds.get(at).copied().unwrap_or(Survivors::Nothing))?;
+        }
+        let gone = usize::try_from(self.rng.below(self.slots.len() as u64)).unwrap_or_default();
+        self.wipe(gone)?;
+        let left = self.others(&[gone]);
+        let survivor = self.planned(&left)?;
+        let recovery = self.recover(survivor)?;
+        self.holds_everything(survivor)?;
+        self.start(survivor).await?;
+        self.leader_among(&[survivor], self.election_timeout() * 20).await?;
+        for slot in self.others(&[survivor]) {
+            self.rejoin(slot).await?;
+            let last = self.writes(2).await?;
+            self.applied(&[slot], last, self.election_timeout() * 6).await?;
+            self.promote(slot).await?;
+        }
+        Ok(recovery)
+    }
+
     /// Recovers a copy of the disk in `slot`, which loses power at the operation after
     /// `steps` others, and answers which generation is left on it. Objects to anything
     /// but the old node, unchanged, or the new one, whole.

@@ -51,8 +51,10 @@ impl World {
     pub fn steady(&mut self) -> Steady {
         let acknowledged = Arc::new(Mutex::new(vec![Instant::now()]));
         let wait = self.election_timeout() * 2;
-        let callers = (0..CALLERS).map(|caller| {
-            let workload = self.workload.fork(2_000 + caller);
+        let first = 2_000 + self.callers;
+        self.callers += CALLERS;
+        let callers = (first..first + CALLERS).map(|caller| {
+            let workload = self.workload.fork(caller);
             let (roster, monitor) = (Arc::clone(&self.roster), Arc::clone(&self.monitor));
             tokio::spawn(call(roster, monitor, workload, wait, Arc::clone(&acknowledged))).abort_handle()
         });

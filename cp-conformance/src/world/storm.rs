@@ -14,7 +14,7 @@ impl World {
     pub async fn storm(&mut self) -> Result<(), Broken> {
         let schedule = Schedule::draw(self.seed, &self.options);
         let kept = self.options.kept.clone();
-        let clients: Vec<_> = (0..self.options.clients).map(|number| self.client(number)).collect();
+        let clients: Vec<_> = (0..self.options.clients).map(|_| self.client()).collect();
         for (step, number) in schedule.steps.iter().zip(0..) {
             self.pass(step.after).await;
             self.reap(step.survivors)?;
