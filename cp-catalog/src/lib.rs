@@ -46,6 +46,7 @@ mod membership;
 #[cfg(planted_bugs)]
 mod planted;
 pub mod range;
+mod range_effect;
 pub mod recovery;
 mod refusal;
 mod request;
@@ -73,6 +74,7 @@ pub use level::FEATURE_LEVEL;
 pub use machine::{CatalogMachine, HISTORY_LEN_MAX};
 pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, MemberLife, Service, Voting};
 pub use range::{Authority, CollectionSpec, Copies, Move, MovePhase, Placement, Range, RangeStanding, Role};
+pub use range_effect::RangeEffect;
 pub use recovery::{BadRecovery, Cause, Recovery, Successor};
 pub use refusal::Refusal;
 pub use request::{ClientId, Request, RequestId};

@@ -1,0 +1,135 @@
+//! Time as the caller reads it, and how far it may be wrong.
+
+use std::time::Duration;
+
+/// A reading of one process's monotonic clock, in nanoseconds since an origin
+/// that only that process knows.
+///
+/// Readings of two processes, or of one before and after a restart, have nothing
+/// to do with each other, and none is ever sent anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Monotonic(u64);
+
+impl Monotonic {
+    /// The reading of so many nanoseconds.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The nanoseconds since the origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The reading `wait` later; `None` beyond the end of time.
+    pub fn checked_add(self, wait: Duration) -> Option<Self> {
+        self.0.checked_add(u64::try_from(wait.as_nanos()).ok()?).map(Self)
+    }
+
+    /// The reading `wait` later, or the last there is.
+    #[must_use]
+    pub fn saturating_add(self, wait: Duration) -> Self {
+        self.checked_add(wait).unwrap_or(Self(u64::MAX))
+    }
+
+    /// How long after `earlier` it is; nothing if it is not.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// How far a member's clock may be off true time once a lease is over: at least
+/// the lease's length times the worst error of a clock's rate.
+///
+/// Each end allows for its own clock: the gate closes a margin before the lease
+/// ends, the granter waits a margin longer. Neither does the other's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Margin(Duration);
+
+impl Margin {
+    /// That much.
+    pub const fn new(margin: Duration) -> Self {
+        Self(margin)
+    }
+
+    /// What clocks whose rate is wrong by up to `parts_per_million` need for leases of `length`, rounded up.
+    ///
+    /// ```
+    /// use cp_lease::Margin;
+    /// use std::time::Duration;
+    /// assert_eq!(Margin::for_drift(Duration::from_secs(3), 200).length(), Duration::from_micros(600));
+    /// ```
+    pub fn for_drift(length: Duration, parts_per_million: u32) -> Self {
+        let nanos = length.as_nanos().saturating_mul(u128::from(parts_per_million)).div_ceil(1_000_000);
+        Self(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
+    /// How long it is.
+    pub const fn length(self) -> Duration {
+        self.0
+    }
+}
+
+/// How long leases are, and how far clocks may be off at their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Policy {
+    length: Duration,
+    margin: Margin,
+}
+
+/// Why a policy is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("margin {margin:?} leaves nothing of a lease of {length:?}; make leases longer than the margin")]
+pub struct BadPolicy {
+    /// The length.
+    pub length: Duration,
+    /// The margin.
+    pub margin: Duration,
+}
+
+impl Policy {
+    /// Takes the two, which must be the same on every member.
+    pub fn new(length: Duration, margin: Margin) -> Result<Self, BadPolicy> {
+        if margin.0 < length { Ok(Self { length, margin }) } else { Err(BadPolicy { length, margin: margin.0 }) }
+    }
+
+    /// How long a lease is.
+    pub const fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// How far a clock may be off at its end.
+    pub const fn margin(&self) -> Margin {
+        self.margin
+    }
+
+    /// How long a granter waits until a lease is over on any clock: its length and the margin.
+    pub const fn wait(&self) -> Duration {
+        self.length.saturating_add(self.margin.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stops_at_its_end() {
+        let (last, second) = (Monotonic::from_nanos(u64::MAX), Duration::from_secs(1));
+        assert_eq!(Monotonic::from_nanos(5).checked_add(second), Some(Monotonic::from_nanos(1_000_000_005)));
+        assert_eq!((last.checked_add(second), last.saturating_add(second)), (None, last));
+        assert_eq!(Monotonic::default().checked_add(Duration::MAX), None);
+        assert_eq!(Monotonic::from_nanos(1).since(last), Duration::ZERO);
+        assert_eq!(last.since(Monotonic::from_nanos(u64::MAX - 2)), Duration::from_nanos(2));
+    }
+
+    #[test]
+    fn a_margin_is_rounded_up_and_less_than_a_lease() {
+        assert_eq!(Margin::for_drift(Duration::from_nanos(3), 1).length(), Duration::from_nanos(1));
+        assert_eq!(Margin::for_drift(Duration::MAX, u32::MAX).length(), Duration::from_nanos(u64::MAX));
+        let second = Duration::from_secs(1);
+        assert_eq!(Policy::new(second, Margin::new(second)), Err(BadPolicy { length: second, margin: second }));
+        let policy = Policy::new(second, Margin::new(second / 2)).unwrap();
+        assert_eq!(policy.wait(), Duration::from_millis(1500));
+    }
+}
