@@ -113,6 +113,10 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("who owns this key", |bencher| {
         bencher.iter(|| black_box(catalog.locate(&collection, &turn(7919).to_be_bytes())));
     });
+    group.bench_function("plan the drain of a member that is in every range", |bencher| {
+        let observed = cp_catalog::plan::Observed::default();
+        bencher.iter(|| black_box(cp_catalog::plan::drain(&catalog, &observed, &member(1))));
+    });
     group.throughput(Throughput::Elements(RANGES));
     group.bench_function("capture a snapshot", |bencher| {
         bencher.iter(|| black_box(catalog.to_genesis()).expect("captured"));

@@ -10,6 +10,7 @@
 //! | ask for a change | [`command`], wrapped in a [`Request`], [`Request::to_entry`] |
 //! | know what it did | [`CatalogMachine::verdict`], [`Verdict`], [`Refusal`] |
 //! | read | [`CatalogMachine::read`], [`Catalog`] |
+//! | plan a drain, a failover, a rebalance | [`plan`] |
 //! | follow changes | [`CatalogMachine::changes_from`] |
 //! | recover or restore one | [`Catalog::succeed`], [`Catalog::recoveries`] |
 //! | found a cluster | [`Catalog::genesis`], [`Catalog::to_genesis`] |
@@ -43,6 +44,7 @@ mod level;
 mod machine;
 pub mod member;
 mod membership;
+pub mod plan;
 #[cfg(planted_bugs)]
 mod planted;
 pub mod range;

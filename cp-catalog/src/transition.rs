@@ -10,6 +10,9 @@ mod gate;
 mod movement;
 mod replica;
 
+pub(crate) use gate::taken_over;
+pub(crate) use movement::{called_off, room};
+
 use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::collection::Collection;
@@ -101,7 +104,7 @@ fn check_fence(key: &RangeKey, range: &Range, expected: Fence) -> Result<(), Ref
 }
 
 /// A copy of `range` for editing, one version on.
-fn edited(range: &Range) -> Result<Range, Refusal> {
+pub(crate) fn edited(range: &Range) -> Result<Range, Refusal> {
     Ok(Range { version: range.version.next().ok_or(Refusal::Exhausted)?, ..range.clone() })
 }
 

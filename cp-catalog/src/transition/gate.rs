@@ -32,16 +32,7 @@ impl Catalog {
         check_fence(key, range, *fence)?;
         let to = self.candidate(key, range, to)?;
         safe(key, range, &to, evidence.as_ref(), source)?;
-        let mut next = edited(range)?;
-        next.epoch = self.epoch_after(range.epoch)?;
-        next.replicas = range.replicas.without(&to);
-        // A move that the transfer overtakes ends: its target has not caught up.
-        if let Some(moving) = next.moving.take() {
-            next.replicas = next.replicas.without(&moving.target);
-        }
-        next.replicas = next.replicas.with(&range.owner);
-        next.owner = to;
-        written(key, next)
+        written(key, taken_over(self, range, &to)?)
     }
 
     fn candidate(&self, key: &RangeKey, range: &Range, candidate: &MemberId) -> Result<MemberId, Refusal> {
@@ -53,6 +44,20 @@ impl Catalog {
             None => Err(Refusal::NotInRole { range: of, member: candidate.clone(), role: Role::Replica, current }),
         }
     }
+}
+
+/// The range once its replica `to` owns it: the owner stays as a replica.
+pub(crate) fn taken_over(catalog: &Catalog, range: &Range, to: &MemberId) -> Result<Range, Refusal> {
+    let mut next = edited(range)?;
+    next.epoch = catalog.epoch_after(range.epoch)?;
+    next.replicas = range.replicas.without(to);
+    // A move that the transfer overtakes ends: its target has not caught up.
+    if let Some(moving) = next.moving.take() {
+        next.replicas = next.replicas.without(&moving.target);
+    }
+    next.replicas = next.replicas.with(&range.owner);
+    next.owner = to.clone();
+    Ok(next)
 }
 
 /// Whether `evidence` shows that `candidate` holds everything that was acknowledged.

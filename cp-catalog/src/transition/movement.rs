@@ -92,7 +92,7 @@ impl Catalog {
 }
 
 /// `copies`, if one more fits.
-pub(super) fn room<'a>(key: &RangeKey, copies: &'a Copies) -> Result<&'a Copies, Refusal> {
+pub(crate) fn room<'a>(key: &RangeKey, copies: &'a Copies) -> Result<&'a Copies, Refusal> {
     if copies.len() < Copies::COUNT_MAX {
         return Ok(copies);
     }
@@ -108,7 +108,7 @@ fn wrong_phase(key: &RangeKey, range: &Range, moving: &Move) -> Refusal {
 }
 
 /// The range without its move and without the copy that the move enlisted.
-fn called_off(range: &Range, moving: &Move) -> Result<Range, Refusal> {
+pub(crate) fn called_off(range: &Range, moving: &Move) -> Result<Range, Refusal> {
     let mut next = edited(range)?;
     next.replicas = range.replicas.without(&moving.target);
     next.moving = None;

@@ -2,14 +2,15 @@
 //!
 //! | | where |
 //! |---|---|
-//! | 1 to 5, 9 | here |
+//! | 1 to 5, 9, 10 | here |
 //! | 8 | `ranges::a_longer_copy_of_an_older_term_does_not_cover` (votes: the engines') |
 //! | 12 | `machine::entries_come_one_after_the_other_from_1` |
-//! | 6, 10, 11 | force, failover policy and leases come later |
+//! | 6, 11 | force and leases come later |
 //! | 7 | the store and the engines |
 //! | 13 | no test: names, kinds and incarnations are the seam's own types |
 
 use crate::common::*;
+use cp_catalog::plan::*;
 use cp_catalog::*;
 
 fn promote(node: &mut Node, range: &RangeKey, from: &str, to: &str) {
@@ -163,6 +164,44 @@ fn defect_5_a_member_with_an_archive_copy_is_not_removed() {
         member: id("d"),
     }));
     node.done(remove);
+}
+
+/// Defect 5 again: a drain's plan takes archive copies away too, and replaces them where too few would be left.
+#[test]
+fn defect_5_a_drain_takes_archive_copies_away() {
+    let (mut node, key) = library();
+    node.done(MembershipCommand::Drain { member: node.life("d") });
+    let plan = drain(&node.catalog(), &Observed::default(), &id("d"));
+    assert!(plan.blockers.is_empty(), "{plan}");
+    plan.steps.iter().for_each(|step| drop(node.done(step.command.clone())));
+    assert_eq!(node.range(&key).archives.iter().collect::<Vec<_>>(), [&id("c")], "2 of 3 copies would be left");
+    node.done(MembershipCommand::Remove { member: node.life("d"), reachable: node.everyone() });
+}
+
+/// Defect 10: members never heard from score healthy.
+#[test]
+fn defect_10_a_member_never_heard_from_is_not_healthy() {
+    let (node, key) = library();
+    let mut health = Health::new(HealthSettings::default());
+    assert_eq!(health.score(&id("a"), 0), 0);
+    assert_eq!(health.condition(&id("a"), 1_000_000), Condition::Unheard, "nobody awaited it");
+    ["a", "b"].iter().for_each(|name| health.expect(&id(name), 5));
+    assert_eq!(health.condition(&id("a"), 5), Condition::Unheard);
+    assert_eq!(health.condition(&id("a"), 30_005), Condition::Failed { since_ms: 5 });
+    // Nor is it a candidate, before or after its time is up.
+    let seen = RangeObserved {
+        applied: [(id("b"), at(3, 10))].into(),
+        watermark: Some(at(3, 10)),
+        ..RangeObserved::default()
+    };
+    let observed = Observed { ranges: [(key.clone(), seen)].into(), ..Observed::default() };
+    let plan = failover(&node.catalog(), &observed, &health, 30_005);
+    let blocker = Blocker::NoSafeCandidate { range: key, owner: id("a"), why: NoTarget::NoReplica };
+    assert_eq!((plan.steps.len(), &plan.blockers), (0, &vec![blocker.clone()]));
+    health.forget(&id("b"));
+    assert_eq!(failover(&node.catalog(), &observed, &health, 30_005).blockers, [blocker]);
+    health.observe(&id("b"), 30_000, Heard::default());
+    assert_eq!(failover(&node.catalog(), &observed, &health, 30_005).steps.len(), 1);
 }
 
 /// Defect 9: handoff and promotion disagree on the gate. (That the model and the

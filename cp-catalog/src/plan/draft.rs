@@ -1,0 +1,84 @@
+//! A range as it will be after the steps planned so far.
+//!
+//! It is changed by the state's own functions, so that each step's fence is the one
+//! which the steps before it leave.
+
+use super::{Awaits, Observed};
+use crate::catalog::Catalog;
+use crate::command::{CopyEdit, OwnershipCommand, Transfer};
+use crate::id::RangeKey;
+use crate::range::{Range, Role};
+use crate::refusal::Refusal;
+use crate::transition::{called_off, edited, room, taken_over};
+use cp_seam::MemberId;
+
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    catalog: &'a Catalog,
+    pub(super) key: RangeKey,
+    pub(super) range: Range,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(catalog: &'a Catalog, key: RangeKey, range: &Range) -> Self {
+        Self { catalog, key, range: range.clone() }
+    }
+
+    /// Hands the range to a replica; awaits the cutover unless it was seen.
+    pub(super) fn hand_off(
+        &mut self,
+        observed: &Observed,
+        to: &MemberId,
+    ) -> Result<(OwnershipCommand, Option<Awaits>), Refusal> {
+        let seen = observed.evidence(&self.key, &self.range, to);
+        let evidence = seen.filter(|evidence| evidence.closed_gate.is_some());
+        let awaits = evidence.is_none().then(|| Awaits::Cutover {
+            range: self.key.clone(),
+            owner: self.range.owner.clone(),
+            epoch: self.range.epoch,
+            candidate: to.clone(),
+            applied: observed.applied(&self.key, to),
+            watermark: observed.watermark(&self.key),
+        });
+        let transfer = Transfer {
+            range: self.key.clone(),
+            from: self.range.owner.clone(),
+            fence: self.range.fence(),
+            to: to.clone(),
+            evidence,
+        };
+        self.range = taken_over(self.catalog, &self.range, to)?;
+        Ok((OwnershipCommand::Handoff(transfer), awaits))
+    }
+
+    pub(super) fn add(&mut self, role: Role, member: &MemberId) -> Result<OwnershipCommand, Refusal> {
+        let edit = self.edit(member);
+        let mut next = edited(&self.range)?;
+        let copies = if role == Role::Archive { &mut next.archives } else { &mut next.replicas };
+        *copies = room(&self.key, copies)?.with(member);
+        self.range = next;
+        Ok(if role == Role::Archive { OwnershipCommand::AddArchive(edit) } else { OwnershipCommand::AddReplica(edit) })
+    }
+
+    /// Drops a copy; if it is the target of a move, by ending the move.
+    pub(super) fn drop(&mut self, role: Role, member: &MemberId) -> Result<OwnershipCommand, Refusal> {
+        let edit = self.edit(member);
+        if let Some(moving) = self.range.moving.as_deref().filter(|moving| moving.target == *member) {
+            self.range = called_off(&self.range, moving)?;
+            return Ok(OwnershipCommand::AbortMove { range: edit.range, fence: edit.fence });
+        }
+        let mut next = edited(&self.range)?;
+        if role == Role::Archive {
+            next.archives = next.archives.without(member);
+            self.range = next;
+            return Ok(OwnershipCommand::RemoveArchive(edit));
+        }
+        next.replicas = next.replicas.without(member);
+        self.range = next;
+        Ok(OwnershipCommand::RemoveReplica(edit))
+    }
+
+    fn edit(&self, member: &MemberId) -> CopyEdit {
+        CopyEdit { range: self.key.clone(), fence: self.range.fence(), member: member.clone() }
+    }
+}
