@@ -115,6 +115,37 @@ fn collections_and_ranges_from_the_command_line() {
 }
 
 #[test]
+fn plans_are_printed_and_change_nothing() {
+    let site = Site::new();
+    let place = site.place(1);
+    assert!(site.init(&place, engine()).status.success());
+    let _node = site.serve(&place, &[]);
+    site.run(&place, &["collection", "create", "orders", "--group", "shop", "--mode", "ordered"]);
+    site.run(&place, &["range", "create", "orders/1", "--owner", "n1"]);
+    let before = site.json(&place, &["member", "list"])["applied"].clone();
+
+    let plan = site.run(&place, &["member", "drain", "n1", "--dry-run"]);
+    for part in [
+        "blocked: no safe handoff target for range orders/1: no other hot replica is on a live, active data member",
+        "blocked: no replacement replica for range orders/1",
+        "warning: n1 is not draining",
+        "(nothing was proposed; the cluster does not know how far the copies are",
+    ] {
+        assert!(plan.contains(part), "{part} is missing in\n{plan}");
+    }
+    let explained = site.json(&place, &["member", "drain", "n1", "--explain"]);
+    assert_eq!((&explained["kind"], explained["blockers"].as_array().unwrap().len()), (&"plan".into(), 2));
+    assert_eq!(site.refused(&place, &["member", "drain", "n9", "--dry-run"]).0, 3);
+
+    let even = site.run(&place, &["rebalance", "--dry-run"]);
+    assert!(even.starts_with("nothing is to be done\n"), "{even}");
+    let (exit, error) = site.refused(&place, &["rebalance"]);
+    assert!(exit == 2 && error.contains("--dry-run"), "{exit}: {error}");
+    assert_eq!(site.json(&place, &["member", "list"])["applied"], before);
+    assert_eq!(site.json(&place, &["member", "list"])["members"][0]["service"], "active");
+}
+
+#[test]
 fn health_and_metrics_say_what_is() {
     let site = Site::new();
     let place = site.place(1);

@@ -73,6 +73,10 @@ impl Connection {
         Ok(Client::new(self.endpoints.clone(), self.certificate.load()?, self.within()).stale(self.stale))
     }
 
+    pub(crate) fn stale(&self) -> bool {
+        self.stale
+    }
+
     pub(crate) fn within(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
     }

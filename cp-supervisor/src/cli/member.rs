@@ -21,7 +21,7 @@ pub(crate) enum Member {
     /// Take a member's vote; it goes on receiving the log
     Demote(One),
     /// Let a member take no new ranges, before it is removed
-    Drain(One),
+    Drain(Drain),
     /// End a drain
     Undrain(One),
     /// Remove a drained member that holds no ranges
@@ -65,6 +65,16 @@ pub(crate) struct One {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    one: One,
+    /// Change nothing; print who would take what the member has, what each step awaits, and
+    /// what stands in the way
+    #[arg(long, visible_alias = "explain")]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
     connection: Connection,
@@ -79,7 +89,7 @@ impl Member {
             Self::Demote(one) => {
                 one.change(format, |member| MembershipCommand::Demote { member, reachable: BTreeSet::new() }).await
             }
-            Self::Drain(one) => one.change(format, |member| MembershipCommand::Drain { member }).await,
+            Self::Drain(drain) => drain.run(format).await,
             Self::Undrain(one) => one.change(format, |member| MembershipCommand::Undrain { member }).await,
             Self::Remove(one) => {
                 one.change(format, |member| MembershipCommand::Remove { member, reachable: BTreeSet::new() }).await
@@ -184,6 +194,16 @@ impl Report for Changed {
     fn render(&self) -> String {
         let note = if self.settled { "" } else { "; the quorum has not followed yet, see `cp-supervisor status`" };
         format!("{}{note}", self.effect)
+    }
+}
+
+impl Drain {
+    async fn run(self, format: Format) -> Result<()> {
+        if self.dry_run {
+            let member: MemberId = named("ID", &self.one.member)?;
+            return super::plan::explain_drain(&self.one.connection, &member, format).await;
+        }
+        self.one.change(format, |member| MembershipCommand::Drain { member }).await
     }
 }
 

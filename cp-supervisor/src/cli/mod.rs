@@ -9,6 +9,7 @@ mod exit;
 mod member;
 mod node;
 mod output;
+mod plan;
 mod range;
 mod rebuild;
 mod recover;
@@ -78,6 +79,8 @@ enum Command {
     /// Make, list, move, split and merge ranges
     #[command(subcommand)]
     Range(range::Range),
+    /// Say how the ranges would be spread evenly
+    Rebalance(plan::Rebalance),
     /// Bring the cluster to what a file says; again changes nothing
     Apply(Box<apply::Apply>),
     /// Print committed changes as they come
@@ -111,6 +114,7 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
         Command::Member(member) => member.run(format).await,
         Command::Collection(collection) => collection.run(format).await,
         Command::Range(range) => range.run(format).await,
+        Command::Rebalance(rebalance) => rebalance.run(format).await,
         Command::Apply(apply) => apply.run(format).await,
         Command::Watch(watch) => watch.run(format).await,
         Command::Leader(leader) => leader.run(format).await,
