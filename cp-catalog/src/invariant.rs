@@ -10,7 +10,7 @@ use crate::digest::DigestSum;
 use crate::id::{CollectionName, Epoch, RangeKey};
 use crate::member::{Join, Member};
 use crate::range::Range;
-use cp_seam::{MemberId, MemberKind};
+use cp_seam::{MemberId, MemberKind, StateDigest};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -76,6 +76,11 @@ impl Catalog {
         findings.expect(self.derive_quorum() == *self.quorum, || "the quorum is not the members'".to_owned());
         findings.expect(self.recomputed_sum() == self.sum, || "the digest is not the records'".to_owned());
         findings.0
+    }
+
+    /// The digest computed anew from the records alone. Reads the whole state.
+    pub fn recompute_digest(&self) -> StateDigest {
+        self.recomputed_sum().digest()
     }
 
     /// What must not have happened between `before` and this later state:
