@@ -10,6 +10,7 @@ mod fencing;
 mod membership;
 mod ownership;
 mod public;
+pub(crate) mod range;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod value;

@@ -3,7 +3,7 @@
 use crate::bounds::{BadValue, Bounds, Mode};
 use crate::id::{CollectionName, Epoch, Fence, GroupName, RangeId, Version};
 use cp_seam::MemberId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -88,19 +88,36 @@ impl Copies {
     /// The set with `member` in it.
     #[must_use]
     pub fn with(&self, member: &MemberId) -> Self {
-        self.iter().chain([member]).cloned().collect()
+        match self.0.binary_search(member) {
+            Ok(_) => self.clone(),
+            Err(at) => {
+                let (below, above) = self.0.split_at(at);
+                Self([below, std::slice::from_ref(member), above].concat().into())
+            }
+        }
     }
 
     /// The set without `member` in it.
     #[must_use]
     pub fn without(&self, member: &MemberId) -> Self {
-        self.iter().filter(|m| *m != member).cloned().collect()
+        match self.0.binary_search(member) {
+            Ok(at) => {
+                let (below, rest) = self.0.split_at(at);
+                Self([below, rest.get(1..).unwrap_or_default()].concat().into())
+            }
+            Err(_) => self.clone(),
+        }
     }
 }
 
 impl FromIterator<MemberId> for Copies {
     fn from_iter<I: IntoIterator<Item = MemberId>>(members: I) -> Self {
-        Self(members.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
+        let mut members: Vec<_> = members.into_iter().collect();
+        if !members.is_sorted_by(|one, next| one < next) {
+            members.sort();
+            members.dedup();
+        }
+        Self(members.into())
     }
 }
 
@@ -259,5 +276,31 @@ impl Authority {
     /// What a writer must expect to edit it now.
     pub fn fence(&self) -> Fence {
         Fence { epoch: self.epoch, version: self.version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn copies_are_a_set_in_ascending_order() {
+        let id = |name: &str| MemberId::new(name).unwrap();
+        let names = ["a", "b", "c", "d"];
+        for bits in 0..16u32 {
+            let set: BTreeSet<_> = (0..4).filter(|n| bits & (1 << n) != 0).map(|n| id(names[n])).collect();
+            let backwards = set.iter().rev().chain(set.iter()).cloned();
+            let copies: Copies = backwards.collect();
+            assert!(copies.iter().eq(&set), "{set:?}");
+            for name in names.map(id) {
+                let (mut with, mut without) = (set.clone(), set.clone());
+                with.insert(name.clone());
+                without.remove(&name);
+                assert!(copies.with(&name).iter().eq(&with), "{set:?} and {name}");
+                assert!(copies.without(&name).iter().eq(&without), "{set:?} without {name}");
+                assert_eq!(copies.contains(&name), set.contains(&name));
+            }
+        }
     }
 }

@@ -93,10 +93,12 @@ fn check_fence(key: &RangeKey, range: &Range, expected: Fence) -> Result<(), Ref
     if planted::active(Bug::FenceIgnored) {
         return Ok(());
     }
-    let (range, current) = (key.clone(), range.standing());
-    if expected.epoch != current.epoch {
+    let stands = || (key.clone(), range.standing());
+    if expected.epoch != range.epoch {
+        let (range, current) = stands();
         Err(Refusal::StaleEpoch { range, expected, current })
-    } else if expected.version != current.version {
+    } else if expected.version != range.version {
+        let (range, current) = stands();
         Err(Refusal::StaleVersion { range, expected, current })
     } else {
         Ok(())

@@ -1,5 +1,6 @@
 //! Single records, for those who carry them elsewhere than in a snapshot.
 
+use super::range::{RANGE_LEN_BYTES, write_range};
 use super::record::{CollectionRecord, MemberRecord, RangeRecord};
 use super::recovery::RecoveryRecord;
 use super::{DecodeError, malformed};
@@ -30,7 +31,9 @@ pub fn decode_collection(bytes: &[u8]) -> Result<CollectionSpec, DecodeError> {
 
 /// The encoding of a range; its collection is not part of it.
 pub fn encode_range(range: &Range) -> Vec<u8> {
-    RangeRecord::from(range).encode_to_vec()
+    let mut bytes = Vec::with_capacity(RANGE_LEN_BYTES);
+    write_range(range, &mut bytes);
+    bytes
 }
 
 /// The range in `bytes`.

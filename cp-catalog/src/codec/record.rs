@@ -1,10 +1,10 @@
 //! Messages of the state's records: what is hashed is what is in a snapshot.
 
+use super::range::write_range;
 use super::recovery::RecoveryRecord;
 use super::value::{
-    AddressesMessage, BoundsMessage, FeaturesMessage, LocalityMessage, PlacementMessage, collection_name, copies,
-    copy_names, fixed, group_name, incarnation, kind, kind_number, member_id, mode, mode_number, need, phase,
-    phase_number,
+    AddressesMessage, BoundsMessage, FeaturesMessage, LocalityMessage, PlacementMessage, collection_name, copies_by,
+    fixed, group_name, incarnation, kind, kind_number, member_id, mode, mode_number, need, phase,
 };
 use super::{DecodeError, decode_verdict, encode_verdict, malformed};
 use crate::catalog::Meta;
@@ -16,7 +16,7 @@ use crate::recovery::Recovery;
 use crate::request::ClientId;
 use crate::session::SessionHeader;
 use crate::verdict::Verdict;
-use cp_seam::{ClusterId, Generation};
+use cp_seam::{ClusterId, Generation, MemberId};
 use prost::Message;
 use std::sync::Arc;
 
@@ -232,8 +232,11 @@ pub(crate) struct RangeRecord {
     move_phase: u32,
 }
 
+/// [`write_range`] writes these bytes without the message.
+#[cfg(test)]
 impl From<&Range> for RangeRecord {
     fn from(range: &Range) -> Self {
+        use super::value::{copy_names, phase_number};
         Self {
             id: range.id.0,
             bounds: Some((&range.bounds).into()),
@@ -253,21 +256,27 @@ impl TryFrom<RangeRecord> for Range {
     type Error = DecodeError;
 
     fn try_from(record: RangeRecord) -> Result<Self, DecodeError> {
-        let moving = match record.move_target.as_str() {
+        record.into_range(|_| None)
+    }
+}
+
+impl RangeRecord {
+    /// The range; `known` gives the names that are there already, which it then shares.
+    pub(crate) fn into_range(self, known: impl Fn(&str) -> Option<MemberId>) -> Result<Range, DecodeError> {
+        let id = |name: &str, what| known(name).map_or_else(|| member_id(name, what), Ok);
+        let moving = match self.move_target.as_str() {
             "" => None,
-            target => {
-                Some(Box::new(Move { target: member_id(target, "move target")?, phase: phase(record.move_phase)? }))
-            }
+            target => Some(Box::new(Move { target: id(target, "move target")?, phase: phase(self.move_phase)? })),
         };
-        Ok(Self {
-            id: RangeId(record.id),
-            bounds: need(record.bounds, "bounds")?.try_into()?,
-            owner: member_id(&record.owner, "owner")?,
-            replicas: copies(&record.replicas, "replicas")?,
-            archives: copies(&record.archives, "archives")?,
-            epoch: Epoch(record.epoch),
-            version: Version(record.version),
-            placement: Arc::new(need(record.placement, "placement")?.try_into()?),
+        Ok(Range {
+            id: RangeId(self.id),
+            bounds: need(self.bounds, "bounds")?.try_into()?,
+            owner: id(&self.owner, "owner")?,
+            replicas: copies_by(&self.replicas, "replicas", id)?,
+            archives: copies_by(&self.archives, "archives", id)?,
+            epoch: Epoch(self.epoch),
+            version: Version(self.version),
+            placement: Arc::new(need(self.placement, "placement")?.try_into()?),
             moving,
         })
     }
@@ -341,7 +350,7 @@ pub(crate) fn hash_collection(spec: &CollectionSpec) -> RecordHash {
 }
 
 pub(crate) fn hash_range(collection: &CollectionName, range: &Range) -> RecordHash {
-    RecordHash::of(RecordKind::Range, collection.as_str().as_bytes(), &RangeRecord::from(range).encode_to_vec())
+    RecordHash::of_written(RecordKind::Range, collection.as_str().as_bytes(), |to| write_range(range, to))
 }
 
 pub(crate) fn hash_retired(collection: &CollectionName, id: RangeId) -> RecordHash {

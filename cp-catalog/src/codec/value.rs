@@ -106,10 +106,19 @@ pub(crate) fn phase(number: u32) -> Decoded<MovePhase> {
 }
 
 pub(crate) fn copies(names: &[String], what: &'static str) -> Decoded<Copies> {
+    copies_by(names, what, member_id)
+}
+
+/// The copies that are with the members that `id` makes of the names.
+pub(crate) fn copies_by(
+    names: &[String],
+    what: &'static str,
+    id: impl Fn(&str, &'static str) -> Decoded<MemberId>,
+) -> Decoded<Copies> {
     if names.len() > Copies::COUNT_MAX {
         return Err(bad(what)(BadValue::Many { field: "copies", count: names.len(), max: Copies::COUNT_MAX }));
     }
-    names.iter().map(|name| member_id(name, what)).collect()
+    names.iter().map(|name| id(name, what)).collect()
 }
 
 pub(crate) fn copy_names(copies: &Copies) -> Vec<String> {

@@ -2,8 +2,10 @@
 
 use super::{Body, Chunk, Record, SNAPSHOT_FORMAT};
 use crate::catalog::Catalog;
+use crate::codec::range::{delimited_len, message, write_range};
 use crate::codec::record::ReplyRecord;
 use crate::id::{CollectionName, GroupName, RangeId};
+use crate::range::Range;
 use crate::request::ClientId;
 use bytes::Bytes;
 use cp_seam::{ControlPlaneLogIndex, Halt, MemberId, SnapshotReader, StateDigest};
@@ -42,18 +44,37 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// The records of a chunk, until it is full.
+/// The encoded records of a chunk, until it is full.
 struct Page {
-    records: Vec<Record>,
+    records: Vec<u8>,
+    /// One range, before it is known how long it is.
+    range: Vec<u8>,
     size: usize,
     full_at: usize,
 }
 
+/// The fields that [`Page::push_range`] writes.
+const CHUNK_RECORDS: u32 = 4;
+const RECORD_RANGE: u32 = 5;
+
 impl Page {
     fn push(&mut self, body: Body) {
         let record = Record { body: Some(body) };
-        self.size += record.encoded_len() + 4;
-        self.records.push(record);
+        let len = record.encoded_len();
+        self.size += len + 4;
+        message(CHUNK_RECORDS, len, &mut self.records);
+        record.encode_raw(&mut self.records);
+    }
+
+    /// As `push` of the range's message, which is not made.
+    fn push_range(&mut self, range: &Range) {
+        self.range.clear();
+        write_range(range, &mut self.range);
+        let len = delimited_len(RECORD_RANGE, self.range.len());
+        self.size += len + 4;
+        message(CHUNK_RECORDS, len, &mut self.records);
+        message(RECORD_RANGE, self.range.len(), &mut self.records);
+        self.records.extend_from_slice(&self.range);
     }
 
     fn is_full(&self) -> bool {
@@ -119,7 +140,7 @@ impl Capture {
             Stage::Ranges(name, after) => {
                 let ranges = catalog.collections.get(name).into_iter().flat_map(|c| c.by_id_above(*after));
                 let full = page.fill(ranges, |page, range| {
-                    page.push(Body::Range((&**range).into()));
+                    page.push_range(range);
                     range.id
                 });
                 let name = name.clone();
@@ -162,17 +183,53 @@ impl SnapshotReader for Capture {
         if matches!(self.stage, Stage::Done) {
             return Ok(None);
         }
-        let mut page = Page { records: Vec::new(), size: 0, full_at: self.chunk_bytes };
+        let records = Vec::with_capacity(self.chunk_bytes);
+        let mut page = Page { records, range: Vec::new(), size: 0, full_at: self.chunk_bytes };
         while !page.is_full() && !matches!(self.stage, Stage::Done) {
             self.stage = self.step(&mut page);
         }
         let last = matches!(self.stage, Stage::Done);
-        let chunk = Chunk { format: SNAPSHOT_FORMAT, ordinal: self.ordinal, last, records: page.records };
+        // Records are the last field, so that they can follow what is encoded before them.
+        let chunk = Chunk { format: SNAPSHOT_FORMAT, ordinal: self.ordinal, last, records: Vec::new() };
         self.ordinal += 1;
-        let bytes = chunk.encode_to_vec();
+        let mut bytes = chunk.encode_to_vec();
+        bytes.append(&mut page.records);
         if bytes.len() > <dyn SnapshotReader>::CHUNK_MAX_BYTES {
             return Err(Halt { reason: format!("a snapshot chunk of {} bytes is over the limit", bytes.len()) });
         }
         Ok(Some(bytes.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::Bounds;
+    use crate::codec::record::RangeRecord;
+    use crate::id::{Epoch, Version};
+    use crate::range::Copies;
+
+    #[test]
+    fn a_page_holds_the_bytes_of_its_messages() {
+        let range = Range {
+            id: RangeId(300),
+            bounds: Bounds::ALL,
+            owner: MemberId::new("a").unwrap(),
+            replicas: ["b", "c"].map(|name| MemberId::new(name).unwrap()).into_iter().collect::<Copies>(),
+            archives: Copies::default(),
+            epoch: Epoch(1),
+            version: Version(2),
+            placement: Default::default(),
+            moving: None,
+        };
+        let bodies = [Body::Retired(7), Body::Range(RangeRecord::from(&range)), Body::Retired(8)];
+        let mut page = Page { records: Vec::new(), range: vec![1], size: 0, full_at: 1 };
+        page.push(Body::Retired(7));
+        page.push_range(&range);
+        page.push(Body::Retired(8));
+        let records = bodies.map(|body| Record { body: Some(body) }).to_vec();
+        assert_eq!(page.size, records.iter().map(|record| record.encoded_len() + 4).sum::<usize>());
+        let chunk = Chunk { format: 0, ordinal: 0, last: false, records };
+        assert_eq!(page.records, chunk.encode_to_vec());
     }
 }
