@@ -214,6 +214,21 @@ impl Bounds {
             }
     }
 
+    /// Takes over a long key that `neighbour` has too, so that it is kept once.
+    pub(crate) fn share_keys(&mut self, neighbour: &Self) {
+        for own in [&mut self.lower, &mut self.upper] {
+            let same = [&neighbour.upper, &neighbour.lower].into_iter().find(|other| *other == own);
+            if let Some(same) = same {
+                *own = same.clone();
+            }
+        }
+    }
+
+    /// Whether an end is a key that does not lie in place.
+    pub(crate) fn has_long_key(&self) -> bool {
+        [&self.lower, &self.upper].into_iter().any(|end| matches!(end, Bound::Key(Key(KeyBytes::Long(_)))))
+    }
+
     /// Whether any key is in both.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.lower < other.upper && other.lower < self.upper

@@ -5,6 +5,7 @@ use crate::cow::CowMap;
 use crate::digest::DigestSum;
 use crate::id::{CollectionName, GroupName, RangeKey};
 use crate::member::Member;
+use crate::placements::Placements;
 use crate::range::{Authority, CollectionSpec, Range, Role};
 use crate::recovery::Recovery;
 use crate::session::Sessions;
@@ -30,6 +31,7 @@ pub struct Catalog {
     pub(crate) quorum: Arc<Quorum>,
     pub(crate) range_count: usize,
     pub(crate) sum: DigestSum,
+    pub(crate) placements: Placements,
     /// Whether it comes from a snapshot, for a bug that depends on it.
     #[cfg(planted_bugs)]
     pub(crate) restored: bool,
@@ -61,6 +63,14 @@ pub struct Holdings {
     pub replicas: u64,
     /// It is an archive replica.
     pub archives: u64,
+}
+
+impl Holdings {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.owned = self.owned.saturating_add(other.owned);
+        self.replicas = self.replicas.saturating_add(other.replicas);
+        self.archives = self.archives.saturating_add(other.archives);
+    }
 }
 
 impl Catalog {

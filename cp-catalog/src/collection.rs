@@ -1,6 +1,6 @@
 //! One collection's ranges, by id and by key.
 
-use crate::bounds::{Bound, Mode, slot_key, slot_of};
+use crate::bounds::{Bound, Bounds, Mode, slot_key, slot_of};
 use crate::cow::CowMap;
 use crate::id::RangeId;
 use crate::range::{CollectionSpec, Range};
@@ -47,11 +47,25 @@ impl Collection {
         range.bounds.contains(key).then_some(range)
     }
 
-    /// The first range, in key order, that shares keys with `bounds`.
-    pub(crate) fn overlapping(&self, bounds: &crate::bounds::Bounds) -> Option<&Arc<Range>> {
+    /// The last range that begins at or below the lower end of `bounds`, and the next one.
+    fn neighbours(&self, bounds: &Bounds) -> impl Iterator<Item = &Arc<Range>> {
         let below = self.by_lower.floor_by(|lower| lower.cmp(bounds.lower())).map(|(_, range)| range);
         let above = self.by_lower.iter_above(Some(bounds.lower())).next().map(|(_, range)| range);
-        below.into_iter().chain(above).find(|range| range.bounds.overlaps(bounds))
+        below.into_iter().chain(above)
+    }
+
+    /// The first range, in key order, that shares keys with `bounds`.
+    pub(crate) fn overlapping(&self, bounds: &Bounds) -> Option<&Arc<Range>> {
+        self.neighbours(bounds).find(|range| range.bounds.overlaps(bounds))
+    }
+
+    /// Lets a new range have its keys in common with its neighbours: a long one takes memory of its own.
+    pub(crate) fn share_keys(&self, range: &mut Range) {
+        if range.bounds.has_long_key() && self.get(range.id).is_none() {
+            let mut bounds = range.bounds.clone();
+            self.neighbours(&range.bounds).for_each(|other| bounds.share_keys(&other.bounds));
+            range.bounds = bounds;
+        }
     }
 
     pub(crate) fn by_key(&self) -> impl Iterator<Item = &Arc<Range>> {
@@ -103,7 +117,6 @@ impl Collection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bounds::Bounds;
     use crate::id::{CollectionName, Epoch, GroupName, Version};
     use crate::range::Copies;
 
@@ -127,6 +140,36 @@ mod tests {
         collection.put(range(1, b"", 1));
         collection.put(range(2, b"m", 1));
         collection
+    }
+
+    /// In whichever order neighbours come, each long key is kept once.
+    #[test]
+    fn neighbours_share_their_long_keys() {
+        let keys = [0, 1, 2, 3].map(|n| Bound::at(&[n + 1; 40]).unwrap());
+        let bytes = |bound: &Bound| match bound {
+            Bound::Key(key) => key.as_bytes().as_ptr(),
+            Bound::Min | Bound::Max => unreachable!(),
+        };
+        for order in [[1, 2, 3], [3, 2, 1], [1, 3, 2], [2, 1, 3]] {
+            let mut there = collection();
+            there.retire(RangeId(1));
+            there.retire(RangeId(2));
+            for at in order {
+                let copy = |bound: &Bound| match bound {
+                    Bound::Key(key) => Bound::at(key.as_bytes()).unwrap(),
+                    Bound::Min | Bound::Max => unreachable!(),
+                };
+                let bounds = Bounds::new(copy(&keys[at - 1]), copy(&keys[at])).unwrap();
+                let mut new = Range { bounds, ..(*range(at as u64 + 10, b"", 1)).clone() };
+                there.share_keys(&mut new);
+                there.put(Arc::new(new));
+            }
+            let ranges: Vec<_> = there.by_key().collect();
+            assert_eq!(ranges.len(), 3);
+            for pair in ranges.windows(2) {
+                assert_eq!(bytes(pair[0].bounds.upper()), bytes(pair[1].bounds.lower()), "made in order {order:?}");
+            }
+        }
     }
 
     #[test]

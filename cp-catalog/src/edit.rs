@@ -88,9 +88,11 @@ impl Catalog {
         }
     }
 
-    pub(crate) fn put_range(&mut self, name: &CollectionName, range: Range) {
-        let range = Arc::new(range);
+    pub(crate) fn put_range(&mut self, name: &CollectionName, mut range: Range) {
         let Some(collection) = self.collections.get_mut(name) else { return };
+        range.placement = self.placements.share(range.placement);
+        collection.share_keys(&mut range);
+        let range = Arc::new(range);
         let was = Arc::make_mut(collection).put(range.clone());
         self.sum.add(&record::hash_range(name, &range));
         if let Some(was) = &was {
@@ -111,32 +113,27 @@ impl Catalog {
         }
     }
 
-    pub(crate) fn note_retired(&mut self, name: &CollectionName, id: RangeId) {
-        if let Some(collection) = self.collections.get_mut(name) {
-            Arc::make_mut(collection).note_retired(id);
-            self.sum.add(&record::hash_retired(name, id));
-        }
-    }
-
     /// Keeps the counts of roles, for a range that was `was` and is `is`.
     fn shift_holdings(&mut self, was: Option<&Range>, is: Option<&Range>) {
-        if let (Some(was), Some(is)) = (was, is)
-            && was.owner == is.owner
-            && was.replicas == is.replicas
-            && was.archives == is.archives
-        {
-            return;
-        }
-        for (range, up) in [(was, false), (is, true)] {
-            let Some(range) = range else { continue };
-            let shift = |count: &mut u64| *count = if up { *count + 1 } else { count.saturating_sub(1) };
+        self.leave_roles(was, is, |count| *count = count.saturating_sub(1));
+        self.leave_roles(is, was, |count| *count += 1);
+    }
+
+    /// Shifts the count of each role that a member has in `range` and not in `other`.
+    fn leave_roles(&mut self, range: Option<&Range>, other: Option<&Range>, shift: impl Fn(&mut u64)) {
+        let Some(range) = range else { return };
+        if other.is_none_or(|other| other.owner != range.owner) {
             self.edit_holdings(&range.owner, |holdings| shift(&mut holdings.owned));
-            range.replicas.iter().for_each(|m| self.edit_holdings(m, |holdings| shift(&mut holdings.replicas)));
-            range.archives.iter().for_each(|m| self.edit_holdings(m, |holdings| shift(&mut holdings.archives)));
+        }
+        for member in range.replicas.iter().filter(|m| other.is_none_or(|other| !other.replicas.contains(m))) {
+            self.edit_holdings(member, |holdings| shift(&mut holdings.replicas));
+        }
+        for member in range.archives.iter().filter(|m| other.is_none_or(|other| !other.archives.contains(m))) {
+            self.edit_holdings(member, |holdings| shift(&mut holdings.archives));
         }
     }
 
-    fn edit_holdings(&mut self, member: &MemberId, edit: impl Fn(&mut Holdings)) {
+    pub(crate) fn edit_holdings(&mut self, member: &MemberId, edit: impl Fn(&mut Holdings)) {
         if let Some(holdings) = self.holdings.get_mut(member) {
             edit(holdings);
         } else {

@@ -37,6 +37,7 @@ mod cow;
 mod digest;
 mod edit;
 mod genesis;
+mod hash;
 mod history;
 pub mod id;
 mod invariant;
@@ -45,6 +46,7 @@ mod machine;
 pub mod member;
 mod membership;
 pub mod plan;
+mod placements;
 #[cfg(planted_bugs)]
 mod planted;
 pub mod range;

@@ -1,17 +1,20 @@
 //! A state being rebuilt from chunks.
 
 use super::{Body, Chunk, SNAPSHOT_FORMAT};
-use crate::catalog::Catalog;
-use crate::codec::{DecodeError, malformed, record};
-use crate::id::{CollectionName, RangeId};
+use crate::catalog::{Catalog, Holdings};
+use crate::codec::record::{self, RangeRecord};
+use crate::codec::{DecodeError, malformed};
+use crate::collection::Collection;
+use crate::hash::ByName;
+use crate::id::RangeId;
 use crate::level::FEATURE_LEVEL;
 use crate::member::Member;
-use crate::range::{Authority, CollectionSpec, Copies, Placement, Range};
+use crate::range::{Authority, CollectionSpec};
 use crate::recovery::Recovery;
 use crate::session::{Session, SessionHeader};
 use cp_seam::{MemberId, SnapshotError};
 use prost::Message;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A state being rebuilt from chunks.
@@ -20,11 +23,12 @@ pub(crate) struct Builder {
     catalog: Catalog,
     next_ordinal: u64,
     whole: bool,
-    collection: Option<CollectionName>,
+    /// Inserted once its ranges are known.
+    collection: Option<Collection>,
+    /// The members, so that ranges share their names, and what they hold. Never iterated.
+    names: HashMap<String, (MemberId, Holdings), ByName>,
     /// Inserted once its replies are known.
     session: Option<Session>,
-    /// Ranges tend to share their placement with the one before.
-    placement: Option<Arc<Placement>>,
 }
 
 fn damaged(what: impl Into<String>) -> SnapshotError {
@@ -59,11 +63,18 @@ impl Builder {
     /// The state, if it is whole. Its digest is computed from its records.
     pub(crate) fn finish(mut self) -> Result<Catalog, SnapshotError> {
         self.close_session();
+        self.close_collection();
         if !self.whole {
             return Err(damaged("the last chunk is missing"));
         }
         if self.catalog.is_vacant() {
             return Err(damaged("it names no cluster"));
+        }
+        let members: Vec<_> = self.catalog.members().map(|member| member.id.clone()).collect();
+        for (id, held) in members.iter().filter_map(|id| self.names.get(id.as_str())) {
+            if *held != Holdings::default() {
+                self.catalog.edit_holdings(id, |holdings| holdings.add(held));
+            }
         }
         Ok(self.catalog)
     }
@@ -87,6 +98,7 @@ impl Builder {
             Body::Member(record) => {
                 let member: Member = record.try_into()?;
                 once(catalog.member(&member.id).is_none())?;
+                self.names.insert(member.id.as_str().to_owned(), (member.id.clone(), Holdings::default()));
                 catalog.put_member(member);
             }
             Body::Authority(record) => {
@@ -96,21 +108,17 @@ impl Builder {
             }
             Body::Collection(record) => {
                 let spec: CollectionSpec = record.try_into()?;
-                once(catalog.collection(&spec.name).is_none())?;
-                self.collection = Some(spec.name.clone());
-                catalog.put_collection(spec);
+                self.close_collection();
+                once(self.catalog.collection(&spec.name).is_none())?;
+                self.catalog.sum.add(&record::hash_collection(&spec));
+                self.collection = Some(Collection::new(spec));
             }
-            Body::Range(record) => {
-                let name = self.collection.as_ref().ok_or(malformed("collection"))?;
-                let range = share(catalog, &mut self.placement, record.try_into()?);
-                let there = catalog.collections.get(name).ok_or(malformed("collection"))?;
-                once(there.get(range.id).is_none() && there.overlapping(&range.bounds).is_none())?;
-                catalog.put_range(name, range);
-            }
+            Body::Range(record) => self.take_range(record)?,
             Body::Retired(id) => {
-                let name = self.collection.as_ref().ok_or(malformed("collection"))?;
-                once(!catalog.collections.get(name).is_some_and(|there| there.is_retired(RangeId(id))))?;
-                catalog.note_retired(name, RangeId(id));
+                let there = self.collection.as_mut().ok_or(malformed("collection"))?;
+                once(!there.is_retired(RangeId(id)))?;
+                there.note_retired(RangeId(id));
+                catalog.sum.add(&record::hash_retired(&there.spec.name, RangeId(id)));
             }
             Body::Client(record) => {
                 self.close_session();
@@ -128,6 +136,33 @@ impl Builder {
         Ok(())
     }
 
+    fn take_range(&mut self, record: RangeRecord) -> Result<(), DecodeError> {
+        let there = self.collection.as_mut().ok_or(malformed("collection"))?;
+        let mut range = record.into_range(|name| self.names.get(name).map(|(id, _)| id.clone()))?;
+        once(there.get(range.id).is_none() && there.overlapping(&range.bounds).is_none())?;
+        let catalog = &mut self.catalog;
+        range.placement = catalog.placements.share(range.placement);
+        there.share_keys(&mut range);
+        catalog.sum.add(&record::hash_range(&there.spec.name, &range));
+        catalog.range_count += 1;
+        // Who is no member (yet) is counted in the state at once.
+        let mut count = |member: &MemberId, one: Holdings| match self.names.get_mut(member.as_str()) {
+            Some((_, held)) => held.add(&one),
+            None => catalog.edit_holdings(member, |holdings| holdings.add(&one)),
+        };
+        count(&range.owner, Holdings { owned: 1, ..Holdings::default() });
+        range.replicas.iter().for_each(|member| count(member, Holdings { replicas: 1, ..Holdings::default() }));
+        range.archives.iter().for_each(|member| count(member, Holdings { archives: 1, ..Holdings::default() }));
+        there.put(Arc::new(range));
+        Ok(())
+    }
+
+    fn close_collection(&mut self) {
+        if let Some(collection) = self.collection.take() {
+            self.catalog.collections.insert(collection.spec.name.clone(), Arc::new(collection));
+        }
+    }
+
     fn close_session(&mut self) {
         if let Some(session) = self.session.take() {
             self.catalog.sum.add(&record::hash_client(&session.header));
@@ -142,21 +177,4 @@ impl Builder {
 /// A record comes once: the digest adds up what is read, and must speak for the state.
 fn once(new: bool) -> Result<(), DecodeError> {
     if new { Ok(()) } else { Err(malformed("a record that comes once")) }
-}
-
-/// `range` with its names and placement shared with the rest of the state.
-fn share(catalog: &Catalog, placement: &mut Option<Arc<Placement>>, mut range: Range) -> Range {
-    let copies = |copies: &Copies| copies.iter().map(|id| shared_name(catalog, id)).collect();
-    range.owner = shared_name(catalog, &range.owner);
-    range.replicas = copies(&range.replicas);
-    range.archives = copies(&range.archives);
-    match placement {
-        Some(shared) if **shared == *range.placement => range.placement = shared.clone(),
-        _ => *placement = Some(range.placement.clone()),
-    }
-    range
-}
-
-fn shared_name(catalog: &Catalog, id: &MemberId) -> MemberId {
-    catalog.member(id).map_or_else(|| id.clone(), |member| member.id.clone())
 }

@@ -8,7 +8,7 @@ use crate::collection::Collection;
 use crate::command::NewRange;
 use crate::edit::Edit;
 use crate::id::{CollectionName, Epoch, Fence, GroupName, RangeKey, Version};
-use crate::range::{Authority, CollectionSpec, Copies, Placement, Range, Role};
+use crate::range::{Authority, CollectionSpec, Copies, Range, Role};
 use crate::refusal::Refusal;
 use crate::verdict::Effect;
 use cp_seam::MemberId;
@@ -79,7 +79,7 @@ impl Catalog {
             archives,
             epoch: Epoch::first(self.meta.generation.number),
             version: Version::FIRST,
-            placement: shared_placement(collection, &new.placement),
+            placement: Arc::new(new.placement.clone()),
             moving: None,
         };
         written(key, range)
@@ -119,12 +119,4 @@ pub(super) fn unused(collection: &Collection, key: &RangeKey) -> Result<(), Refu
         return Err(Refusal::RetiredId { range: key.clone() });
     }
     Ok(())
-}
-
-/// The ranges of a collection mostly want the same: the first one's wish is shared if it is this one.
-fn shared_placement(collection: &Collection, placement: &Placement) -> Arc<Placement> {
-    match collection.by_key().next() {
-        Some(first) if *first.placement == *placement => first.placement.clone(),
-        _ => Arc::new(placement.clone()),
-    }
 }
