@@ -9,7 +9,7 @@ mod load;
 
 use cp_catalog::{Catalog, CatalogMachine, CollectionName};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, LogPosition, Term};
-use load::Layout;
+use load::{Draws, Layout};
 use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -127,7 +127,8 @@ fn measure(layout: Layout) {
 fn lookups(catalog: &Catalog, layout: Layout) {
     // Names of their own, as requests bring them.
     let names: Vec<CollectionName> = (0..layout.collections).map(load::collection).collect();
-    let queries = load::queries(layout, LOOKUPS);
+    let mut draws = Draws(3);
+    let queries: Vec<_> = (0..LOOKUPS).map(|_| (draws.below(layout.collections), draws.key(layout.key_len))).collect();
     let ask = |(number, key): &(u64, Vec<u8>)| {
         let name = names.get(*number as usize).expect("it was made");
         black_box(catalog.locate(name, key).expect("covered").owner.as_str().len())

@@ -1,6 +1,6 @@
 //! The replicated state, and what can be read from it.
 
-use crate::collection::Collection;
+use crate::collections::Collections;
 use crate::cow::CowMap;
 use crate::digest::DigestSum;
 use crate::id::{CollectionName, GroupName, RangeKey};
@@ -22,7 +22,7 @@ pub struct Catalog {
     pub(crate) meta: Meta,
     pub(crate) members: CowMap<MemberId, Arc<Member>>,
     pub(crate) authorities: CowMap<GroupName, Arc<Authority>>,
-    pub(crate) collections: CowMap<CollectionName, Arc<Collection>>,
+    pub(crate) collections: Collections,
     pub(crate) sessions: Sessions,
     /// In ascending order of generations.
     pub(crate) recoveries: Arc<Vec<Recovery>>,

@@ -1,28 +1,29 @@
 //! One collection's ranges, by id and by key.
 
-use crate::bounds::{Bound, Bounds, Mode, slot_key, slot_of};
+use crate::bounds::{Bounds, Mode, slot_key, slot_of};
 use crate::cow::CowMap;
 use crate::id::RangeId;
+use crate::order::{ById, ByLower, Place};
 use crate::range::{CollectionSpec, Range};
-use std::cmp::Ordering;
+use crate::tree::Tree;
 use std::sync::Arc;
 
 /// A collection and its ranges. Both indexes hold the same records.
 #[derive(Debug, Clone)]
 pub(crate) struct Collection {
     pub(crate) spec: CollectionSpec,
-    by_id: CowMap<RangeId, Arc<Range>>,
-    by_lower: CowMap<Bound, Arc<Range>>,
+    by_id: Tree<ById>,
+    by_lower: Tree<ByLower>,
     retired: CowMap<RangeId, ()>,
 }
 
 impl Collection {
     pub(crate) fn new(spec: CollectionSpec) -> Self {
-        Self { spec, by_id: CowMap::default(), by_lower: CowMap::default(), retired: CowMap::default() }
+        Self { spec, by_id: Tree::default(), by_lower: Tree::default(), retired: CowMap::default() }
     }
 
     pub(crate) fn get(&self, id: RangeId) -> Option<&Arc<Range>> {
-        self.by_id.get(&id)
+        self.by_id.get(id)
     }
 
     pub(crate) fn is_retired(&self, id: RangeId) -> bool {
@@ -39,19 +40,14 @@ impl Collection {
 
     /// The range that covers `key` as ranges are bounded: a slot's key in a hashed collection.
     fn at(&self, key: &[u8]) -> Option<&Arc<Range>> {
-        let (_, range) = self.by_lower.floor_by(|lower| match lower {
-            Bound::Min => Ordering::Less,
-            Bound::Key(lower) => lower.as_bytes().cmp(key),
-            Bound::Max => Ordering::Greater,
-        })?;
+        let range = self.by_lower.floor(Place::Key(key))?;
         range.bounds.contains(key).then_some(range)
     }
 
     /// The last range that begins at or below the lower end of `bounds`, and the next one.
     fn neighbours(&self, bounds: &Bounds) -> impl Iterator<Item = &Arc<Range>> {
-        let below = self.by_lower.floor_by(|lower| lower.cmp(bounds.lower())).map(|(_, range)| range);
-        let above = self.by_lower.iter_above(Some(bounds.lower())).next().map(|(_, range)| range);
-        below.into_iter().chain(above)
+        let lower = bounds.lower().into();
+        self.by_lower.floor(lower).into_iter().chain(self.by_lower.iter_above(Some(lower)).next())
     }
 
     /// The first range, in key order, that shares keys with `bounds`.
@@ -69,23 +65,25 @@ impl Collection {
     }
 
     pub(crate) fn by_key(&self) -> impl Iterator<Item = &Arc<Range>> {
-        self.by_lower.iter().map(|(_, range)| range)
+        self.by_lower.iter()
     }
 
     pub(crate) fn by_id_above(&self, id: Option<RangeId>) -> impl Iterator<Item = &Arc<Range>> {
-        self.by_id.iter_above(id.as_ref()).map(|(_, range)| range)
+        self.by_id.iter_above(id)
     }
 
     pub(crate) fn retired_above(&self, id: Option<RangeId>) -> impl Iterator<Item = RangeId> {
         self.retired.iter_above(id.as_ref()).map(|(id, ())| *id)
     }
 
-    /// Whether both indexes hold the same records, each under its own lower bound.
+    /// Whether both indexes hold the same records, and find each.
     pub(crate) fn is_consistent(&self) -> bool {
-        let same = |(lower, range): (&Bound, &Arc<Range>)| {
-            lower == range.bounds.lower() && self.by_id.get(&range.id).is_some_and(|other| Arc::ptr_eq(other, range))
+        let same = |range: &Arc<Range>| {
+            let found = [self.by_id.get(range.id), self.by_lower.get(range.bounds.lower().into())];
+            found.into_iter().all(|found| found.is_some_and(|found| Arc::ptr_eq(found, range)))
         };
-        self.by_lower.len() == self.by_id.len() && self.by_lower.iter().all(same)
+        let whole = self.by_lower.len() == self.by_id.len() && self.by_lower.iter().count() == self.by_id.len();
+        whole && self.by_lower.iter().all(same)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -93,18 +91,18 @@ impl Collection {
     }
 
     pub(crate) fn put(&mut self, range: Arc<Range>) -> Option<Arc<Range>> {
-        let was = self.by_id.insert(range.id, range.clone());
+        let was = self.by_id.insert(range.clone());
         if let Some(was) = was.as_ref().filter(|was| was.bounds.lower() != range.bounds.lower()) {
-            self.by_lower.remove(was.bounds.lower());
+            self.by_lower.remove(was.bounds.lower().into());
         }
-        self.by_lower.insert(range.bounds.lower().clone(), range);
+        self.by_lower.insert(range);
         was
     }
 
     /// Takes a range away, so that its id is never used again.
     pub(crate) fn retire(&mut self, id: RangeId) -> Option<Arc<Range>> {
-        let was = self.by_id.remove(&id)?;
-        self.by_lower.remove(was.bounds.lower());
+        let was = self.by_id.remove(id)?;
+        self.by_lower.remove(was.bounds.lower().into());
         self.retired.insert(id, ());
         Some(was)
     }
@@ -117,6 +115,7 @@ impl Collection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::Bound;
     use crate::id::{CollectionName, Epoch, GroupName, Version};
     use crate::range::Copies;
 
@@ -180,13 +179,13 @@ mod tests {
             edit(&mut collection);
             !collection.is_consistent()
         };
-        assert!(broken(|c| drop(c.by_id.insert(RangeId(3), range(3, b"x", 1)))), "one more by id");
-        assert!(broken(|c| drop(c.by_id.insert(RangeId(2), range(2, b"m", 2)))), "another record");
-        assert!(broken(|c| drop(c.by_id.remove(&RangeId(2)))), "one less by id");
-        assert!(broken(|c| drop(c.by_lower.remove(&Bound::Min))), "one less by key");
+        assert!(broken(|c| drop(c.by_id.insert(range(3, b"x", 1)))), "one more by id");
+        assert!(broken(|c| drop(c.by_id.insert(range(2, b"m", 2)))), "another record");
+        assert!(broken(|c| drop(c.by_id.remove(RangeId(2)))), "one less by id");
+        assert!(broken(|c| drop(c.by_lower.remove(Place::Min))), "one less by key");
         let moved = |c: &mut Collection| {
-            let record = c.by_lower.remove(&Bound::Min);
-            drop(c.by_lower.insert(Bound::at(b"c").unwrap(), record.unwrap()));
+            drop(c.by_lower.remove(Place::Min));
+            drop(c.by_lower.insert(range(1, b"c", 1)));
         };
         assert!(broken(moved), "under another key");
     }

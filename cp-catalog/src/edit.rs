@@ -84,7 +84,7 @@ impl Catalog {
     pub(crate) fn put_collection(&mut self, spec: CollectionSpec) {
         if self.collections.get(&spec.name).is_none() {
             self.sum.add(&record::hash_collection(&spec));
-            self.collections.insert(spec.name.clone(), Arc::new(Collection::new(spec)));
+            self.collections.insert(Arc::new(Collection::new(spec)));
         }
     }
 

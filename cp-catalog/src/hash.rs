@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// The names of a state are few enough, and checked enough, that nobody gains by making them collide.
+/// Whoever makes names collide only makes finding them slower.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct NameHasher(u64);
 

@@ -43,6 +43,7 @@ impl Catalog {
     pub fn violations(&self) -> Vec<Violation> {
         let mut findings = Findings::default();
         let mut holdings: BTreeMap<MemberId, Holdings> = BTreeMap::new();
+        findings.expect(self.collections.is_consistent(), || "the indexes of collections differ".to_owned());
         for (name, collection) in self.collections.iter() {
             let (spec, mut before): (_, Option<&Range>) = (&collection.spec, None);
             findings.expect(collection.is_consistent(), || format!("the indexes of {name} differ"));

@@ -32,6 +32,7 @@ pub mod bounds;
 mod catalog;
 pub mod codec;
 mod collection;
+mod collections;
 pub mod command;
 mod cow;
 mod digest;
@@ -46,6 +47,7 @@ mod machine;
 pub mod member;
 mod membership;
 pub mod plan;
+mod order;
 mod placements;
 #[cfg(planted_bugs)]
 mod planted;
@@ -57,6 +59,7 @@ mod request;
 mod session;
 mod snapshot;
 mod transition;
+mod tree;
 mod verdict;
 
 pub use apply::Applied;

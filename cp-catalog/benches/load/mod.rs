@@ -219,9 +219,3 @@ fn transition(
         }
     }
 }
-
-/// Keys to look up: a collection's number and a key in it.
-pub(crate) fn queries(layout: Layout, count: usize) -> Vec<(u64, Vec<u8>)> {
-    let mut draws = Draws(3);
-    (0..count).map(|_| (draws.below(layout.collections), draws.key(layout.key_len))).collect()
-}

@@ -221,7 +221,7 @@ fn a_step_keeps_collections_coverage_and_retired_ids() {
     put(&mut merged, Range { version: Version(7), ..range(1, b"", b"t") });
     assert_eq!(merged.violations_since(&before), vec![]);
     let mut lost = before.clone();
-    lost.collections = crate::cow::CowMap::default();
+    lost.collections = Default::default();
     let texts = found(lost.violations_since(&before));
     assert_eq!(texts.iter().filter(|text| text.contains("is gone without being retired")).count(), 2, "{texts:?}");
 }

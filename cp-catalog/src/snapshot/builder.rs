@@ -159,7 +159,7 @@ impl Builder {
 
     fn close_collection(&mut self) {
         if let Some(collection) = self.collection.take() {
-            self.catalog.collections.insert(collection.spec.name.clone(), Arc::new(collection));
+            self.catalog.collections.insert(Arc::new(collection));
         }
     }
 

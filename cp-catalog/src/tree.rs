@@ -1,0 +1,122 @@
+//! Ordered records that are cheap to find, and cheap to capture while they go on changing.
+//!
+//! A B-tree whose nodes are behind `Arc`s: a clone shares them all, and the first change after it
+//! copies the nodes on one path. A node begins with the first 64 bits of its keys. A search counts
+//! those that are lower, which touches one place in memory, and reads whole keys only among equals.
+//! Records carry their keys; branches keep one for each child.
+//!
+//! Invariants: no node but the root's absence is empty; what is in a child is at or above the key
+//! that its branch keeps for it, and below the next one's.
+
+mod iter;
+mod node;
+
+pub(crate) use iter::Iter;
+use node::{Branch, Leaf, Node, Split};
+use std::cmp::Ordering;
+use std::fmt::Debug;
+
+/// An order of records by a key that each carries. No two have the same.
+pub(crate) trait Order: Debug + Clone {
+    /// The records: a pointer, so that moving one costs little.
+    type Item: Debug + Clone;
+    /// A key as branches keep it.
+    type Key: Debug + Clone;
+    /// A key as it is looked for.
+    type Target<'a>: Copy;
+
+    /// The first bits of a key: a key with lower ones is lower.
+    fn prefix(target: Self::Target<'_>) -> u64;
+    fn compare(one: Self::Target<'_>, other: Self::Target<'_>) -> Ordering;
+    /// The key of a record.
+    fn of(item: &Self::Item) -> Self::Target<'_>;
+    /// A key to keep.
+    fn key(target: Self::Target<'_>) -> Self::Key;
+    /// A kept key, to be looked for.
+    fn target(key: &Self::Key) -> Self::Target<'_>;
+}
+
+/// Records in the order `O`.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree<O: Order> {
+    root: Option<Node<O>>,
+    len: usize,
+}
+
+impl<O: Order> Default for Tree<O> {
+    fn default() -> Self {
+        Self { root: None, len: 0 }
+    }
+}
+
+impl<O: Order> Tree<O> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn get(&self, target: O::Target<'_>) -> Option<&O::Item> {
+        let mut node = self.root.as_ref()?;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf.at(leaf.rank(target).ok()?),
+                Node::Branch(branch) => node = branch.child(branch.way(target))?,
+            }
+        }
+    }
+
+    /// The record, for changing what is not its key.
+    pub(crate) fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
+        self.root.as_mut()?.get_mut(target)
+    }
+
+    /// The last record at or below `target`.
+    pub(crate) fn floor(&self, target: O::Target<'_>) -> Option<&O::Item> {
+        self.root.as_ref()?.floor(target)
+    }
+
+    pub(crate) fn iter(&self) -> Iter<'_, O> {
+        Iter::new(self.root.as_ref(), None)
+    }
+
+    /// The records above `target`; all of them if there is none.
+    pub(crate) fn iter_above(&self, target: Option<O::Target<'_>>) -> Iter<'_, O> {
+        Iter::new(self.root.as_ref(), target)
+    }
+
+    /// Puts a record in, and gives the one that it replaces.
+    pub(crate) fn insert(&mut self, item: O::Item) -> Option<O::Item> {
+        let Some(root) = &mut self.root else {
+            self.root = Some(Node::Leaf(Leaf::with(item).into()));
+            self.len = 1;
+            return None;
+        };
+        let (was, split) = root.insert(item);
+        if let Some(Split { key, right }) = split
+            && let Some(left) = self.root.take()
+        {
+            let first = left.first().map(|item| O::key(O::of(item)));
+            let children = first.map(|first| (first, left)).into_iter().chain([(key, right)]);
+            self.root = Some(Node::Branch(Branch::of(children).into()));
+        }
+        self.len += usize::from(was.is_none());
+        was
+    }
+
+    pub(crate) fn remove(&mut self, target: O::Target<'_>) -> Option<O::Item> {
+        // What is not there copies nothing.
+        self.get(target)?;
+        let root = self.root.as_mut()?;
+        let was = root.remove(target);
+        if root.is_empty() {
+            self.root = None;
+        }
+        while let Some(only) = self.root.as_ref().and_then(Node::only_child) {
+            self.root = Some(only.clone());
+        }
+        self.len -= usize::from(was.is_some());
+        was
+    }
+}
+
+#[cfg(test)]
+mod tests;
