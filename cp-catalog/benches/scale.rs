@@ -80,6 +80,7 @@ fn measure(layout: Layout) {
     say("filling, entries made and applied", took.as_nanos() as f64 / count, "ns a range");
     let load::Filling { catalog, index } = filling;
 
+    say("for comparison: a dependent read of 256 MiB, p50", dependent_reads(), "ns");
     lookups(&catalog, layout);
 
     let recomputed = best(|| catalog.recompute_digest());
@@ -122,6 +123,26 @@ fn measure(layout: Layout) {
     let half = entries.len() as f64 / 2.0;
     say("apply, mixed transitions", half / alone.as_secs_f64(), "a second");
     say("apply, the state cloned every 100 entries", half / read.as_secs_f64(), "a second");
+}
+
+/// What one read costs that has to wait for the one before it, anywhere in 256 MiB.
+fn dependent_reads() -> f64 {
+    let mut next: Vec<[u64; 8]> = (0..4u64 << 20).map(|at| [at; 8]).collect();
+    let mut draws = Draws(5);
+    // One cycle through all (Sattolo).
+    for at in (1..next.len()).rev() {
+        next.swap(at, draws.below(at as u64) as usize);
+    }
+    let mut at = 0;
+    let mut batches: Vec<_> = (0..5000)
+        .map(|_| {
+            let read = || (0..100).for_each(|_| at = next.get(at as usize).map_or(0, |line| line[0]));
+            timed(read).0.as_nanos() as f64 / 100.0
+        })
+        .collect();
+    black_box(at);
+    batches.sort_by(f64::total_cmp);
+    batches.get(batches.len() / 2).copied().unwrap_or_default()
 }
 
 fn lookups(catalog: &Catalog, layout: Layout) {
