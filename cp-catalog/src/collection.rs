@@ -55,6 +55,13 @@ impl Collection {
         self.neighbours(bounds).find(|range| range.bounds.overlaps(bounds))
     }
 
+    /// Whether `range` is new and shares no keys with any other. In order, they need no search.
+    pub(crate) fn has_room_for(&self, range: &Range) -> bool {
+        let new = self.by_id.last().is_none_or(|last| last.id < range.id) || self.get(range.id).is_none();
+        let after = self.by_lower.last().is_none_or(|last| last.bounds.upper() <= range.bounds.lower());
+        new && (after || self.overlapping(&range.bounds).is_none())
+    }
+
     /// Lets a new range have its keys in common with its neighbours: a long one takes memory of its own.
     pub(crate) fn share_keys(&self, range: &mut Range) {
         if range.bounds.has_long_key() && self.get(range.id).is_none() {
@@ -168,6 +175,33 @@ mod tests {
             for pair in ranges.windows(2) {
                 assert_eq!(bytes(pair[0].bounds.upper()), bytes(pair[1].bounds.lower()), "made in order {order:?}");
             }
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_new_ids_and_free_keys_only() {
+        let mut there = collection();
+        there.retire(RangeId(1));
+        there.retire(RangeId(2));
+        let of = |id, lower: &[u8], upper: &[u8]| {
+            let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::at(upper).unwrap()).unwrap();
+            Range { bounds, ..(*range(id, b"", 1)).clone() }
+        };
+        there.put(Arc::new(of(5, b"c", b"f")));
+        there.put(Arc::new(of(3, b"k", b"m")));
+        for (range, room) in [
+            (of(6, b"m", b"n"), true),
+            (of(6, b"l", b"n"), false),
+            (of(4, b"m", b"n"), true),
+            (of(5, b"m", b"n"), false),
+            (of(3, b"m", b"n"), false),
+            (of(6, b"f", b"k"), true),
+            (of(6, b"f", b"l"), false),
+            (of(6, b"a", b"z"), false),
+            (of(6, b"e", b"k"), false),
+            (of(2, b"a", b"c"), true),
+        ] {
+            assert_eq!(there.has_room_for(&range), room, "{} {}", range.id, range.bounds);
         }
     }
 

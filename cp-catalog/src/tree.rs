@@ -74,6 +74,16 @@ impl<O: Order> Tree<O> {
         self.root.as_ref()?.floor(target)
     }
 
+    pub(crate) fn last(&self) -> Option<&O::Item> {
+        let mut node = self.root.as_ref()?;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf.at(node.len().checked_sub(1)?),
+                Node::Branch(branch) => node = branch.child(node.len().checked_sub(1)?)?,
+            }
+        }
+    }
+
     pub(crate) fn iter(&self) -> Iter<'_, O> {
         Iter::new(self.root.as_ref(), None)
     }
