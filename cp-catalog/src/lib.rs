@@ -46,9 +46,9 @@ mod level;
 mod machine;
 pub mod member;
 mod membership;
-pub mod plan;
 mod order;
 mod placements;
+pub mod plan;
 #[cfg(planted_bugs)]
 mod planted;
 pub mod range;
