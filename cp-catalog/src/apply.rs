@@ -1,8 +1,9 @@
 //! One committed entry: decode it, see whether it is a retry, decide, commit.
 
+use crate::access::{Origin, Privilege};
 use crate::catalog::Catalog;
 use crate::codec::DecodeError;
-use crate::command::Command;
+use crate::command::{Command, MembershipCommand, OwnershipCommand};
 use crate::edit::Edit;
 use crate::refusal::Refusal;
 use crate::request::Request;
@@ -42,30 +43,45 @@ impl Catalog {
                 return Applied { request: None, verdict, repeated: false };
             }
         };
+        if request.command.level() > self.feature_level() {
+            // As a release that does not know it would: nothing is remembered of it.
+            let verdict = Verdict::Refused(Refusal::UnknownCommand);
+            return Applied { request: None, verdict, repeated: false };
+        }
         let (verdict, repeated) = self.apply_request(index, &request);
         Applied { request: Some(request), verdict, repeated }
     }
 
     /// What `command` would do now. Changes nothing, and knows nothing of retries.
     pub fn judge(&self, command: &Command) -> Verdict {
-        self.decide(command).map(|(effect, _)| effect).into()
+        self.decide(None, command).map(|(effect, _)| effect).into()
     }
 
     fn apply_request(&mut self, index: ControlPlaneLogIndex, request: &Request) -> (Verdict, bool) {
+        // A member of an older release knows neither origins nor the audit.
+        let speaks = self.feature_level() >= 2;
+        let origin = request.origin.as_ref().filter(|_| speaks);
+        let principal = origin.map(|origin| &origin.principal);
         if let Some(id) = &request.id {
-            match self.sessions.admit(&self.meta, index, id) {
+            match self.sessions.admit(&self.meta, index, id, principal) {
                 Admission::Fresh => {}
                 Admission::Repeat(verdict) => return (verdict, true),
                 Admission::Barred(refusal) => return (Verdict::Refused(refusal), false),
             }
         }
-        let verdict = self.decide(&request.command).map(|(effect, edits)| {
+        let mut changed = true;
+        let verdict = self.decide(origin, &request.command).map(|(effect, edits)| {
+            changed = !edits.is_empty();
             self.commit(edits);
             effect
         });
         let verdict = Verdict::from(verdict);
+        // What was so already is no event: repeated, it would drive out what was.
+        if speaks && changed {
+            self.note_attempt(index, origin, &request.command, &verdict);
+        }
         if let Some(id) = &request.id {
-            self.sessions.record(&mut self.sum, index, id, &verdict);
+            self.sessions.record(&mut self.sum, index, id, principal, &verdict);
         }
         (verdict, false)
     }
@@ -76,9 +92,27 @@ impl Catalog {
         }
     }
 
-    fn decide(&self, command: &Command) -> Decision {
+    /// As [`judge`](Self::judge), asked by `origin`.
+    pub fn judge_of(&self, origin: &Origin, command: &Command) -> Verdict {
+        self.decide(Some(origin), command).map(|(effect, _)| effect).into()
+    }
+
+    fn decide(&self, origin: Option<&Origin>, command: &Command) -> Decision {
+        // The gate of forced changes has an order of its own.
+        if let Some(origin) = origin.filter(|_| command.privilege() != Privilege::Force) {
+            self.may_ask(&origin.principal, command)?;
+        }
         match command {
+            Command::Membership(MembershipCommand::Grant { client, privileges }) => {
+                self.grant(origin, client, *privileges)
+            }
             Command::Membership(command) => self.decide_membership(command),
+            Command::Ownership(OwnershipCommand::Force { range, to, reason }) => {
+                self.force(origin, command, range, to, reason)
+            }
+            Command::Ownership(OwnershipCommand::RestoreArchive(restore)) => {
+                self.restore_archive(origin, command, restore)
+            }
             Command::Ownership(command) => self.decide_ownership(command),
         }
     }

@@ -1,5 +1,7 @@
 //! The replicated state, and what can be read from it.
 
+use crate::access::{ClientName, Privileges};
+use crate::audit::Audit;
 use crate::collections::Collections;
 use crate::cow::CowMap;
 use crate::digest::DigestSum;
@@ -24,6 +26,8 @@ pub struct Catalog {
     pub(crate) authorities: CowMap<GroupName, Arc<Authority>>,
     pub(crate) collections: Collections,
     pub(crate) sessions: Sessions,
+    pub(crate) grants: CowMap<ClientName, Privileges>,
+    pub(crate) audit: Audit,
     /// In ascending order of generations.
     pub(crate) recoveries: Arc<Vec<Recovery>>,
     /// Kept beside the records, derived from them alone.

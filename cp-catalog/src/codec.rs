@@ -6,6 +6,7 @@
 //! could misread raises [`VERSION`], so that the older release refuses it. The
 //! bytes of a value are the same on every member: they are hashed.
 
+pub(crate) mod audit;
 mod fencing;
 mod membership;
 mod ownership;
@@ -13,13 +14,16 @@ mod public;
 pub(crate) mod range;
 pub(crate) mod record;
 pub(crate) mod recovery;
+mod restore;
 pub(crate) mod value;
 mod verdict;
 
+pub use audit::{decode_record as decode_audit, encode_record as encode_audit};
 pub use public::{
     decode_collection, decode_member, decode_range, decode_recovery, encode_collection, encode_member, encode_range,
     encode_recovery,
 };
+pub(crate) use verdict::refusal_code;
 pub use verdict::{decode_verdict, encode_verdict};
 
 use crate::bounds::BadValue;
@@ -87,6 +91,8 @@ struct Envelope {
     membership: Option<membership::Membership>,
     #[prost(message, optional, tag = "4")]
     ownership: Option<ownership::Ownership>,
+    #[prost(message, optional, tag = "5")]
+    origin: Option<audit::OriginMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -109,7 +115,8 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
         Command::Membership(command) => (Some(command.into()), None),
         Command::Ownership(command) => (None, Some(command.into())),
     };
-    let envelope = Envelope { version: VERSION, id, membership, ownership };
+    let origin = request.origin.as_ref().map(Into::into);
+    let envelope = Envelope { version: VERSION, id, membership, ownership, origin };
     Ok(request.command.kind().entry(ControlPlanePayload::new(envelope.encode_to_vec())?))
 }
 
@@ -130,7 +137,8 @@ pub(crate) fn decode_request(entry: &ControlPlaneEntry) -> Result<Request, Decod
     if command.kind() != entry.kind() {
         return Err(DecodeError::WrongKind);
     }
-    Ok(Request { id, command })
+    let origin = envelope.origin.map(TryInto::try_into).transpose()?;
+    Ok(Request { id, command, origin })
 }
 
 impl TryFrom<RequestIdMessage> for RequestId {

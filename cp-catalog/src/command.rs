@@ -5,8 +5,13 @@
 //! member by name where the range's fence guards it, and by its life
 //! ([`MemberLife`]) where the member itself is changed.
 
+mod evidence;
+
+pub use evidence::{ClosedGate, Evidence, Restore, RestoreProof, Transfer};
+
+use crate::access::{ClientName, Privileges};
 use crate::bounds::{Bounds, Key, Mode};
-use crate::id::{CollectionName, DataPosition, Epoch, Fence, GroupName, RangeId, RangeKey, TokenHash};
+use crate::id::{CollectionName, Fence, GroupName, RangeId, RangeKey, TokenHash};
 use crate::member::{Addresses, Features, Locality, MemberLife};
 use crate::range::{Copies, MovePhase, Placement};
 use cp_seam::{ClusterId, ControlPlaneEntryKind, Incarnation, MemberId, MemberKind};
@@ -27,6 +32,15 @@ impl Command {
         match self {
             Self::Membership(_) => ControlPlaneEntryKind::MembershipChange,
             Self::Ownership(_) => ControlPlaneEntryKind::OwnershipTransition,
+        }
+    }
+
+    /// The feature level below which it is unknown, to releases that support it too.
+    pub fn level(&self) -> u32 {
+        match self {
+            Self::Membership(MembershipCommand::Grant { .. })
+            | Self::Ownership(OwnershipCommand::Force { .. } | OwnershipCommand::RestoreArchive(_)) => 2,
+            Self::Membership(_) | Self::Ownership(_) => 0,
         }
     }
 }
@@ -112,6 +126,14 @@ pub enum MembershipCommand {
         member: MemberLife,
         /// What.
         features: Features,
+    },
+    /// Grants a client these privileges in place of what it had; none of them ends its
+    /// grant. Refused if nobody could operate then. Idempotent.
+    Grant {
+        /// Which client.
+        client: ClientName,
+        /// What it may do.
+        privileges: Privileges,
     },
     /// Raises the level of what the cluster may use. Refused while a member that has
     /// joined does not support it, and below the present one. Idempotent.
@@ -279,6 +301,18 @@ pub enum OwnershipCommand {
         /// What it wants.
         placement: Placement,
     },
+    /// Gives a range to a member whatever it was before, past fence and evidence. Takes a
+    /// privilege of its own and a reason; every attempt is on record.
+    Force {
+        /// Which range.
+        range: RangeKey,
+        /// The owner to be: a data member that is active.
+        to: MemberId,
+        /// Why.
+        reason: String,
+    },
+    /// Gives a range to an archive of it that was restored.
+    RestoreArchive(Restore),
 }
 
 /// A range to be made.
@@ -298,48 +332,6 @@ pub struct NewRange {
     pub archives: Copies,
     /// How many copies it wants, and where.
     pub placement: Placement,
-}
-
-/// Moves write authority from one member to another.
-///
-/// Refused in this order: unknown range, owner mismatch, stale epoch, stale
-/// version, invalid candidate, missing evidence, evidence for another candidate,
-/// watermark not covered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transfer {
-    /// Which range.
-    pub range: RangeKey,
-    /// The owner that the writer saw. It becomes a replica.
-    pub from: MemberId,
-    /// What else the writer saw.
-    pub fence: Fence,
-    /// A hot replica: the owner to be.
-    pub to: MemberId,
-    /// That it is safe. Without it the transfer is refused.
-    pub evidence: Option<Evidence>,
-}
-
-/// That a candidate holds everything that was acknowledged to users.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
-    /// Whose evidence it is.
-    pub candidate: MemberId,
-    /// How far its copy is.
-    pub applied: DataPosition,
-    /// Up to where the range's writes were acknowledged.
-    pub watermark: DataPosition,
-    /// That the old owner accepts no more writes; a handoff and the cutover of a
-    /// move need it.
-    pub closed_gate: Option<ClosedGate>,
-}
-
-/// The old owner's acknowledgement that it accepts no more writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClosedGate {
-    /// The epoch under which it closed.
-    pub epoch: Epoch,
-    /// Its last write.
-    pub last: DataPosition,
 }
 
 /// Adds or drops one copy of a range.

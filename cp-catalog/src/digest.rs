@@ -15,6 +15,9 @@ pub(crate) enum RecordKind {
     Client = 7,
     Reply = 8,
     Recovery = 9,
+    Grant = 10,
+    AuditChain = 11,
+    Audit = 12,
 }
 
 /// Four 64-bit lanes, each a wrapping sum over the records of the state.

@@ -1,8 +1,10 @@
 //! The one place where records change, and what is derived from them with them.
 //!
 //! A decision is made against an unchanged state and yields edits; committing
-//! them cannot fail, so a refused command has changed nothing.
+//! them cannot fail, so a refused command has changed no record.
 
+use crate::access::{ClientName, Privileges};
+use crate::audit::{AUDIT_COUNT_MAX, AuditChain, AuditRecord};
 use crate::catalog::{Catalog, Holdings};
 use crate::codec::record;
 use crate::collection::Collection;
@@ -26,6 +28,7 @@ pub(crate) enum Edit {
     PutCollection(CollectionSpec),
     PutRange(CollectionName, Range),
     RetireRange(CollectionName, RangeId),
+    Grant(ClientName, Privileges),
 }
 
 impl Catalog {
@@ -43,6 +46,7 @@ impl Catalog {
                 Edit::PutCollection(spec) => self.put_collection(spec),
                 Edit::PutRange(collection, range) => self.put_range(&collection, range),
                 Edit::RetireRange(collection, id) => self.retire_range(&collection, id),
+                Edit::Grant(client, privileges) => self.put_grant(client, privileges),
             }
         }
     }
@@ -51,6 +55,43 @@ impl Catalog {
         self.sum.subtract(&record::hash_meta(&self.meta));
         edit(&mut self.meta);
         self.sum.add(&record::hash_meta(&self.meta));
+    }
+
+    pub(crate) fn put_grant(&mut self, client: ClientName, privileges: Privileges) {
+        let was = match privileges.is_empty() {
+            true => self.grants.remove(&client),
+            false => {
+                self.sum.add(&record::hash_grant(&client, privileges));
+                self.grants.insert(client.clone(), privileges)
+            }
+        };
+        if let Some(was) = was {
+            self.sum.subtract(&record::hash_grant(&client, was));
+        }
+    }
+
+    /// Adds the next record to the audit, and lets go of the oldest above the count.
+    pub(crate) fn put_audit(&mut self, entry: AuditRecord) {
+        self.edit_chain(|chain| (chain.count, chain.head) = (entry.sequence, entry.chained(&chain.head)));
+        self.keep_audit(entry);
+        while self.audit.kept.len() > AUDIT_COUNT_MAX {
+            let Some(oldest) = self.audit.kept.iter().next().map(|(_, oldest)| Arc::clone(oldest)) else { break };
+            self.audit.kept.remove(&oldest.sequence);
+            self.sum.subtract(&record::hash_audit(&oldest));
+            self.edit_chain(|chain| (chain.forgotten, chain.floor) = (oldest.sequence, oldest.chained(&chain.floor)));
+        }
+    }
+
+    pub(crate) fn keep_audit(&mut self, entry: AuditRecord) {
+        self.sum.add(&record::hash_audit(&entry));
+        self.audit.kept.insert(entry.sequence, Arc::new(entry));
+    }
+
+    pub(crate) fn edit_chain(&mut self, edit: impl FnOnce(&mut AuditChain)) {
+        let hashed = |chain: &AuditChain| (*chain != AuditChain::default()).then(|| record::hash_chain(chain));
+        hashed(&self.audit.chain).iter().for_each(|was| self.sum.subtract(was));
+        edit(&mut self.audit.chain);
+        hashed(&self.audit.chain).iter().for_each(|is| self.sum.add(is));
     }
 
     pub(crate) fn put_recovery(&mut self, recovery: Recovery) {

@@ -74,6 +74,9 @@ impl Catalog {
             });
         }
         self.check_recoveries(&mut findings);
+        findings.expect(self.audit.is_whole(), || "the audit is no chain".to_owned());
+        let operated = self.grants().next().is_none() || self.grants().any(|(_, has)| has.operate);
+        findings.expect(operated, || "nobody may operate".to_owned());
         findings.expect(self.derive_quorum() == *self.quorum, || "the quorum is not the members'".to_owned());
         findings.expect(self.recomputed_sum() == self.sum, || "the digest is not the records'".to_owned());
         findings.0
@@ -123,6 +126,16 @@ impl Catalog {
             });
         }
         findings.expect(self.recoveries().starts_with(before.recoveries()), || "a recovery is forgotten".to_owned());
+        let (was, is) = (before.audit_chain(), self.audit_chain());
+        findings.expect(is.count > was.count || is == was, || "the audit fell or was changed".to_owned());
+        let kept = |record: &&crate::audit::AuditRecord| record.sequence > is.forgotten;
+        findings.expect(
+            before
+                .audit_above(0)
+                .filter(kept)
+                .all(|record| self.audit.kept.get(&record.sequence).is_some_and(|now| **now == *record)),
+            || "a record of the audit was changed".to_owned(),
+        );
         findings.0
     }
 
@@ -191,6 +204,11 @@ impl Catalog {
         if !self.is_vacant() {
             sum.add(&record::hash_meta(&self.meta));
         }
+        self.grants().for_each(|(client, has)| sum.add(&record::hash_grant(client, has)));
+        if self.audit.chain.count > 0 {
+            sum.add(&record::hash_chain(&self.audit.chain));
+        }
+        self.audit_above(0).for_each(|entry| sum.add(&record::hash_audit(entry)));
         self.recoveries().iter().for_each(|recovery| sum.add(&record::hash_recovery(recovery)));
         self.members().for_each(|member| sum.add(&record::hash_member(member)));
         self.authorities().for_each(|authority| sum.add(&record::hash_authority(authority)));

@@ -12,8 +12,9 @@ use crate::refusal::Refusal;
 use crate::verdict::Effect;
 use cp_seam::MemberId;
 
-/// The feature level that this release supports; it supports all below too.
-pub const FEATURE_LEVEL: u32 = 1;
+/// The feature level that this release supports; it supports all below too. Level 2 brought
+/// grants, the audit, and forced transitions.
+pub const FEATURE_LEVEL: u32 = 2;
 
 impl Catalog {
     /// The level that every member supports, and that may be used.

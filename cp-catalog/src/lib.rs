@@ -20,14 +20,17 @@
 //!
 //! Decisions look at an unchanged state and yield a refusal, or an effect and
 //! edits; edits are committed in one place, which also keeps the digest and what
-//! is derived. So a refused command has changed nothing.
+//! is derived. So a refused command has changed nothing but what is remembered of it:
+//! its verdict for a retry, and the audit.
 //!
 //! # What it never holds
 //!
 //! User data (CP-S4), leases and gates (they are the data plane's), the engine's
 //! own configuration (it holds the quorum that is *wanted*).
 
+mod access;
 mod apply;
+mod audit;
 pub mod bounds;
 mod catalog;
 pub mod codec;
@@ -62,13 +65,15 @@ mod transition;
 mod tree;
 mod verdict;
 
+pub use access::{ClientName, GRANT_COUNT_MAX, Origin, Principal, Privilege, Privileges};
 pub use apply::Applied;
+pub use audit::{AUDIT_COUNT_MAX, Action, AuditChain, AuditRecord, Disposition, REASON_LEN_MAX_BYTES};
 pub use bounds::{BadBounds, BadValue, Bound, Bounds, Key, Mode, SLOT_COUNT, slot_key, slot_of};
 pub use catalog::{Catalog, Holdings};
 pub use codec::{DecodeError, decode_verdict, encode_verdict};
 pub use command::{
     Admission, ClosedGate, Command, CopyEdit, Evidence, Joining, MembershipCommand, NewRange, OwnershipCommand,
-    Transfer,
+    Restore, RestoreProof, Transfer,
 };
 pub use genesis::{BadGenesis, FoundingMember, Genesis};
 pub use history::{Change, Changes};

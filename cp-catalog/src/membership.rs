@@ -40,6 +40,7 @@ impl Catalog {
                 Ok(())
             }),
             MembershipCommand::RaiseFeatureLevel { to } => self.raise_feature_level(*to),
+            MembershipCommand::Grant { client, privileges } => self.grant(None, client, *privileges),
         }
     }
 

@@ -40,7 +40,9 @@ impl Effect {
     /// What it did to ranges; `None` if it touched none.
     pub fn on_ranges(&self) -> Option<RangeEffect<'_>> {
         match self {
-            Self::RangeAt { range, now } | Self::SourceKept { range, now } => Some(RangeEffect::At { range, now }),
+            Self::RangeAt { range, now }
+            | Self::SourceKept { range, now }
+            | Self::RestoredWithGap { range, now, .. } => Some(RangeEffect::At { range, now }),
             Self::Split { lower, lower_now, upper, upper_now } => {
                 Some(RangeEffect::Split { lower, lower_now, upper, upper_now })
             }
@@ -50,6 +52,7 @@ impl Effect {
             | Self::MemberChanged { .. }
             | Self::Removed { .. }
             | Self::FeatureLevelAt { .. }
+            | Self::Granted { .. }
             | Self::CollectionReady { .. }
             | Self::AuthorityHeld { .. } => None,
         }

@@ -1,5 +1,6 @@
 //! Why a command was refused: typed, with what the caller needs next.
 
+use crate::access::{ClientName, Principal, Privilege};
 use crate::id::{CollectionName, DataPosition, Fence, GroupName, RangeKey};
 use crate::member::Ineligible;
 use crate::range::{MovePhase, RangeStanding, Role};
@@ -38,6 +39,36 @@ pub enum Refusal {
     /// The client's id is in use with another starting point.
     #[error("the client id is in use by another client; take a fresh random one")]
     ClientIdTaken,
+
+    /// Whoever asks was not granted what it takes.
+    #[error("{principal} lacks the privilege to {privilege}; have an operator grant it: `grant set`")]
+    MissingPrivilege {
+        /// Who.
+        principal: Principal,
+        /// What it lacks.
+        privilege: Privilege,
+    },
+    /// Nobody stands behind a forced change.
+    #[error("a forced change names no operator; send it with a client's certificate")]
+    NoOperator,
+    /// A forced change says no reason.
+    #[error("a forced change says no reason; give one")]
+    BlankReason,
+    /// The first grant closes the cluster, and would do so for its author too.
+    #[error("the first grant closes the cluster: let yourself operate first, then grant others")]
+    FirstGrant,
+    /// Nobody could operate any more.
+    #[error("without {client} nobody may operate; grant that to another client first")]
+    LastOperator {
+        /// The client.
+        client: ClientName,
+    },
+    /// There are as many grants as there may be.
+    #[error("there are {count} grants, which is the most; take one back first")]
+    TooManyGrants {
+        /// How many.
+        count: u64,
+    },
 
     /// No member has this name.
     #[error("{member} is not a member; admit it first")]
@@ -430,6 +461,44 @@ pub enum Refusal {
         /// The other.
         other: RangeKey,
         /// Where the other stands.
+        current: RangeStanding,
+    },
+    /// What was restored is not what was archived.
+    #[error(
+        "what {archive} restored of range {range} ({current}) has another checksum than what was archived; restore it again"
+    )]
+    ChecksumDiffers {
+        /// The range.
+        range: RangeKey,
+        /// The archive.
+        archive: MemberId,
+        /// Where the range stands.
+        current: RangeStanding,
+    },
+    /// What was restored is of other keys.
+    #[error("what {archive} restored has other bounds than range {range} ({current}); restore that range")]
+    BoundsDiffer {
+        /// The range.
+        range: RangeKey,
+        /// The archive.
+        archive: MemberId,
+        /// Where the range stands.
+        current: RangeStanding,
+    },
+    /// The archive lacks acknowledged writes.
+    #[error(
+        "{archive} restored range {range} up to {restored}, short of {watermark} ({current}); restore more, or force it and lose the rest"
+    )]
+    Gap {
+        /// The range.
+        range: RangeKey,
+        /// The archive.
+        archive: MemberId,
+        /// How far it is.
+        restored: DataPosition,
+        /// How far it must be.
+        watermark: DataPosition,
+        /// Where the range stands.
         current: RangeStanding,
     },
     /// A counter has no next value in this generation.

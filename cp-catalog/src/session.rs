@@ -6,6 +6,7 @@
 //! client is unknown and provably new: it starts at or above the highest index
 //! at which any forgotten client was last active.
 
+use crate::access::Principal;
 use crate::catalog::Meta;
 use crate::codec::record;
 use crate::cow::CowMap;
@@ -47,9 +48,11 @@ pub(crate) struct Session {
     pub(crate) replies: VecDeque<(u64, Verdict)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SessionHeader {
     pub(crate) client: ClientId,
+    /// Whose it is, once one of its requests named somebody: nobody else goes on with it.
+    pub(crate) principal: Option<Principal>,
     pub(crate) since: u64,
     /// Requests up to this sequence are forgotten.
     pub(crate) low_water: u64,
@@ -78,7 +81,13 @@ impl Sessions {
     }
 
     /// Whether a request at `index` is to be applied.
-    pub(crate) fn admit(&self, meta: &Meta, index: ControlPlaneLogIndex, id: &RequestId) -> Admission {
+    pub(crate) fn admit(
+        &self,
+        meta: &Meta,
+        index: ControlPlaneLogIndex,
+        id: &RequestId,
+        principal: Option<&Principal>,
+    ) -> Admission {
         let Some(session) = self.clients.get(&id.client) else {
             return if id.since >= index {
                 Admission::Barred(Refusal::ClientFromFuture { since: id.since })
@@ -89,7 +98,8 @@ impl Sessions {
             };
         };
         let SessionHeader { since, low_water, .. } = session.header;
-        if since != id.since.0 {
+        let others = session.header.principal.as_ref().is_some_and(|owner| Some(owner) != principal);
+        if since != id.since.0 || others {
             return Admission::Barred(Refusal::ClientIdTaken);
         }
         if id.sequence <= low_water {
@@ -109,6 +119,7 @@ impl Sessions {
         sum: &mut DigestSum,
         index: ControlPlaneLogIndex,
         id: &RequestId,
+        principal: Option<&Principal>,
         verdict: &Verdict,
     ) {
         let mut session = match self.clients.get(&id.client) {
@@ -118,7 +129,13 @@ impl Sessions {
                 session.clone()
             }
             None => Arc::new(Session {
-                header: SessionHeader { client: id.client, since: id.since.0, low_water: 0, active: index.0 },
+                header: SessionHeader {
+                    client: id.client,
+                    principal: None,
+                    since: id.since.0,
+                    low_water: 0,
+                    active: index.0,
+                },
                 replies: VecDeque::new(),
             }),
         };
@@ -128,6 +145,9 @@ impl Sessions {
         }
         let edited = Arc::make_mut(&mut session);
         edited.header.active = index.0;
+        if edited.header.principal.is_none() {
+            edited.header.principal = principal.cloned();
+        }
         let at = edited.replies.partition_point(|(sequence, _)| *sequence < id.sequence);
         edited.replies.insert(at, (id.sequence, verdict.clone()));
         sum.add(&record::hash_reply(&id.client, id.sequence, verdict));
@@ -193,7 +213,7 @@ mod tests {
         for (client, count) in [(1, 2), (2, 3)] {
             for sequence in 1..=count {
                 let id = RequestId { client: ClientId([client; 16]), since: index(0), sequence };
-                sessions.record(&mut sum, index(u64::from(client)), &id, &verdict);
+                sessions.record(&mut sum, index(u64::from(client)), &id, None, &verdict);
             }
         }
         assert_eq!((sessions.clients.len(), sessions.reply_count), (2, 5));

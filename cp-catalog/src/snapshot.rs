@@ -1,6 +1,6 @@
 //! The whole state in chunks, and back. The same state gives the same bytes.
 //!
-//! Records come in a fixed order: what there is one of, forced recoveries, members, authorities,
+//! Records come in a fixed order: what there is one of, forced recoveries, grants, the audit, members, authorities,
 //! each collection with its ranges and retired ids, each client with its
 //! replies. Chunks are numbered and the last one says so.
 
@@ -10,6 +10,7 @@ mod capture;
 pub(crate) use builder::Builder;
 pub(crate) use capture::{CHUNK_SOFT_MAX_BYTES, Capture};
 
+use crate::codec::audit::{AuditChainRecord, AuditEntryRecord, GrantRecord};
 use crate::codec::record::{
     AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MetaRecord, RangeRecord, ReplyRecord,
 };
@@ -33,7 +34,7 @@ struct Chunk {
 
 #[derive(Clone, PartialEq, Message)]
 struct Record {
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     body: Option<Body>,
 }
 
@@ -60,4 +61,11 @@ enum Body {
     Reply(ReplyRecord),
     #[prost(message, tag = "9")]
     Recovery(RecoveryRecord),
+    #[prost(message, tag = "10")]
+    Grant(GrantRecord),
+    #[prost(message, tag = "11")]
+    AuditChain(AuditChainRecord),
+    /// Of the chain before it.
+    #[prost(message, tag = "12")]
+    Audit(AuditEntryRecord),
 }

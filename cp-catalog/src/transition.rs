@@ -1,11 +1,12 @@
 //! Decisions about collections, authorities and ranges, a file for each family.
 //!
 //! Each looks at an unchanged state and answers with a refusal, or with an
-//! effect and the edits that bring it about. Forced transitions will be a family
-//! of their own here.
+//! effect and the edits that bring it about. Forced transitions are a
+//! family of their own.
 
 mod create;
 mod cut;
+mod force;
 mod gate;
 mod movement;
 mod replica;
@@ -51,6 +52,8 @@ impl Catalog {
             Command::AddArchive(edit) => self.add_archive(edit),
             Command::RemoveArchive(edit) => self.remove_archive(edit),
             Command::SetPlacement { range, fence, placement } => self.set_placement(range, *fence, placement),
+            // Their gate asks who stands behind them.
+            Command::Force { .. } | Command::RestoreArchive(_) => Err(Refusal::NoOperator),
         }
     }
 

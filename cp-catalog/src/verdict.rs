@@ -1,6 +1,7 @@
 //! What a command did, or why it did nothing.
 
-use crate::id::{CollectionName, GroupName, RangeKey};
+use crate::access::{ClientName, Privileges};
+use crate::id::{CollectionName, DataPosition, GroupName, RangeKey};
 use crate::range::RangeStanding;
 use crate::refusal::Refusal;
 use cp_seam::{Incarnation, MemberId};
@@ -130,6 +131,24 @@ pub enum Effect {
         /// The range that went.
         retired: RangeKey,
     },
+    /// A client may do this now.
+    Granted {
+        /// The client.
+        client: ClientName,
+        /// What; none is the end of its grant.
+        privileges: Privileges,
+    },
+    /// An archive owns a range now, and some acknowledged writes are gone.
+    RestoredWithGap {
+        /// The range.
+        range: RangeKey,
+        /// Where it stands.
+        now: RangeStanding,
+        /// Up to where the archive had them.
+        restored: DataPosition,
+        /// Up to where they were acknowledged.
+        watermark: DataPosition,
+    },
 }
 
 impl fmt::Display for Effect {
@@ -148,6 +167,10 @@ impl fmt::Display for Effect {
                 write!(f, "range {lower} has {lower_now}, range {upper} has {upper_now}")
             }
             Self::Merged { survivor, now, retired } => write!(f, "range {survivor} has {now}, {retired} is retired"),
+            Self::Granted { client, privileges } => write!(f, "client {client} may: {privileges}"),
+            Self::RestoredWithGap { range, now, restored, watermark } => {
+                write!(f, "range {range} has {now}; its writes after {restored}, up to {watermark}, are lost")
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ fn membership(command: &MembershipCommand) -> (&'static str, String) {
         MembershipCommand::SetAddresses { member, .. } => ("set_addresses", member.to_string()),
         MembershipCommand::SetLocality { member, .. } => ("set_locality", member.to_string()),
         MembershipCommand::SetFeatures { member, .. } => ("set_features", member.to_string()),
+        MembershipCommand::Grant { client, .. } => ("grant", client.to_string()),
         MembershipCommand::RaiseFeatureLevel { to } => ("raise_feature_level", to.to_string()),
     }
 }
@@ -46,6 +47,8 @@ fn ownership(command: &OwnershipCommand) -> (&'static str, String) {
         OwnershipCommand::RemoveReplica(edit) => ("remove_replica", edit.range.to_string()),
         OwnershipCommand::AddArchive(edit) => ("add_archive", edit.range.to_string()),
         OwnershipCommand::RemoveArchive(edit) => ("remove_archive", edit.range.to_string()),
+        OwnershipCommand::Force { range, .. } => ("force", range.to_string()),
+        OwnershipCommand::RestoreArchive(restore) => ("restore_archive", restore.range.to_string()),
         OwnershipCommand::SetPlacement { range, .. } => ("set_placement", range.to_string()),
     }
 }

@@ -1,5 +1,6 @@
 //! Messages of the commands on members.
 
+use super::audit::GrantRecord;
 use super::value::{
     AddressesMessage, FeaturesMessage, LifeMessage, LocalityMessage, fixed, incarnation_numbers, incarnations, kind,
     kind_number, member_id, need,
@@ -12,7 +13,7 @@ use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Membership {
-    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21")]
+    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 22")]
     body: Option<MembershipBody>,
 }
 
@@ -42,6 +43,8 @@ enum MembershipBody {
     RaiseFeatureLevel(u32),
     #[prost(message, tag = "21")]
     Replace(OfMember),
+    #[prost(message, tag = "22")]
+    Grant(GrantRecord),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -135,6 +138,7 @@ impl From<&MembershipCommand> for Membership {
                 Body::SetLocality(OfMember { locality: Some(locality.into()), ..of(member) })
             }
             Command::RaiseFeatureLevel { to } => Body::RaiseFeatureLevel(*to),
+            Command::Grant { client, privileges } => Body::Grant(GrantRecord::new(client, *privileges)),
             Command::SetFeatures { member, features } => {
                 Body::SetFeatures(OfMember { features: Some(features.into()), ..of(member) })
             }
@@ -182,6 +186,10 @@ impl TryFrom<Membership> for MembershipCommand {
                 Self::SetLocality { member: life(of.member)?, locality: need(of.locality, "locality")?.try_into()? }
             }
             Body::RaiseFeatureLevel(to) => Self::RaiseFeatureLevel { to },
+            Body::Grant(grant) => {
+                let (client, privileges) = grant.decode_grant()?;
+                Self::Grant { client, privileges }
+            }
             Body::SetFeatures(of) => {
                 Self::SetFeatures { member: life(of.member)?, features: need(of.features, "features")?.try_into()? }
             }

@@ -1,6 +1,7 @@
 //! Messages of the commands on collections, authorities and ranges.
 
 use super::fencing::{EvidenceMessage, FenceMessage, RangeKeyMessage};
+use super::restore::{ForceMessage, RestoreMessage};
 use super::value::{
     BoundsMessage, PlacementMessage, collection_name, copies, copy_names, group_name, key, member_id, mode,
     mode_number, need, phase, phase_number,
@@ -12,7 +13,7 @@ use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Ownership {
-    #[prost(oneof = "OwnershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
+    #[prost(oneof = "OwnershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20")]
     body: Option<OwnershipBody>,
 }
 
@@ -54,6 +55,10 @@ enum OwnershipBody {
     RemoveArchive(OfRange),
     #[prost(message, tag = "18")]
     SetPlacement(OfRange),
+    #[prost(message, tag = "19")]
+    Force(ForceMessage),
+    #[prost(message, tag = "20")]
+    RestoreArchive(RestoreMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -269,6 +274,8 @@ impl From<&OwnershipCommand> for Ownership {
             Command::RemoveReplica(edit) => Body::RemoveReplica(edit.into()),
             Command::AddArchive(edit) => Body::AddArchive(edit.into()),
             Command::RemoveArchive(edit) => Body::RemoveArchive(edit.into()),
+            Command::Force { range, to, reason } => Body::Force(ForceMessage::new(range, to, reason)),
+            Command::RestoreArchive(restore) => Body::RestoreArchive(restore.into()),
             Command::SetPlacement { range, fence, placement } => {
                 Body::SetPlacement(OfRange { placement: Some(placement.into()), ..OfRange::new(range, *fence) })
             }
@@ -328,6 +335,11 @@ impl TryFrom<Ownership> for OwnershipCommand {
             Body::RemoveReplica(of) => Self::RemoveReplica(of.edit()?),
             Body::AddArchive(of) => Self::AddArchive(of.edit()?),
             Body::RemoveArchive(of) => Self::RemoveArchive(of.edit()?),
+            Body::Force(force) => {
+                let (range, to, reason) = force.decode_force()?;
+                Self::Force { range, to, reason }
+            }
+            Body::RestoreArchive(restore) => Self::RestoreArchive(restore.try_into()?),
             Body::SetPlacement(mut of) => {
                 let placement = need(of.placement.take(), "placement")?.try_into()?;
                 Self::SetPlacement { range: of.key()?, fence: of.fence()?, placement }

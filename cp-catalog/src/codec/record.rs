@@ -1,5 +1,6 @@
 //! Messages of the state's records: what is hashed is what is in a snapshot.
 
+use super::audit::{AuditChainRecord, AuditEntryRecord, GrantRecord, principal, principal_parts};
 use super::range::write_range;
 use super::recovery::RecoveryRecord;
 use super::value::{
@@ -7,6 +8,8 @@ use super::value::{
     fixed, group_name, incarnation, kind, kind_number, member_id, mode, mode_number, need, phase,
 };
 use super::{DecodeError, decode_verdict, encode_verdict, malformed};
+use crate::access::{ClientName, Privileges};
+use crate::audit::{AuditChain, AuditRecord};
 use crate::catalog::Meta;
 use crate::digest::{RecordHash, RecordKind};
 use crate::id::{CollectionName, Epoch, RangeId, TokenHash, Version};
@@ -292,12 +295,19 @@ pub(crate) struct ClientRecord {
     low_water: u64,
     #[prost(uint64, tag = "4")]
     active: u64,
+    /// 0: nobody was named.
+    #[prost(uint32, tag = "5")]
+    principal_kind: u32,
+    #[prost(string, tag = "6")]
+    principal: String,
 }
 
 impl From<&SessionHeader> for ClientRecord {
     fn from(header: &SessionHeader) -> Self {
-        let SessionHeader { client, since, low_water, active } = *header;
-        Self { client: client.0.to_vec(), since, low_water, active }
+        let SessionHeader { client, principal, since, low_water, active } = header;
+        let (principal_kind, principal) = principal.as_ref().map(principal_parts).unwrap_or_default();
+        let (since, low_water, active) = (*since, *low_water, *active);
+        Self { client: client.0.to_vec(), since, low_water, active, principal_kind, principal }
     }
 }
 
@@ -305,8 +315,9 @@ impl TryFrom<ClientRecord> for SessionHeader {
     type Error = DecodeError;
 
     fn try_from(record: ClientRecord) -> Result<Self, DecodeError> {
-        let ClientRecord { client, since, low_water, active } = record;
-        Ok(Self { client: ClientId(fixed(&client, "client id")?), since, low_water, active })
+        let ClientRecord { client, since, low_water, active, principal_kind, principal: name } = record;
+        let principal = (principal_kind != 0).then(|| principal(principal_kind, &name)).transpose()?;
+        Ok(Self { client: ClientId(fixed(&client, "client id")?), principal, since, low_water, active })
     }
 }
 
@@ -331,6 +342,18 @@ impl ReplyRecord {
 
 pub(crate) fn hash_meta(meta: &Meta) -> RecordHash {
     RecordHash::of(RecordKind::Meta, &[], &MetaRecord::from(meta).encode_to_vec())
+}
+
+pub(crate) fn hash_grant(client: &ClientName, privileges: Privileges) -> RecordHash {
+    RecordHash::of(RecordKind::Grant, &[], &GrantRecord::new(client, privileges).encode_to_vec())
+}
+
+pub(crate) fn hash_chain(chain: &AuditChain) -> RecordHash {
+    RecordHash::of(RecordKind::AuditChain, &[], &AuditChainRecord::from(chain).encode_to_vec())
+}
+
+pub(crate) fn hash_audit(record: &AuditRecord) -> RecordHash {
+    RecordHash::of(RecordKind::Audit, &[], &AuditEntryRecord::from(record).encode_to_vec())
 }
 
 pub(crate) fn hash_recovery(recovery: &Recovery) -> RecordHash {

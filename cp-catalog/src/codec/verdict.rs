@@ -17,6 +17,11 @@ pub fn encode_verdict(verdict: &Verdict) -> Vec<u8> {
     VerdictMessage { done, refused }.encode_to_vec()
 }
 
+/// The number of a refusal, which never changes.
+pub(crate) fn refusal_code(refusal: &Refusal) -> u32 {
+    flatten_refusal(refusal).code
+}
+
 /// The verdict in `bytes`. It never panics, whatever the bytes.
 pub fn decode_verdict(bytes: &[u8]) -> Result<Verdict, DecodeError> {
     let message = VerdictMessage::decode(bytes).map_err(|_| malformed("verdict"))?;
@@ -65,6 +70,9 @@ struct Flat {
     watermark: Option<PositionMessage>,
     #[prost(bytes = "vec", tag = "14")]
     cluster: Vec<u8>,
+    /// Privileges as bits: 1 read, 2 operate, 4 force.
+    #[prost(uint32, tag = "15")]
+    privileges: u32,
 }
 
 /// How a field of a verdict goes into a [`Flat`] and comes out of it.
@@ -115,6 +123,26 @@ mod slot {
             need(flat.watermark, "watermark").map(Into::into);
         cluster: cp_seam::ClusterId, |flat, v| flat.cluster = v.0.to_vec(),
             fixed(&flat.cluster, "cluster id").map(cp_seam::ClusterId);
+        client: crate::access::ClientName, |flat, v| flat.name = v.as_str().to_owned(), crate::codec::audit::client_name(&flat.name);
+        principal: crate::access::Principal, |flat, v| (flat.choice, flat.name) = crate::codec::audit::principal_parts(v),
+            crate::codec::audit::principal(flat.choice, &flat.name);
+        privilege: crate::access::Privilege, |flat, v| flat.privileges = privilege_bit(*v), super::privilege_of(flat.privileges);
+        privileges: crate::access::Privileges, |flat, v| flat.privileges = privilege_bits(*v),
+            Ok(super::privileges_of(flat.privileges));
+    }
+
+    fn privilege_bit(privilege: crate::access::Privilege) -> u32 {
+        use crate::access::Privilege;
+        match privilege {
+            Privilege::Read => 1,
+            Privilege::Operate => 2,
+            Privilege::Force => 4,
+        }
+    }
+
+    fn privilege_bits(privileges: crate::access::Privileges) -> u32 {
+        let crate::access::Privileges { read, operate, force } = privileges;
+        u32::from(read) | (u32::from(operate) << 1) | (u32::from(force) << 2)
     }
 
     fn role_number(role: crate::range::Role) -> u32 {
@@ -135,6 +163,20 @@ mod slot {
             Ineligible::Fenced => 4,
         }
     }
+}
+
+fn privilege_of(bit: u32) -> Result<crate::access::Privilege, DecodeError> {
+    use crate::access::Privilege;
+    match bit {
+        1 => Ok(Privilege::Read),
+        2 => Ok(Privilege::Operate),
+        4 => Ok(Privilege::Force),
+        _ => Err(malformed("privilege")),
+    }
+}
+
+fn privileges_of(bits: u32) -> crate::access::Privileges {
+    crate::access::Privileges { read: bits & 1 != 0, operate: bits & 2 != 0, force: bits & 4 != 0 }
 }
 
 fn role_of(number: u32) -> Result<crate::range::Role, DecodeError> {
@@ -188,6 +230,8 @@ table! { flatten_effect, unflatten_effect, Effect;
     9 Split { lower: range, lower_now: current, upper: other, upper_now: other_current }
     20 FeatureLevelAt { level: level }
     10 Merged { survivor: range, now: current, retired: other }
+    21 Granted { client: client, privileges: privileges }
+    22 RestoredWithGap { range: range, now: current, restored: applied, watermark: watermark }
 }
 
 table! { flatten_refusal, unflatten_refusal, Refusal;
@@ -198,6 +242,12 @@ table! { flatten_refusal, unflatten_refusal, Refusal;
     5 ClientFromFuture { since: index }
     6 ClientIdTaken {}
     7 Exhausted {}
+    8 MissingPrivilege { principal: principal, privilege: privilege }
+    9 NoOperator {}
+    10 BlankReason {}
+    11 LastOperator { client: client }
+    12 TooManyGrants { count: number }
+    13 FirstGrant {}
     20 NotAMember { member: member }
     21 OtherIncarnation { member: member, current: incarnation }
     22 WrongCluster { cluster: cluster }
@@ -244,4 +294,7 @@ table! { flatten_refusal, unflatten_refusal, Refusal;
     82 NotAdjacent { range: range, other: other }
     83 OwnersDiffer { range: range, other: other, current: current }
     84 CopiesDiffer { range: range, other: other, current: current }
+    85 ChecksumDiffers { range: range, archive: member, current: current }
+    86 BoundsDiffer { range: range, archive: member, current: current }
+    87 Gap { range: range, archive: member, restored: applied, watermark: watermark, current: current }
 }

@@ -1,6 +1,7 @@
 //! A state being rebuilt from chunks.
 
 use super::{Body, Chunk, SNAPSHOT_FORMAT};
+use crate::audit::{AuditChain, AuditRecord};
 use crate::catalog::{Catalog, Holdings};
 use crate::codec::record::{self, RangeRecord};
 use crate::codec::{DecodeError, malformed};
@@ -70,6 +71,9 @@ impl Builder {
         if self.catalog.is_vacant() {
             return Err(damaged("it names no cluster"));
         }
+        if !self.catalog.audit.is_whole() {
+            return Err(damaged("its audit is no chain"));
+        }
         let members: Vec<_> = self.catalog.members().map(|member| member.id.clone()).collect();
         for (id, held) in members.iter().filter_map(|id| self.names.get(id.as_str())) {
             if *held != Holdings::default() {
@@ -94,6 +98,23 @@ impl Builder {
                 let latest = catalog.recoveries().last().map(|last| last.previous.number);
                 once(latest.is_none_or(|latest| latest < recovery.previous.number))?;
                 catalog.put_recovery(recovery);
+            }
+            Body::Grant(record) => {
+                let (client, privileges) = record.decode_grant()?;
+                once(catalog.grants.get(&client).is_none() && !privileges.is_empty())?;
+                catalog.put_grant(client, privileges);
+            }
+            Body::AuditChain(record) => {
+                let chain: AuditChain = record.try_into()?;
+                once(catalog.audit.chain.count == 0 && chain.count > 0)?;
+                catalog.edit_chain(|it| *it = chain);
+            }
+            Body::Audit(record) => {
+                let record: AuditRecord = record.try_into()?;
+                let kept = u64::try_from(catalog.audit.kept.len()).unwrap_or(u64::MAX);
+                let next = catalog.audit.chain.forgotten.checked_add(kept).and_then(|last| last.checked_add(1));
+                once(next == Some(record.sequence))?;
+                catalog.keep_audit(record);
             }
             Body::Member(record) => {
                 let member: Member = record.try_into()?;

@@ -1,7 +1,9 @@
 //! A captured state, read in chunks.
 
 use super::{Body, Chunk, Record, SNAPSHOT_FORMAT};
+use crate::access::ClientName;
 use crate::catalog::Catalog;
+use crate::codec::audit::GrantRecord;
 use crate::codec::range::{delimited_len, message, write_range};
 use crate::codec::record::ReplyRecord;
 use crate::id::{CollectionName, GroupName, RangeId};
@@ -20,6 +22,9 @@ pub(crate) const CHUNK_SOFT_MAX_BYTES: usize = 512 << 10;
 enum Stage {
     Meta,
     Recoveries(usize),
+    Grants(Option<ClientName>),
+    AuditChain,
+    Audit(Option<u64>),
     Members(Option<MemberId>),
     Authorities(Option<GroupName>),
     Collections(Option<CollectionName>),
@@ -112,7 +117,28 @@ impl Capture {
                     page.push(Body::Recovery(recovery.into()));
                     at + 1
                 });
-                full.map_or(Stage::Members(None), Stage::Recoveries)
+                full.map_or(Stage::Grants(None), Stage::Recoveries)
+            }
+            Stage::Grants(after) => {
+                let grants = catalog.grants.iter_above(after.as_ref());
+                let full = page.fill(grants, |page, (client, privileges)| {
+                    page.push(Body::Grant(GrantRecord::new(client, *privileges)));
+                    client.clone()
+                });
+                full.map_or(Stage::AuditChain, |last| Stage::Grants(Some(last)))
+            }
+            Stage::AuditChain => {
+                if catalog.audit.chain.count > 0 {
+                    page.push(Body::AuditChain((&catalog.audit.chain).into()));
+                }
+                Stage::Audit(None)
+            }
+            Stage::Audit(after) => {
+                let full = page.fill(catalog.audit.kept.iter_above(after.as_ref()), |page, (sequence, record)| {
+                    page.push(Body::Audit((&**record).into()));
+                    *sequence
+                });
+                full.map_or(Stage::Members(None), |last| Stage::Audit(Some(last)))
             }
             Stage::Members(after) => {
                 let members = catalog.members.iter_above(after.as_ref());

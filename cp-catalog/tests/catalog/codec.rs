@@ -59,6 +59,10 @@ fn all_commands() -> Vec<(&'static str, Command)> {
         addresses: addresses.clone(),
         features: features.clone(),
     };
+    let privileges = Privileges { read: true, operate: false, force: true };
+    let (restored, watermark) = (at(1, 2), at(3, 4));
+    let proof = RestoreProof { checksum: [1; 32], recorded: [2; 32], bounds: bounds("b", "q"), restored, watermark };
+    let forced = Some("why".to_owned());
     use {MembershipCommand as M, OwnershipCommand as O};
     vec![
         ("admit", M::Admit(admission).into()),
@@ -93,7 +97,10 @@ fn all_commands() -> Vec<(&'static str, Command)> {
         ("remove-replica", O::RemoveReplica(edit.clone()).into()),
         ("add-archive", O::AddArchive(edit.clone()).into()),
         ("remove-archive", O::RemoveArchive(edit).into()),
-        ("set-placement", O::SetPlacement { range, fence, placement }.into()),
+        ("set-placement", O::SetPlacement { range: range.clone(), fence, placement }.into()),
+        ("grant", M::Grant { client: ClientName::new("alice").unwrap(), privileges }.into()),
+        ("force", O::Force { range: range.clone(), to: id("n"), reason: "why".into() }.into()),
+        ("restore-archive", O::RestoreArchive(Restore { range, fence, archive: id("r"), proof, forced }).into()),
     ]
 }
 

@@ -51,8 +51,15 @@ pub(crate) fn founder(name: &str, kind: MemberKind) -> FoundingMember {
 
 /// Data members a, b, c and d, and the witness w, all voting.
 pub(crate) fn founded() -> Catalog {
-    let mut founding: Vec<_> = ["a", "b", "c", "d"].map(|name| founder(name, MemberKind::Data)).into();
-    founding.push(founder("w", MemberKind::Witness));
+    founded_at(0)
+}
+
+/// The same, of releases that support `level`.
+pub(crate) fn founded_at(level: u32) -> Catalog {
+    let of_level =
+        |name, kind| FoundingMember { features: Features { level, ..Features::default() }, ..founder(name, kind) };
+    let mut founding: Vec<_> = ["a", "b", "c", "d"].map(|name| of_level(name, MemberKind::Data)).into();
+    founding.push(of_level("w", MemberKind::Witness));
     Catalog::genesis(CLUSTER, Generation { number: 0, id: [1; 8] }, founding).unwrap()
 }
 
@@ -79,6 +86,18 @@ impl Node {
     pub(crate) fn run_as(&mut self, request: Option<RequestId>, command: impl Into<Command>) -> Verdict {
         self.index += 1;
         let entry = Request::new(request, command).to_entry().unwrap();
+        self.machine.apply(LogPosition::new(Term(1), ControlPlaneLogIndex(self.index)), &entry).unwrap();
+        self.machine.verdict(ControlPlaneLogIndex(self.index)).unwrap()
+    }
+
+    /// As asked by `client`, at a time that tells attempts apart.
+    pub(crate) fn run_of(&mut self, client: &str, command: impl Into<Command>) -> Verdict {
+        self.run_of_as(client, None, command)
+    }
+
+    pub(crate) fn run_of_as(&mut self, client: &str, id: Option<RequestId>, command: impl Into<Command>) -> Verdict {
+        self.index += 1;
+        let entry = Request::new(id, command).of(client_origin(client, self.index)).to_entry().unwrap();
         self.machine.apply(LogPosition::new(Term(1), ControlPlaneLogIndex(self.index)), &entry).unwrap();
         self.machine.verdict(ControlPlaneLogIndex(self.index)).unwrap()
     }
@@ -151,9 +170,18 @@ pub(crate) fn evidence(candidate: &str, epoch: Epoch) -> Evidence {
     }
 }
 
+pub(crate) fn client_origin(client: &str, at_unix_ms: u64) -> Origin {
+    Origin { principal: Principal::Client(ClientName::new(client).unwrap()), at_unix_ms }
+}
+
 /// A node with the ordered collection `books`, range 1 over everything: owner a, replica b, archive d.
 pub(crate) fn library() -> (Node, RangeKey) {
-    let mut node = Node::new(founded());
+    library_at(0)
+}
+
+/// The same at `level`.
+pub(crate) fn library_at(level: u32) -> (Node, RangeKey) {
+    let mut node = Node::new(founded_at(level));
     node.done(OwnershipCommand::CreateCollection {
         collection: coll("books"),
         group: group("shelf"),

@@ -7,11 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
+mod audit;
 mod codec;
 mod collections;
 mod common;
 mod defects;
 mod draws;
+mod force;
 mod limits;
 mod machine;
 mod membership;

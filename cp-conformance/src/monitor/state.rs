@@ -36,6 +36,7 @@ fn fences(command: &Command) -> Vec<(RangeKey, Fence)> {
         | Ownership::AbortMove { range, fence }
         | Ownership::Split { range, fence, .. }
         | Ownership::SetPlacement { range, fence, .. } => vec![(range.clone(), *fence)],
+        Ownership::RestoreArchive(restore) => vec![(restore.range.clone(), restore.fence)],
         Ownership::Merge { survivor, fence, retired, retired_fence } => {
             let retired = RangeKey::new(survivor.collection.clone(), *retired);
             vec![(survivor.clone(), *fence), (retired, *retired_fence)]
@@ -43,7 +44,8 @@ fn fences(command: &Command) -> Vec<(RangeKey, Fence)> {
         Ownership::CreateCollection { .. }
         | Ownership::AssignAuthority { .. }
         | Ownership::ReassignAuthority { .. }
-        | Ownership::CreateRange(_) => Vec::new(),
+        | Ownership::CreateRange(_)
+        | Ownership::Force { .. } => Vec::new(),
     }
 }
 

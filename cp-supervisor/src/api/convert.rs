@@ -2,6 +2,7 @@
 
 use super::messages::{GenerationMessage, Position, SnapshotHeader, Welcome, WireConfiguration, WireMember};
 use bytes::Bytes;
+use cp_catalog::{ClientName, Principal};
 use cp_net::tls::{PeerInfo, PeerName};
 use cp_recovery::BackupMeta;
 use cp_seam::{
@@ -143,6 +144,16 @@ fn term_runs(terms: Vec<Position>) -> TermRuns {
 
 fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], String> {
     <[u8; N]>::try_from(bytes).map_err(|_| format!("the {what} has {} bytes, not {N}", bytes.len()))
+}
+
+/// The name that grants and the audit have for whom a certificate is for.
+pub(crate) fn principal(name: &PeerName) -> Result<Principal, tonic::Status> {
+    match name {
+        PeerName::Member { member, .. } => Ok(Principal::Member(member.clone())),
+        PeerName::Client { name, .. } => ClientName::new(name).map(Principal::Client).map_err(|bad| {
+            tonic::Status::unauthenticated(format!("the certificate's name cannot be granted anything: {bad}"))
+        }),
+    }
 }
 
 /// Whom TLS has proved to be at the other end of `request`.

@@ -1,5 +1,6 @@
 //! The client API, `cp.v1`, over gRPC with mutual TLS.
 
+mod access;
 pub(crate) mod convert;
 mod join;
 pub mod messages;
@@ -7,6 +8,7 @@ mod query;
 mod server;
 pub mod service;
 mod snapshot;
+mod throttle;
 mod watch;
 
 pub use server::NodeApi;

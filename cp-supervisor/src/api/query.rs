@@ -1,14 +1,17 @@
 //! Answers questions from a reading of the state.
 
 use super::messages::{
-    Collections, HoldingsMessage, Members, Query, RangeItem, Ranges, RangesQuery, ReadResult, Recoveries, RefusedCode,
+    AuditPage, Collections, GrantMessage, Grants, HoldingsMessage, Members, Query, RangeItem, Ranges, RangesQuery,
+    ReadResult, Recoveries, RefusedCode,
 };
 use super::server::refused;
 use crate::supervisor::Reading;
-use cp_catalog::{CollectionName, Holdings, RangeId, RangeKey, codec};
+use cp_catalog::{AuditChain, ClientName, CollectionName, Holdings, Privileges, RangeId, RangeKey, codec};
 
 /// The most ranges in one reply.
 const PAGE_MAX: usize = 4096;
+/// The most records of the audit in one reply.
+const AUDIT_PAGE_MAX: usize = 1024;
 
 fn invalid(message: impl Into<String>) -> ReadResult {
     ReadResult::Refused(refused(RefusedCode::Invalid, message))
@@ -27,6 +30,20 @@ pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
         Query::Recoveries(_) => ReadResult::Recoveries(Recoveries {
             recoveries: catalog.recoveries().iter().map(|recovery| codec::encode_recovery(recovery).into()).collect(),
         }),
+        Query::Grants(_) => ReadResult::Grants(Grants {
+            grants: catalog.grants().map(|(client, granted)| grant(client, granted)).collect(),
+        }),
+        Query::Audit(query) => {
+            let AuditChain { count, head, forgotten, floor } = catalog.audit_chain();
+            let records = catalog.audit_above(query.after).take(AUDIT_PAGE_MAX);
+            ReadResult::Audit(AuditPage {
+                records: records.map(|record| codec::encode_audit(record).into()).collect(),
+                count,
+                head: head.to_vec(),
+                forgotten,
+                floor: floor.to_vec(),
+            })
+        }
         Query::Ranges(query) => page(query, reading),
         Query::Lookup(query) => match CollectionName::new(&query.collection) {
             Err(bad) => invalid(bad.to_string()),
@@ -39,6 +56,11 @@ pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
             }),
         },
     }
+}
+
+fn grant(client: &ClientName, granted: Privileges) -> GrantMessage {
+    let Privileges { read, operate, force } = granted;
+    GrantMessage { client: client.to_string(), read, operate, force }
 }
 
 fn holdings(Holdings { owned, replicas, archives }: Holdings) -> HoldingsMessage {

@@ -1,5 +1,6 @@
 //! Answers clients from a node's supervisor.
 
+use super::access::{allow, caller};
 use super::convert;
 use super::messages::{
     Committed, JoinChunk, JoinRequest, NodeStatus, Progress, ProposeReply, ProposeRequest, ProposeResult, Query,
@@ -7,10 +8,11 @@ use super::messages::{
     TransferRequest, TransferResult, Unknown, WatchEvent, WatchRequest,
 };
 use super::service::ControlPlaneApi;
+use super::throttle::Throttle;
 use super::{join, query, snapshot, watch};
 use crate::supervisor::{Reading, SubmitError, Supervisor};
 use async_trait::async_trait;
-use cp_catalog::{Request as CatalogRequest, codec};
+use cp_catalog::{Privilege, Request as CatalogRequest, codec};
 use cp_seam::{ControlPlaneRole, MemberId, MemberKind, ProposeRefusal, ReadError, Standing, TransferError};
 use cp_store::{Identity, Store};
 use futures::stream::BoxStream;
@@ -28,12 +30,13 @@ pub struct NodeApi {
     pub(super) identity: Identity,
     pub(super) store: Store,
     pub(super) engine: &'static str,
+    pub(super) denials: Throttle,
 }
 
 impl NodeApi {
     /// Serves `supervisor`, whose node runs on `store`, driven by `engine`.
     pub fn new(supervisor: Arc<Supervisor>, store: Store, engine: &'static str) -> Self {
-        Self { supervisor, identity: store.identity(), store, engine }
+        Self { supervisor, identity: store.identity(), store, engine, denials: Throttle::default() }
     }
 
     /// Where the leader is, for one that asked the wrong node.
@@ -134,12 +137,22 @@ pub(super) fn refused(code: RefusedCode, message: impl Into<String>) -> Refused 
 #[async_trait]
 impl ControlPlaneApi for NodeApi {
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<ProposeReply, Status> {
+        let principal = caller(&request)?;
         let message = request.into_inner();
         let wait = Duration::from_millis(message.wait_ms).min(WAIT_MAX);
+        // What a client lacks is for the leader to say, who knows of its last grant.
+        let consensus = self.supervisor.consensus();
+        if !consensus.is_leader()
+            && let Some(leader) = consensus.leader().filter(|leader| *leader != self.identity.member)
+        {
+            return Ok(ProposeReply { result: Some(ProposeResult::Redirect(self.redirect(Some(leader)))) });
+        }
         let request = convert::entry(message.kind, message.request)
-            .and_then(|entry| CatalogRequest::from_entry(&entry).map_err(|error| cp_driver::chain(&error)));
+            .and_then(|entry| CatalogRequest::from_entry(&entry).map_err(|error| cp_driver::chain(&error)))
+            .map_err(|why| refused(RefusedCode::Invalid, why))
+            .and_then(|request| self.vouched(principal, request));
         let result = match request {
-            Err(why) => ProposeResult::Refused(refused(RefusedCode::Invalid, why)),
+            Err(refusal) => ProposeResult::Refused(refusal),
             Ok(request) => match self.supervisor.submit(request, wait).await {
                 Ok(decision) => ProposeResult::Committed(Committed {
                     position: convert::position(decision.position),
@@ -157,6 +170,7 @@ impl ControlPlaneApi for NodeApi {
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<ReadReply, Status> {
+        let principal = caller(&request)?;
         let ReadRequest { stale, query } = request.into_inner();
         let Some(query) = query else {
             return Err(Status::invalid_argument("query is missing or unknown to this release; upgrade this node"));
@@ -169,7 +183,12 @@ impl ControlPlaneApi for NodeApi {
                 result: Some(ReadResult::Node(Box::new(status))),
             });
         }
-        let (applied, stale, result) = match self.reading(stale).await {
+        // Judged by the state that is read: what was granted or revoked before counts.
+        let reading = self.reading(stale).await.and_then(|reading| {
+            let allowed = allow(&reading.catalog, &principal, Privilege::Read);
+            allowed.map(|()| reading).map_err(ReadResult::Refused)
+        });
+        let (applied, stale, result) = match reading {
             Ok(reading) => (reading.applied.0, reading.stale, query::answer(&query, &reading)),
             Err(result) => (0, stale, result),
         };
@@ -177,6 +196,13 @@ impl ControlPlaneApi for NodeApi {
     }
 
     async fn transfer(&self, request: Request<TransferRequest>) -> Result<TransferReply, Status> {
+        let principal = caller(&request)?;
+        let leads = self.supervisor.consensus().is_leader();
+        if let Err(refusal) = self.allows(&principal, Privilege::Operate)
+            && leads
+        {
+            return Ok(TransferReply { result: Some(TransferResult::Refused(refusal)) });
+        }
         let result = match self.hand_over(&request.into_inner().to).await {
             Ok(leader) => TransferResult::Leader(leader.to_string()),
             Err(result) => result,
@@ -188,7 +214,8 @@ impl ControlPlaneApi for NodeApi {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
-        Ok(watch::events(&self.supervisor, &request.into_inner()))
+        let principal = caller(&request)?;
+        Ok(watch::events(&self.supervisor, principal, &request.into_inner()))
     }
 
     async fn join(
@@ -203,6 +230,9 @@ impl ControlPlaneApi for NodeApi {
         &self,
         request: Request<SnapshotRequest>,
     ) -> Result<BoxStream<'static, Result<SnapshotPiece, Status>>, Status> {
+        if let Err(refusal) = self.allows(&caller(&request)?, Privilege::Read) {
+            return Err(Status::permission_denied(refusal.message));
+        }
         Ok(snapshot::pieces(self, request.into_inner()).await)
     }
 }

@@ -1,17 +1,27 @@
 //! The stream of committed changes.
 
+use super::access::allow;
 use super::convert;
 use super::messages::{ChangeMessage, CompactedMessage, WatchEvent, WatchItem, WatchRequest};
 use crate::changes::{Changes, ChangesEnd, Cursor};
 use crate::supervisor::Supervisor;
-use cp_catalog::{Change, codec};
+use cp_catalog::{Change, Principal, Privilege, codec};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tonic::Status;
 
 /// The changes that `asked` asks for; from index 0 means from what is next.
-pub(super) fn events(supervisor: &Supervisor, asked: &WatchRequest) -> BoxStream<'static, Result<WatchEvent, Status>> {
+pub(super) fn events(
+    supervisor: &Supervisor,
+    principal: Principal,
+    asked: &WatchRequest,
+) -> BoxStream<'static, Result<WatchEvent, Status>> {
+    let machine = supervisor.machine().clone();
+    let may = move || machine.read(|catalog| allow(catalog, &principal, Privilege::Read));
+    if let Err(refusal) = may() {
+        return stream::iter([Err(Status::permission_denied(refusal.message))]).boxed();
+    }
     let generation = match asked.generation.as_ref().map(convert::generation).transpose() {
         Ok(generation) => generation,
         Err(why) => return stream::iter([Err(Status::invalid_argument(why))]).boxed(),
@@ -24,7 +34,18 @@ pub(super) fn events(supervisor: &Supervisor, asked: &WatchRequest) -> BoxStream
         Ok(changes) => {
             let opened = WatchItem::Opened(convert::wire_generation(changes.generation()));
             let first = stream::iter([Ok(WatchEvent { item: Some(opened) })]);
-            first.chain(stream::unfold(Some(changes), step)).boxed()
+            // A watch may be open for months: a grant that is taken back ends it.
+            let checked = move |event: &Result<WatchEvent, Status>| match (event, may()) {
+                (Ok(_), Err(refusal)) => Some(Status::permission_denied(refusal.message)),
+                _ => None,
+            };
+            let rest = stream::unfold(Some(changes), step).scan(false, move |over, event| {
+                let denied = checked(&event).filter(|_| !*over);
+                let next = (!*over).then(|| denied.map_or(event, Err));
+                *over |= !matches!(next, Some(Ok(_)));
+                std::future::ready(next)
+            });
+            first.chain(rest).boxed()
         }
         Err(compacted) => stream::iter([Ok(compacted_event(compacted.resume))]).boxed(),
     }

@@ -1,11 +1,13 @@
 //! The command line: `serve` runs a node, everything else is its client.
 
 mod apply;
+mod audit;
 mod cert;
 mod cluster;
 mod collection;
 mod connection;
 mod exit;
+mod grant;
 mod member;
 mod node;
 mod output;
@@ -81,6 +83,12 @@ enum Command {
     Range(range::Range),
     /// Say how the ranges would be spread evenly
     Rebalance(plan::Rebalance),
+    /// Say which clients may do what
+    #[command(subcommand)]
+    Grant(grant::Grant),
+    /// Show who tried what with authority
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Bring the cluster to what a file says; again changes nothing
     Apply(Box<apply::Apply>),
     /// Print committed changes as they come
@@ -115,6 +123,8 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
         Command::Collection(collection) => collection.run(format).await,
         Command::Range(range) => range.run(format).await,
         Command::Rebalance(rebalance) => rebalance.run(format).await,
+        Command::Grant(grant) => grant.run(format).await,
+        Command::Audit(audit) => audit.run(format).await,
         Command::Apply(apply) => apply.run(format).await,
         Command::Watch(watch) => watch.run(format).await,
         Command::Leader(leader) => leader.run(format).await,

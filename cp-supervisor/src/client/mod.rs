@@ -3,6 +3,7 @@
 //! It takes requests to the leader, follows redirects, and retries under the same
 //! request id until the deadline; what it cannot tell it calls unknown (CP-P3, CP-P5).
 
+mod audit;
 mod connect;
 mod error;
 mod join;
@@ -11,6 +12,7 @@ mod route;
 mod snapshot;
 mod watch;
 
+pub use audit::Audit;
 pub use error::ClientError;
 pub use snapshot::SnapshotStream;
 pub use watch::{Watch, Watched};
@@ -86,9 +88,16 @@ impl Client {
         if let Some(session) = kept.as_ref() {
             return Ok(session.next_id());
         }
-        let members = self.ask(Query::Members(MembersQuery {}), false).await?;
-        self.learn_members(&members.value);
-        Ok(kept.insert(Session::begin(members.applied)?).next_id())
+        let since = match self.ask(Query::Members(MembersQuery {}), false).await {
+            Ok(members) => {
+                self.learn_members(&members.value);
+                members.applied
+            }
+            // Whoever may not read may still ask, and be told what it lacks.
+            Err(ClientError::Refused { .. }) => ControlPlaneLogIndex(self.leader().await?.applied),
+            Err(error) => return Err(error),
+        };
+        Ok(kept.insert(Session::begin(since)?).next_id())
     }
 
     /// The next id is one of a new session, if the session of `id` is still the present one.

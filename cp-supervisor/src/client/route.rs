@@ -42,9 +42,12 @@ impl<T> Attempt<T> {
             RefusedCode::NoQuorum | RefusedCode::DiskStalled | RefusedCode::Busy | RefusedCode::Stopped => {
                 Self::Later(refused.message)
             }
-            RefusedCode::Invalid | RefusedCode::NotTaken | RefusedCode::Compacted | RefusedCode::Unspecified => {
-                Self::Fail(ClientError::Refused { reason: refused.message })
-            }
+            RefusedCode::Invalid
+            | RefusedCode::NotTaken
+            | RefusedCode::Compacted
+            | RefusedCode::Denied
+            | RefusedCode::RateLimited
+            | RefusedCode::Unspecified => Self::Fail(ClientError::Refused { reason: refused.message }),
         }
     }
 
@@ -173,6 +176,10 @@ impl Route {
                 Ok(Attempt::Done(answer)) => {
                     self.prefer(&target);
                     return Ok(answer);
+                }
+                Ok(Attempt::Fail(ClientError::Refused { reason })) if perhaps.is_some() => {
+                    // An earlier attempt may have been taken, by a node that allowed it (CP-P3).
+                    return Err(ClientError::Unknown { reason });
                 }
                 Ok(Attempt::Fail(error)) => return Err(error),
                 Ok(Attempt::Elsewhere(redirect)) => {

@@ -4,12 +4,14 @@
 //! there is one definition of each; what is about nodes is defined here. Field
 //! numbers are never reused.
 
+mod audit;
 mod join;
 mod propose;
 mod read;
 mod snapshot;
 mod watch;
 
+pub use audit::*;
 pub use join::*;
 pub use propose::*;
 pub use read::*;
@@ -70,4 +72,8 @@ pub enum RefusedCode {
     Compacted = 6,
     /// The target did not take over.
     NotTaken = 7,
+    /// Whoever asks lacks a privilege.
+    Denied = 8,
+    /// Whoever asks was denied too often of late.
+    RateLimited = 9,
 }

@@ -1,6 +1,6 @@
 //! Questions about the state.
 
-use super::{Redirect, Refused};
+use super::{AuditPage, AuditQuery, Grants, GrantsQuery, Redirect, Refused};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
@@ -11,7 +11,7 @@ pub struct ReadRequest {
     #[prost(bool, tag = "1")]
     pub stale: bool,
     /// The question.
-    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub query: Option<Query>,
 }
 
@@ -36,6 +36,12 @@ pub enum Query {
     /// The forced recoveries and restores.
     #[prost(message, tag = "7")]
     Recoveries(RecoveriesQuery),
+    /// What was granted to whom.
+    #[prost(message, tag = "8")]
+    Grants(GrantsQuery),
+    /// The audit, a page at a time.
+    #[prost(message, tag = "9")]
+    Audit(AuditQuery),
 }
 
 /// How this node is.
@@ -103,7 +109,7 @@ pub struct ReadReply {
     #[prost(bool, tag = "2")]
     pub stale: bool,
     /// The answer.
-    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub result: Option<ReadResult>,
 }
 
@@ -131,6 +137,12 @@ pub enum ReadResult {
     /// Forced recoveries and restores.
     #[prost(message, tag = "9")]
     Recoveries(Recoveries),
+    /// Grants.
+    #[prost(message, tag = "10")]
+    Grants(Grants),
+    /// A page of the audit.
+    #[prost(message, tag = "11")]
+    Audit(AuditPage),
 }
 
 /// How a node is.

@@ -4,6 +4,7 @@
 //! in between refuses the command rather than being overwritten (CP-S5).
 
 mod create;
+mod force;
 mod list;
 mod reshape;
 mod transfer;
@@ -39,6 +40,10 @@ pub(crate) enum Range {
     Merge(reshape::Merge),
     /// Add or drop one copy of a range
     Copy(Box<reshape::Copy>),
+    /// Give a range to a member past fence and evidence; takes the privilege to force, and a reason
+    Force(force::Force),
+    /// Give a range to an archive of it that was restored
+    Restore(Box<force::Restore>),
 }
 
 impl Range {
@@ -53,6 +58,8 @@ impl Range {
             Self::Split(split) => split.run(format).await,
             Self::Merge(merge) => merge.run(format).await,
             Self::Copy(copy) => copy.run(format).await,
+            Self::Force(force) => force.run(format).await,
+            Self::Restore(restore) => restore.run(format).await,
         }
     }
 }
