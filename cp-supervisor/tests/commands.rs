@@ -215,3 +215,32 @@ fn a_client_of_another_cluster_is_turned_away_with_the_reason() {
     let (exit, error) = code(&other.run_as("stranger.client", &place.client, &["member", "list"]));
     assert!(exit == 4 && error.contains("wrong CA"), "{exit}: {error}");
 }
+
+/// The example that only watches, beside a cluster that changes.
+#[test]
+fn the_watcher_follows_what_changes() {
+    let site = Site::new();
+    let (places, _nodes) = site.cluster(1, Engine::COMPILED[0].name(), &[]);
+    let at = &places[0];
+    site.run(at, &["collection", "create", "orders", "--group", "shop", "--mode", "ordered"]);
+    site.run(at, &["range", "create", "orders/1", "--owner", "n1"]);
+    let [ca, cert, key] = site.files("tester.client").map(|file| common::text(&file));
+    let watcher = std::path::Path::new(common::BINARY).with_file_name("examples").join("watcher");
+    let child = std::process::Command::new(watcher)
+        .args([&at.client, &ca, &cert, &key, "1"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Until it has read the state, changes may be part of that.
+    let mut cuts = ('a'..='z').map(|key| key.to_string());
+    let mut child = child;
+    common::until("it has seen a change", || {
+        let range = site.json(at, &["range", "list"])["ranges"].as_array().unwrap().last().unwrap().clone();
+        let name = format!("orders/{}", range["id"].as_str().unwrap_or_default());
+        site.run(at, &["range", "split", &name, "--at", &cuts.next().unwrap()]);
+        child.try_wait().unwrap().is_some()
+    });
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("ranges\n") && said.contains("owner n1 at epoch"), "{said}");
+}

@@ -3,12 +3,16 @@
 
 use super::audit::{self, Claim};
 use super::{
-    Broken, Fingerprint, applied, committed, completeness, damage, digests, fencing, leaders, ledger, matching,
-    monotonic, outcomes, quorum, register, transitions,
+    Broken, Fingerprint, applied, committed, completeness, damage, digests, fencing, invariants, leaders, ledger,
+    matching, monotonic, outcomes, quorum, register, transitions,
 };
 use crate::promise::Promise;
 use crate::world::scenario;
-use cp_catalog::{CollectionName, Epoch, RangeId, RangeKey, RangeStanding, Version};
+use cp_catalog::{
+    Addresses, Bounds, Catalog, ClosedGate, CollectionName, Copies, DataPosition, Epoch, Evidence, Features, Fence,
+    FoundingMember, GroupName, Locality, Mode, NewRange, OwnershipCommand, Placement, RangeId, RangeKey, RangeStanding,
+    Request, Transfer, Version,
+};
 use cp_seam::{
     ClusterId, ControlPlaneLogIndex, Generation, Incarnation, LastVote, LogPosition, MemberId, MemberKind, Outcome,
     QuorumMember, StateDigest, Term,
@@ -94,6 +98,14 @@ pub const ALL: &[Check] = &[
         fencing.stands(ControlPlaneLogIndex(1), &range, &standing)?;
         fencing.stands(ControlPlaneLogIndex(2), &range, &standing)
     }),
+    check(invariants::Invariants::NAME, Promise::S5, || {
+        // A state that has gone back: every epoch in it is one that was left behind.
+        let newer = ranged(Epoch(2)).ok_or_else(|| scenario("no state"))?;
+        let older = ranged(Epoch(1)).ok_or_else(|| scenario("no state"))?;
+        let mut invariants = invariants::Invariants::default();
+        invariants.becomes(newer, "n0")?;
+        invariants.becomes(older, "n0")
+    }),
     check(digests::Digests::NAME, Promise::R3, || {
         let mut digests = digests::Digests::default();
         digests.has(ControlPlaneLogIndex(1), StateDigest([1; 32]), "n0")?;
@@ -156,6 +168,47 @@ pub(super) fn range() -> Result<(RangeKey, RangeStanding), Broken> {
     let collection = CollectionName::new("c").map_err(|error| scenario(error.to_string()))?;
     let standing = RangeStanding { owner, epoch: Epoch(1), version: Version(1) };
     Ok((RangeKey::new(collection, RangeId(1)), standing))
+}
+
+/// A state with one range, whose epoch is `epoch`: 1, or 2 after a handoff.
+fn ranged(epoch: Epoch) -> Option<Catalog> {
+    let [a, b] = ["a", "b"].map(MemberId::new);
+    let (a, b) = (a.ok()?, b.ok()?);
+    let founder = |id: &MemberId| FoundingMember {
+        id: id.clone(),
+        kind: MemberKind::Data,
+        addresses: Addresses { peer: "h:1".to_owned(), client: "h:2".to_owned(), http: String::new() },
+        locality: Locality::default(),
+        features: Features::default(),
+    };
+    let founders = vec![founder(&a), founder(&b)];
+    let mut catalog = Catalog::genesis(ClusterId([1; 16]), Generation::default(), founders).ok()?;
+    let collection = CollectionName::new("c").ok()?;
+    let range = RangeKey::new(collection.clone(), RangeId(1));
+    let create =
+        OwnershipCommand::CreateCollection { collection, group: GroupName::new("g").ok()?, mode: Mode::Ordered };
+    let new = NewRange {
+        range: range.clone(),
+        mode: Mode::Ordered,
+        bounds: Bounds::ALL,
+        owner: a.clone(),
+        replicas: [b.clone()].into_iter().collect(),
+        archives: Copies::default(),
+        placement: Placement::default(),
+    };
+    let mut commands = vec![create, OwnershipCommand::CreateRange(new)];
+    if epoch > Epoch(1) {
+        let applied = DataPosition::default();
+        let closed_gate = Some(ClosedGate { epoch: Epoch(1), last: applied });
+        let evidence = Some(Evidence { candidate: b.clone(), applied, watermark: applied, closed_gate });
+        let fence = Fence { epoch: Epoch(1), version: Version(1) };
+        commands.push(OwnershipCommand::Handoff(Transfer { range, from: a, fence, to: b, evidence }));
+    }
+    for (command, index) in commands.into_iter().zip(1..) {
+        let entry = Request::new(None, command).to_entry().ok()?;
+        catalog.apply(ControlPlaneLogIndex(index), &entry).verdict.into_result().ok()?;
+    }
+    Some(catalog)
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! The state machine of one life, watched: what it is fed, and what it becomes.
 
 use super::Monitor;
+use crate::checks::invariants::Invariants;
 use crate::life::Life;
+use crate::sync::locked;
 use bytes::Bytes;
-use cp_catalog::{CatalogMachine, Command, Fence, OwnershipCommand, RangeKey, Verdict};
+use cp_catalog::{Catalog, CatalogMachine, Command, Fence, OwnershipCommand, RangeKey, Verdict};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, Halt, LogPosition, Quorum, SnapshotError,
     SnapshotReader, SnapshotWriter, StateDigest,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -17,7 +19,11 @@ pub(crate) struct Watched {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) life: Arc<Life>,
     pub(crate) booted: Arc<AtomicBool>,
+    pub(crate) invariants: Mutex<Invariants>,
 }
+
+/// One applied entry in so many is a moment at which the whole state is looked at.
+const LOOKED_AT_EVERY: u64 = 16;
 
 /// How the writer of `command` saw the ranges that it changes.
 fn fences(command: &Command) -> Vec<(RangeKey, Fence)> {
@@ -71,6 +77,11 @@ impl ControlPlaneStateMachine for Watched {
             let command = change.request.as_ref().map(|request| &request.command);
             self.monitor.accepted(&self.life, position.index, command.map(fences).unwrap_or_default());
             self.monitor.effect(&self.life, position.index, effect);
+        }
+        if position.index.0.is_multiple_of(LOOKED_AT_EVERY) {
+            let now = self.inner.read(Catalog::clone);
+            let verdict = locked(&self.invariants).becomes(now, &format!("n{} at {position}", self.life.slot()));
+            self.monitor.judge(verdict);
         }
         self.now();
         Ok(())

@@ -61,7 +61,7 @@ impl World {
             token_hash,
             kind,
             addresses: addresses(&member),
-            features: Features::default(),
+            features: Features { level: cp_catalog::FEATURE_LEVEL, ..Features::default() },
         };
         if self.tried(up, MembershipCommand::Joined(joining)).await?.is_none() || !up.life.goes_on() {
             return Ok(());

@@ -39,7 +39,8 @@ impl World {
             let id = MemberId::new(&format!("n{slot}")).map_err(|e| scenario(e.to_string()))?;
             let kind = if slot + witnesses >= nodes { MemberKind::Witness } else { MemberKind::Data };
             let addresses = addresses(&id);
-            let (locality, features) = (Locality::default(), Features::default());
+            let level = cp_catalog::FEATURE_LEVEL;
+            let (locality, features) = (Locality::default(), Features { level, ..Features::default() });
             members.push(FoundingMember { id, kind, addresses, locality, features });
         }
         let founders: Vec<(MemberId, MemberKind)> = members.iter().map(|m| (m.id.clone(), m.kind)).collect();
@@ -130,6 +131,7 @@ impl World {
             monitor: Arc::clone(&self.monitor),
             life: Arc::clone(&life),
             booted: Arc::new(AtomicBool::new(false)),
+            invariants: std::sync::Mutex::default(),
         };
         let seed = Rng::new(self.seed, &format!("node {slot} life {number}")).bits();
         let parts = Parts {

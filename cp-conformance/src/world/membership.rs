@@ -80,7 +80,7 @@ impl World {
             token_hash,
             kind,
             addresses: addresses(member),
-            features: Features::default(),
+            features: Features { level: cp_catalog::FEATURE_LEVEL, ..Features::default() },
         };
         self.done(MembershipCommand::Joined(joining)).await?;
         let leader = self.leader().await?;
