@@ -2,7 +2,7 @@
 
 use crate::changes::{Changes, Compacted, Cursor};
 use crate::session::{NoRandomness, Session};
-use cp_catalog::{Catalog, CatalogMachine, Command, MembershipCommand, Request, Verdict};
+use cp_catalog::{Catalog, CatalogMachine, CollectionName, Command, MembershipCommand, Range, Request, Verdict};
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneStatus, Incarnation,
     LogPosition, Outcome, ProposeError, ProposeRefusal, ReadError, Standing,
@@ -66,6 +66,17 @@ pub struct Reading {
     /// The index that it reflects.
     pub applied: ControlPlaneLogIndex,
     /// Whether it may be older than what was acknowledged before the read began.
+    pub stale: bool,
+}
+
+/// Which range holds a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The range, and so its owner and epoch; `None` if none covers the key.
+    pub range: Option<Range>,
+    /// The index that the answer reflects.
+    pub applied: ControlPlaneLogIndex,
+    /// Whether it may be older than what was acknowledged before the call began.
     pub stale: bool,
 }
 
@@ -203,6 +214,23 @@ impl Supervisor {
     /// The state as this node has it now; it may lack what was acknowledged, and says so.
     pub fn read_stale(&self) -> Reading {
         self.machine.read_at(|applied, catalog| Reading { catalog: catalog.clone(), applied, stale: true })
+    }
+
+    /// The range of `collection` that holds `key`, if one does, with everything that was
+    /// acknowledged anywhere before the call (CP-P4). Served by the leader. Copies nothing of
+    /// the state but that range, so it may be called for every request that is routed.
+    pub async fn locate(&self, collection: &CollectionName, key: &[u8]) -> Result<Located, ReadError> {
+        self.consensus.read_barrier().await?;
+        Ok(Located { stale: false, ..self.locate_stale(collection, key) })
+    }
+
+    /// As [`locate`](Self::locate), by the state that this node has now; it may lack what was
+    /// acknowledged, and says so. What an old answer leads to is fenced by its epoch (CP-S5).
+    pub fn locate_stale(&self, collection: &CollectionName, key: &[u8]) -> Located {
+        self.machine.read_at(|applied, catalog| {
+            let range = catalog.locate(collection, key).cloned();
+            Located { range, applied, stale: true }
+        })
     }
 
     /// How the node is.

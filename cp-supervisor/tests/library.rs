@@ -117,6 +117,23 @@ async fn a_request_is_decided_once_and_watched_in_order() {
     assert!(!reading.stale && reading.applied >= two.position.index);
     assert_eq!(reading.catalog.collections().count(), 2);
     assert!(supervisor.read_stale().stale);
+    let one = CollectionName::new("one").unwrap();
+    let located = supervisor.locate(&one, b"key").await.unwrap();
+    assert!(!located.stale && located.applied >= two.position.index && located.range.is_none(), "{located:?}");
+    let range = cp_catalog::NewRange {
+        range: cp_catalog::RangeKey::new(one.clone(), cp_catalog::RangeId(1)),
+        mode: Mode::Hash,
+        bounds: cp_catalog::Bounds::ALL,
+        owner: MemberId::new("n1").unwrap(),
+        replicas: cp_catalog::Copies::default(),
+        archives: cp_catalog::Copies::default(),
+        placement: cp_catalog::Placement::default(),
+    };
+    let made = supervisor.submit(Request::new(None, OwnershipCommand::CreateRange(range)), PATIENCE).await.unwrap();
+    assert!(made.verdict.is_done(), "{}", made.verdict);
+    let located = supervisor.locate(&one, b"key").await.unwrap();
+    assert_eq!(located.range.unwrap().owner.as_str(), "n1");
+    assert!(supervisor.locate_stale(&one, b"key").stale);
     node.shutdown().await.unwrap();
 }
 

@@ -1,12 +1,11 @@
-//! Answers questions from a reading of the state.
+//! Answers questions from the state.
 
 use super::messages::{
     AuditPage, Collections, GrantMessage, Grants, HoldingsMessage, Members, Query, RangeItem, Ranges, RangesQuery,
     ReadResult, Recoveries, RefusedCode,
 };
 use super::server::refused;
-use crate::supervisor::Reading;
-use cp_catalog::{AuditChain, ClientName, CollectionName, Holdings, Privileges, RangeId, RangeKey, codec};
+use cp_catalog::{AuditChain, Catalog, ClientName, CollectionName, Holdings, Privileges, RangeId, RangeKey, codec};
 
 /// The most ranges in one reply.
 const PAGE_MAX: usize = 4096;
@@ -17,8 +16,7 @@ fn invalid(message: impl Into<String>) -> ReadResult {
     ReadResult::Refused(refused(RefusedCode::Invalid, message))
 }
 
-pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
-    let catalog = &reading.catalog;
+pub(super) fn answer(query: &Query, catalog: &Catalog) -> ReadResult {
     match query {
         Query::Node(_) | Query::Members(_) => ReadResult::Members(Members {
             members: catalog.members().map(|member| codec::encode_member(member).into()).collect(),
@@ -44,7 +42,7 @@ pub(super) fn answer(query: &Query, reading: &Reading) -> ReadResult {
                 floor: floor.to_vec(),
             })
         }
-        Query::Ranges(query) => page(query, reading),
+        Query::Ranges(query) => page(query, catalog),
         Query::Lookup(query) => match CollectionName::new(&query.collection) {
             Err(bad) => invalid(bad.to_string()),
             Ok(name) if catalog.collection(&name).is_none() => {
@@ -71,8 +69,7 @@ fn item(collection: &CollectionName, range: &cp_catalog::Range) -> RangeItem {
     RangeItem { collection: collection.to_string(), range: codec::encode_range(range).into() }
 }
 
-fn page(query: &RangesQuery, reading: &Reading) -> ReadResult {
-    let catalog = &reading.catalog;
+fn page(query: &RangesQuery, catalog: &Catalog) -> ReadResult {
     let only = match query.collection.as_deref().map(CollectionName::new).transpose() {
         Ok(only) => only,
         Err(bad) => return invalid(bad.to_string()),

@@ -12,7 +12,7 @@ use super::throttle::Throttle;
 use super::{join, query, snapshot, watch};
 use crate::supervisor::{Reading, SubmitError, Supervisor};
 use async_trait::async_trait;
-use cp_catalog::{Privilege, Request as CatalogRequest, codec};
+use cp_catalog::{Catalog, Privilege, Request as CatalogRequest, codec};
 use cp_seam::{ControlPlaneRole, MemberId, MemberKind, ProposeRefusal, ReadError, Standing, TransferError};
 use cp_store::{Identity, Store};
 use futures::stream::BoxStream;
@@ -46,8 +46,8 @@ impl NodeApi {
     }
 
     fn client_address(&self, member: &MemberId) -> Option<String> {
-        let catalog = self.supervisor.read_stale().catalog;
-        catalog.member(member).map(|m| m.addresses.client.clone()).filter(|address| !address.is_empty())
+        let address = |catalog: &Catalog| catalog.member(member).map(|m| m.addresses.client.clone());
+        self.supervisor.machine().read(address).filter(|address| !address.is_empty())
     }
 
     /// What to answer where a proposal was refused.
@@ -64,15 +64,17 @@ impl NodeApi {
         Err(refused(code, refusal.to_string()))
     }
 
-    pub(super) async fn reading(&self, stale: bool) -> Result<Reading, ReadResult> {
+    /// Whether the state may be read now, `stale` or not.
+    pub(super) async fn readable(&self, stale: bool) -> Result<(), ReadResult> {
         // A node that stopped may have a state that nobody else has (CP-R3).
         if let Some(reason) = self.supervisor.status().stopped {
             return Err(ReadResult::Refused(refused(RefusedCode::Stopped, format!("the node has stopped: {reason}"))));
         }
         if stale {
-            return Ok(self.supervisor.read_stale());
+            return Ok(());
         }
-        self.supervisor.read().await.map_err(|error| match error {
+        let barrier = self.supervisor.consensus().read_barrier().await.map(drop);
+        barrier.map_err(|error| match error {
             ReadError::NotLeader { leader } => ReadResult::Redirect(self.redirect(leader)),
             ReadError::NoQuorum => ReadResult::Refused(refused(RefusedCode::NoQuorum, error.to_string())),
             ReadError::Stopped { .. } => ReadResult::Refused(refused(RefusedCode::Stopped, error.to_string())),
@@ -183,16 +185,23 @@ impl ControlPlaneApi for NodeApi {
                 result: Some(ReadResult::Node(Box::new(status))),
             });
         }
+        if let Err(result) = self.readable(stale).await {
+            return Ok(ReadReply { applied: 0, stale, result: Some(result) });
+        }
         // Judged by the state that is read: what was granted or revoked before counts.
-        let reading = self.reading(stale).await.and_then(|reading| {
-            let allowed = allow(&reading.catalog, &principal, Privilege::Read);
-            allowed.map(|()| reading).map_err(ReadResult::Refused)
-        });
-        let (applied, stale, result) = match reading {
-            Ok(reading) => (reading.applied.0, reading.stale, query::answer(&query, &reading)),
-            Err(result) => (0, stale, result),
+        let answer = |catalog: &Catalog| {
+            allow(catalog, &principal, Privilege::Read)
+                .map_or_else(ReadResult::Refused, |()| query::answer(&query, catalog))
         };
-        Ok(ReadReply { applied, stale, result: Some(result) })
+        let (applied, result) = match query {
+            // Short, and frequent: without a copy of the state, which would cost the next write.
+            Query::Lookup(_) => self.supervisor.machine().read_at(|applied, catalog| (applied, answer(catalog))),
+            _ => {
+                let Reading { applied, catalog, .. } = self.supervisor.read_stale();
+                (applied, answer(&catalog))
+            }
+        };
+        Ok(ReadReply { applied: applied.0, stale, result: Some(result) })
     }
 
     async fn transfer(&self, request: Request<TransferRequest>) -> Result<TransferReply, Status> {

@@ -36,7 +36,7 @@ async fn next(left: Left) -> Option<(Result<SnapshotPiece, Status>, Left)> {
 
 async fn captured(api: &NodeApi, stale: bool) -> Result<(SnapshotHeader, Box<dyn SnapshotReader>), SnapshotItem> {
     // What is captured afterwards is at least as new as this reading.
-    if let Err(result) = api.reading(stale).await.map(drop) {
+    if let Err(result) = api.readable(stale).await {
         return Err(match result {
             ReadResult::Redirect(redirect) => SnapshotItem::Redirect(redirect),
             ReadResult::Refused(refusal) => SnapshotItem::Refused(refusal),
