@@ -36,7 +36,8 @@ impl Host {
     pub(crate) fn note_digest(&self, from: Incarnation, index: ControlPlaneLogIndex, digest: StateDigest) {
         let worth_it = {
             let mut books = self.books();
-            books.digests.note(from, index, digest) || books.disputed.is_some()
+            let differs = books.digests.note(from, index, digest);
+            differs || books.disputed.is_some() || books.differing.contains_key(&from)
         };
         if worth_it {
             self.judge(index);
@@ -50,7 +51,8 @@ impl Host {
             |member: &Incarnation| *member != self.me() && newest.1.members().iter().any(|m| m.incarnation == *member);
         let mine = {
             let mut books = self.books();
-            books.note_differing(differing.iter().copied().map(Incarnation).filter(known), index);
+            let news = books.note_differing(differing.iter().copied().map(Incarnation).filter(known), index);
+            tracing::debug!(%index, ?differing, news, "a peer says who differs");
             books.digests.at(self.me(), index)
         };
         if mine.is_some_and(|mine| mine != digest) {
@@ -59,7 +61,8 @@ impl Host {
     }
 
     fn halt_diverged(&self, index: ControlPlaneLogIndex) {
-        self.books().note_differing([self.me()], index);
+        let news = self.books().note_differing([self.me()], index);
+        tracing::debug!(%index, news, "this node differs");
         self.halt(&format!(
             "its state at index {index} differs from that of a majority of voters; rebuild it from the others: `cp-supervisor rebuild`"
         ));
@@ -67,6 +70,7 @@ impl Host {
 
     fn judge(&self, index: ControlPlaneLogIndex) {
         let newest = self.newest_configuration();
+        let mut news = false;
         let verdict = {
             let mut books = self.books();
             let verdict = books.digests.judge(&newest.1, index);
@@ -79,7 +83,7 @@ impl Host {
                 }
             }
             if let Verdict::Differs { members, .. } = &verdict {
-                books.note_differing(members.iter().copied().filter(|member| *member != self.me()), index);
+                news = books.note_differing(members.iter().copied().filter(|member| *member != self.me()), index);
             }
             let Books { differing, digests, .. } = &mut *books;
             match &verdict {
@@ -92,8 +96,9 @@ impl Host {
         let Verdict::Differs { digest, members } = verdict else { return };
         let differing: Vec<_> = members.iter().map(|member| member.0).collect();
         let said = Majority { index: index.0, digest: Bytes::copy_from_slice(&digest.0), differing };
-        // Whoever may lead next is told too: its books are where an operator looks.
-        let told = |peer: &Incarnation| newest.1.is_voter(*peer) || members.contains(peer);
+        // Whoever may lead next is told too, once: its books are where an operator looks, and it
+        // judges what it is told by itself, so that to tell it each time would never end.
+        let told = |peer: &Incarnation| members.contains(peer) || (news && newest.1.is_voter(*peer));
         let peers = newest.1.members().into_iter().map(|member| member.incarnation);
         for peer in peers.filter(|peer| *peer != self.me()).filter(told) {
             self.send_body(peer, Lane::Consensus, Body::Majority(said.clone()));
@@ -105,11 +110,16 @@ impl Host {
 }
 
 impl Books {
-    fn note_differing(&mut self, members: impl IntoIterator<Item = Incarnation>, index: ControlPlaneLogIndex) {
+    /// Notes who differs, and tells whether that is news.
+    fn note_differing(&mut self, members: impl IntoIterator<Item = Incarnation>, index: ControlPlaneLogIndex) -> bool {
+        let mut news = false;
         for member in members {
-            let first = self.differing.entry(member).or_insert(index);
-            *first = index.min(*first);
+            let known = self.differing.insert(member, index);
+            let first = known.map_or(index, |known| known.min(index));
+            self.differing.insert(member, first);
+            news |= known != Some(first);
         }
+        news
     }
 }
 
@@ -168,6 +178,32 @@ mod tests {
         rig.tell(2, index, WRONG);
         assert_eq!(told(), 2);
         assert!(rig.node.is_leader());
+    }
+
+    /// Voters that agree do not go on telling each other of one that does not, and one that
+    /// agrees again is not named any longer.
+    #[tokio::test(start_paused = true)]
+    async fn those_who_agree_are_told_once() {
+        let rig = Rig::start(&[1, 2, 3], settings()).await;
+        rig.lead(1).await;
+        let (index, digest) = rig.applied();
+        lock(&rig.wire.sent).clear();
+        let told = |who| lock(&rig.wire.sent).iter().filter(|(to, _)| *to == Incarnation(who)).count();
+        rig.tell(2, index, digest);
+        rig.tell(3, index, WRONG);
+        assert_eq!((told(2), told(3)), (1, 1));
+        for _ in 0..10 {
+            rig.tell(2, index, digest);
+        }
+        assert_eq!(told(2), 1, "a frame of one that agrees begets none to it");
+        let named = || rig.node.progress().into_iter().filter(|p| p.diverged_at.is_some()).count();
+        assert_eq!(named(), 1);
+        rig.puppet.write(cp_store::RecordBody::Blank);
+        rig.until("all is applied", || rig.applied().0 == rig.store.last().index).await;
+        let (later, digest) = rig.applied();
+        rig.tell(2, later, digest);
+        rig.tell(3, later, digest);
+        assert_eq!(named(), 0, "it has begun anew and is alike");
     }
 
     /// Who leads next knows who had to stop, though that one speaks no more; a stranger's word adds nobody.

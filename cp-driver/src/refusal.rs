@@ -79,6 +79,8 @@ impl Host {
     pub(crate) fn refresh(&self) {
         // One at a time, or a status made earlier could be posted later, and stay.
         let mut turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Why it differs is noted before it stops.
+        let stopped = self.halted();
         // Applied before committed, so that it is never above; and with what is wanted there, so
         // that nobody who waits for an entry to be applied sees it settled before it has begun.
         let (applied, wanted, diverged_at) = {
@@ -90,7 +92,6 @@ impl Host {
         if turn.at != newest.0 || !Arc::ptr_eq(&turn.wanted, &wanted) {
             *turn = Compared { at: newest.0, alike: newest.1.is(&wanted), wanted };
         }
-        let stopped = self.halted();
         let view = self.view();
         let role = if stopped.is_some() { ControlPlaneRole::Follower } else { view.role };
         self.board.post(ControlPlaneStatus {

@@ -113,7 +113,9 @@ impl Hello {
         if self.engine.len() > ENGINE_BYTES_MAX || !printable {
             return Err("engine is no short name".to_owned());
         }
-        let wire_versions = WireVersions { oldest: self.wire_oldest, newest: self.wire_newest };
+        // One that says no oldest reads one version alone.
+        let oldest = if self.wire_oldest == 0 { self.wire_newest } else { self.wire_oldest };
+        let wire_versions = WireVersions { oldest, newest: self.wire_newest };
         if wire_versions.oldest > wire_versions.newest {
             return Err(format!("wire versions {wire_versions} are none"));
         }

@@ -43,6 +43,14 @@ impl From<ControlPlaneLogIndex> for Cursor {
 pub struct Compacted {
     /// Where a watch can begin: after the state as it was when the answer was given.
     pub resume: ControlPlaneLogIndex,
+    /// The generation that this index is of.
+    pub generation: Generation,
+}
+
+impl From<Compacted> for Cursor {
+    fn from(compacted: Compacted) -> Self {
+        Self { index: compacted.resume, generation: Some(compacted.generation) }
+    }
 }
 
 /// Why there are no more changes.
@@ -68,7 +76,7 @@ impl Changes {
     ) -> Result<Self, Compacted> {
         let (applied, generation) = machine.read_at(|applied, catalog| (applied, catalog.generation()));
         if from.generation.is_some_and(|of| of != generation) {
-            return Err(Compacted { resume: applied.next() });
+            return Err(Compacted { resume: applied.next(), generation });
         }
         let next = from.index.max(ControlPlaneLogIndex(1));
         let mut changes = Self { machine, status, generation, next, ready: VecDeque::new() };
@@ -94,7 +102,9 @@ impl Changes {
                 self.next = next;
                 Ok(())
             }
-            Batch::Compacted { snapshot_index } => Err(Compacted { resume: snapshot_index.next() }),
+            Batch::Compacted { snapshot_index } => {
+                Err(Compacted { resume: snapshot_index.next(), generation: self.generation })
+            }
         }
     }
 

@@ -61,7 +61,7 @@ fn a_client_goes_on_in_the_next_generation() {
         // An open watch and one that goes on from a cursor are told, and do not wait for an index of old.
         let Watched::Compacted(compacted) = watch.next().await.unwrap() else { panic!("it went on") };
         assert!(matches!(client.watch(cursor).next().await.unwrap(), Watched::Compacted(_)));
-        let mut from_there = client.watch(compacted.resume);
+        let mut from_there = client.watch(compacted);
         let next = client.submit(create("next")).await.unwrap();
         loop {
             let Watched::Change(change) = from_there.next().await.unwrap() else { panic!("compacted") };

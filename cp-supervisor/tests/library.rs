@@ -148,7 +148,9 @@ async fn changes_that_are_no_longer_kept_are_said_to_be() {
     node.shutdown().await.unwrap();
     let node = Daemon::start(&settings(&site, &place)).await.unwrap();
     serving(node.supervisor()).await;
-    let Err(Compacted { resume }) = node.supervisor().watch(ControlPlaneLogIndex(1)) else { panic!("all are kept") };
+    let Err(Compacted { resume, .. }) = node.supervisor().watch(ControlPlaneLogIndex(1)) else {
+        panic!("all are kept")
+    };
     assert!(resume > ControlPlaneLogIndex(40), "{resume}");
     let mut changes = node.supervisor().watch(resume).unwrap();
     let decision = node.supervisor().submit(Request::new(None, create("next")), PATIENCE).await.unwrap();

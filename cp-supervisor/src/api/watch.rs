@@ -3,7 +3,7 @@
 use super::access::allow;
 use super::convert;
 use super::messages::{ChangeMessage, CompactedMessage, WatchEvent, WatchItem, WatchRequest};
-use crate::changes::{Changes, ChangesEnd, Cursor};
+use crate::changes::{Changes, ChangesEnd, Compacted, Cursor};
 use crate::supervisor::Supervisor;
 use cp_catalog::{Change, Principal, Privilege, codec};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine};
@@ -21,6 +21,10 @@ pub(super) fn events(
     let may = move || machine.read(|catalog| allow(catalog, &principal, Privilege::Read));
     if let Err(refusal) = may() {
         return stream::iter([Err(Status::permission_denied(refusal.message))]).boxed();
+    }
+    // What a stopped node says of its state is not to be gone by (CP-R3).
+    if let Some(reason) = supervisor.status().stopped {
+        return stream::iter([Err(Status::unavailable(format!("the node has stopped: {reason}")))]).boxed();
     }
     let generation = match asked.generation.as_ref().map(convert::generation).transpose() {
         Ok(generation) => generation,
@@ -47,7 +51,7 @@ pub(super) fn events(
             });
             first.chain(rest).boxed()
         }
-        Err(compacted) => stream::iter([Ok(compacted_event(compacted.resume))]).boxed(),
+        Err(compacted) => stream::iter([Ok(compacted_event(&compacted))]).boxed(),
     }
 }
 
@@ -55,7 +59,7 @@ async fn step(changes: Option<Changes>) -> Option<(Result<WatchEvent, Status>, O
     let mut changes = changes?;
     match changes.next().await {
         Ok(change) => Some((Ok(event(&change)), Some(changes))),
-        Err(ChangesEnd::Compacted(compacted)) => Some((Ok(compacted_event(compacted.resume)), None)),
+        Err(ChangesEnd::Compacted(compacted)) => Some((Ok(compacted_event(&compacted)), None)),
         Err(end @ ChangesEnd::Stopped { .. }) => Some((Err(Status::unavailable(end.to_string())), None)),
     }
 }
@@ -73,6 +77,7 @@ fn event(change: &Change) -> WatchEvent {
     }
 }
 
-fn compacted_event(resume: ControlPlaneLogIndex) -> WatchEvent {
-    WatchEvent { item: Some(WatchItem::Compacted(CompactedMessage { resume: resume.0 })) }
+fn compacted_event(compacted: &Compacted) -> WatchEvent {
+    let generation = convert::wire_generation(compacted.generation);
+    WatchEvent { item: Some(WatchItem::Compacted(CompactedMessage { resume: compacted.resume.0, generation })) }
 }

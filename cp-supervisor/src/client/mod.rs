@@ -30,6 +30,7 @@ use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
 use futures::FutureExt;
 use route::{Attempt, Route};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -116,11 +117,16 @@ impl Client {
     pub async fn submit(&self, command: impl Into<Command>) -> Result<Decision, ClientError> {
         let command = command.into();
         let id = self.next_id().await?;
-        let decision = self.submit_as(id, command.clone()).await?;
+        let doubts = AtomicU32::new(0);
+        let decision = self.attempts(id, command.clone(), &doubts).await?;
         match &decision.verdict {
-            // The session began in what a recovery has lost: nothing of it is in the state.
-            Verdict::Refused(Refusal::ClientFromFuture { .. }) => {
+            // The session began in what a recovery has lost: nothing of it is in the state. But an
+            // attempt that was not answered may still come, and by then the log may have got so far.
+            Verdict::Refused(refusal @ Refusal::ClientFromFuture { .. }) => {
                 self.renew(&id).await;
+                if doubts.load(Ordering::Relaxed) > 0 {
+                    return Err(ClientError::Unknown { reason: refusal.to_string() });
+                }
                 let id = self.next_id().await?;
                 self.submit_as(id, command).await
             }
@@ -136,6 +142,16 @@ impl Client {
 
     /// Submits a request under an id; again under the same id is the same request (CP-P5).
     pub async fn submit_as(&self, id: RequestId, command: impl Into<Command>) -> Result<Decision, ClientError> {
+        self.attempts(id, command, &AtomicU32::new(0)).await
+    }
+
+    /// As [`submit_as`](Self::submit_as); `doubts` is how many attempts were sent and not answered.
+    async fn attempts(
+        &self,
+        id: RequestId,
+        command: impl Into<Command>,
+        doubts: &AtomicU32,
+    ) -> Result<Decision, ClientError> {
         let request = Request::new(Some(id), command);
         let entry = request.to_entry().map_err(|error| ClientError::Refused { reason: error.to_string() })?;
         let kind = convert::kind_number(entry.kind());
@@ -145,24 +161,16 @@ impl Client {
                 let wait_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).saturating_mul(9) / 10;
                 let message = ProposeRequest { kind, request: body.clone(), wait_ms };
                 async move {
-                    let reply = match caller.propose(tonic::Request::new(message)).await {
-                        Ok(reply) => reply,
-                        Err(status) => return Attempt::status(&status, false),
+                    // Taken back by an answer; an attempt that is given up leaves it.
+                    doubts.fetch_add(1, Ordering::Relaxed);
+                    let outcome = match caller.propose(tonic::Request::new(message)).await {
+                        Ok(reply) => decided(reply.result),
+                        Err(status) => Attempt::status(&status, false),
                     };
-                    match reply.result {
-                        Some(ProposeResult::Committed(committed)) => match codec::decode_verdict(&committed.verdict) {
-                            Ok(verdict) => Attempt::Done(Decision {
-                                position: convert::log_position(committed.position),
-                                verdict,
-                                settled: committed.settled,
-                            }),
-                            Err(error) => Attempt::Fail(ClientError::Server { reason: cp_driver::chain(&error) }),
-                        },
-                        Some(ProposeResult::Redirect(redirect)) => Attempt::Elsewhere(redirect),
-                        Some(ProposeResult::Refused(refused)) => Attempt::refused(refused),
-                        Some(ProposeResult::Unknown(unknown)) => Attempt::Perhaps(unknown.reason),
-                        None => Attempt::Fail(newer()),
+                    if !matches!(outcome, Attempt::Perhaps(_)) {
+                        doubts.fetch_sub(1, Ordering::Relaxed);
                     }
+                    outcome
                 }
                 .boxed()
             })
@@ -280,6 +288,24 @@ impl Client {
                 .boxed()
             })
             .await
+    }
+}
+
+/// What a reply to a proposal means.
+fn decided(result: Option<ProposeResult>) -> Attempt<Decision> {
+    match result {
+        Some(ProposeResult::Committed(committed)) => match codec::decode_verdict(&committed.verdict) {
+            Ok(verdict) => Attempt::Done(Decision {
+                position: convert::log_position(committed.position),
+                verdict,
+                settled: committed.settled,
+            }),
+            Err(error) => Attempt::Fail(ClientError::Server { reason: cp_driver::chain(&error) }),
+        },
+        Some(ProposeResult::Redirect(redirect)) => Attempt::Elsewhere(redirect),
+        Some(ProposeResult::Refused(refused)) => Attempt::refused(refused),
+        Some(ProposeResult::Unknown(unknown)) => Attempt::Perhaps(unknown.reason),
+        None => Attempt::Fail(newer()),
     }
 }
 

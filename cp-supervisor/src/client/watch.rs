@@ -123,8 +123,15 @@ impl Watch<'_> {
                     Ok(Some(Watched::Change(Box::new(change))))
                 }
                 Some(Some(WatchItem::Compacted(compacted))) => {
+                    let generation = convert::generation(&compacted.generation);
+                    let generation = generation.map_err(|reason| ClientError::Server { reason })?;
+                    // Left behind by a recovery, it speaks of indexes that are nobody's any more.
+                    if self.generation.is_some_and(|ours| generation.number < ours.number) {
+                        return Ok(None);
+                    }
                     self.compacted_at.insert(self.address.clone());
-                    Ok(Some(Watched::Compacted(Compacted { resume: ControlPlaneLogIndex(compacted.resume) })))
+                    let resume = ControlPlaneLogIndex(compacted.resume);
+                    Ok(Some(Watched::Compacted(Compacted { resume, generation })))
                 }
                 Some(None) => Err(newer()),
             };

@@ -52,7 +52,7 @@ pub(super) fn router(pages: Pages) -> Router {
 type Check = (&'static str, Result<(), String>);
 
 async fn livez(State(pages): State<Arc<Pages>>, Query(asked): Parameters) -> Response {
-    report("livez", &[pages.running()], asked.contains_key("verbose"))
+    report("livez", &[pages.alive()], asked.contains_key("verbose"))
 }
 
 async fn readyz(State(pages): State<Arc<Pages>>, Query(asked): Parameters) -> Response {
@@ -94,6 +94,15 @@ impl Pages {
     fn running(&self) -> Check {
         let stopped = self.supervisor.consensus().watch().current().stopped;
         ("running", stopped.map_or(Ok(()), |why| Err(format!("the node has stopped: {why}"))))
+    }
+
+    /// As [`running`](Self::running), but that a node which differs from the others would
+    /// differ again after a restart, and must not be hidden by one.
+    fn alive(&self) -> Check {
+        match self.supervisor.status().diverged_at {
+            Some(_) => ("running", Ok(())),
+            None => self.running(),
+        }
     }
 
     fn disk(&self) -> Check {

@@ -69,9 +69,12 @@ pub struct ChangeMessage {
 }
 
 /// Where a watch can begin.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Eq, Message)]
 pub struct CompactedMessage {
     /// The index to watch from once the state has been read.
     #[prost(uint64, tag = "1")]
     pub resume: u64,
+    /// The generation that this index is of.
+    #[prost(message, required, tag = "2")]
+    pub generation: GenerationMessage,
 }
