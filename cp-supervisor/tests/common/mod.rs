@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -22,7 +23,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A directory with an authority and one client's certificate.
 pub(crate) struct Site {
     dir: TempDir,
-    /// One listener per port handed out would keep it; the numbers are enough on a quiet loopback.
     ports: Vec<u16>,
 }
 
@@ -245,10 +245,16 @@ pub(crate) fn issue_settings() -> IssueSettings {
     IssueSettings { now, days: 2, overwrite: false }
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free a moment ago, and that nobody is given by chance: below those of
+/// outgoing connections, and no two sites of a test binary share one.
 fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    let next = || FIRST + (start + TAKEN.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+    let free = std::iter::repeat_with(next).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.take(count).collect()
 }
 
 /// Waits until `done`, or fails saying `what` did not come about.
