@@ -30,6 +30,9 @@ pub struct Options {
     pub think: Duration,
     /// Whether members come and go in a storm.
     pub churn: bool,
+    /// Whether callers ask for every transition of ranges that there is, rather than for
+    /// promotions and copies alone.
+    pub every_transition: bool,
     /// Whether each storm has kinds of fault of its own, rather than all of them.
     pub swarm: bool,
     /// Which steps of the storm's schedule take place.
@@ -49,6 +52,7 @@ impl Default for Options {
             clients: 3,
             think: Duration::from_millis(80),
             churn: false,
+            every_transition: false,
             swarm: false,
             kept: Kept::All,
         }

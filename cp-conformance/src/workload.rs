@@ -1,12 +1,14 @@
 //! What clients propose: entries of both kinds, each unlike any other.
 
+mod promotions;
+mod transitions;
+
 use crate::checks::Broken;
 use crate::rng::Rng;
 use crate::world::scenario;
 use cp_catalog::{
-    Bound, Bounds, Catalog, ClientId, CollectionName, Command, Copies, CopyEdit, DataPosition, Evidence, GroupName,
-    Key, Locality, MemberLife, MembershipCommand, Mode, NewRange, OwnershipCommand, Placement, RangeId, RangeKey,
-    Request, RequestId, Transfer,
+    Catalog, ClientId, CollectionName, Command, GroupName, Locality, MemberLife, MembershipCommand, Mode,
+    OwnershipCommand, Request, RequestId,
 };
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, Incarnation, MemberId};
 
@@ -17,6 +19,8 @@ pub(crate) struct Workload {
     client: ClientId,
     sequence: u64,
     rng: Rng,
+    /// See [`Options::every_transition`](crate::Options::every_transition).
+    every_transition: bool,
 }
 
 impl Workload {
@@ -24,9 +28,15 @@ impl Workload {
         Self::of(seed, 0)
     }
 
+    /// With every transition that the catalog has.
+    pub(crate) fn every_transition(self, every_transition: bool) -> Self {
+        Self { every_transition, ..self }
+    }
+
     /// The stream of another client of the same run.
     pub(crate) fn fork(&self, number: usize) -> Self {
-        Self::of(self.seed, u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1))
+        let number = u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
+        Self::of(self.seed, number).every_transition(self.every_transition)
     }
 
     fn of(seed: u64, number: u64) -> Self {
@@ -35,7 +45,7 @@ impl Workload {
             *to = from;
         }
         let rng = Rng::new(seed, &format!("workload {number}"));
-        Self { seed, client: ClientId(client), sequence: 0, rng }
+        Self { seed, client: ClientId(client), sequence: 0, rng, every_transition: false }
     }
 
     /// The next entry: a collection, a change of a member's locality, or a
@@ -47,55 +57,14 @@ impl Workload {
                 let weight = u32::try_from(self.rng.below(1000)).unwrap_or_default();
                 MembershipCommand::SetLocality { member, locality: Locality { domain: None, weight } }.into()
             }
-            (2..6, Some(catalog)) => self.transition(catalog)?.into(),
+            (2..6, Some(catalog)) if self.every_transition => self.transition(catalog)?.into(),
+            (2..6, Some(catalog)) => self.promotion(catalog)?.into(),
             _ => {
                 let collection = name(&format!("c{}", self.rng.below(40)))?;
                 create(collection)?.into()
             }
         };
         self.request(command)
-    }
-
-    /// A step in the life of one of a few ranges.
-    fn transition(&mut self, catalog: &Catalog) -> Result<OwnershipCommand, Broken> {
-        let collection = name("ranges")?;
-        if catalog.collection(&collection).is_none() {
-            return create(collection);
-        }
-        let id = RangeId(1 + self.rng.below(3));
-        let key = RangeKey::new(collection, id);
-        let Some(range) = catalog.range(&key) else {
-            let lower = Bound::Key(Key::new(&[u8::try_from(id.0).unwrap_or(1)]).map_err(|e| scenario(e.to_string()))?);
-            let upper =
-                Bound::Key(Key::new(&[u8::try_from(id.0 + 1).unwrap_or(2)]).map_err(|e| scenario(e.to_string()))?);
-            let bounds = Bounds::new(lower, upper).map_err(|e| scenario(e.to_string()))?;
-            let (mode, owner) = (Mode::Ordered, member(self.rng.below(2))?);
-            let (replicas, archives, placement) = (Copies::default(), Copies::default(), Placement::default());
-            return Ok(OwnershipCommand::CreateRange(NewRange {
-                range: key,
-                mode,
-                bounds,
-                owner,
-                replicas,
-                archives,
-                placement,
-            }));
-        };
-        let fence = range.fence();
-        let other = range.replicas.iter().next().cloned();
-        match other {
-            Some(to) if self.rng.per_mille(700) => {
-                let position = DataPosition { term: 1, lsn: 1 };
-                let evidence =
-                    Some(Evidence { candidate: to.clone(), applied: position, watermark: position, closed_gate: None });
-                Ok(OwnershipCommand::Promote(Transfer { range: key, from: range.owner.clone(), fence, to, evidence }))
-            }
-            Some(gone) => Ok(OwnershipCommand::RemoveReplica(CopyEdit { range: key, fence, member: gone })),
-            None => {
-                let target = member(u64::from(range.owner == member(0)?))?;
-                Ok(OwnershipCommand::AddReplica(CopyEdit { range: key, fence, member: target }))
-            }
-        }
     }
 
     /// `command` as this client's next request.

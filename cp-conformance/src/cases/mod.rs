@@ -223,6 +223,7 @@ cases! { ($)
         random_faults_break_nothing_among_five,
         random_faults_break_nothing_while_members_change,
         random_faults_break_nothing_with_a_witness,
+        random_faults_break_no_transition,
     }
     determinism {
         the_same_seed_gives_the_same_trace,

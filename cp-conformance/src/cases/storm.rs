@@ -97,3 +97,10 @@ pub fn random_faults_break_nothing_with_a_witness(backend: &'static dyn Backend)
     let options = Options { witnesses: 1, ..Options::storm(3) };
     several("storm::random_faults_break_nothing_with_a_witness", backend, 2, &options)
 }
+
+/// The same with every transition of ranges: handoffs, moves, cuts, merges, archives,
+/// placements. The catalog's invariants hold after every step (CP-S5, CP-R3, CP-P4).
+pub fn random_faults_break_no_transition(backend: &'static dyn Backend) -> Verdict {
+    let options = Options { every_transition: true, ..Options::storm(3) };
+    several("storm::random_faults_break_no_transition", backend, 4, &options)
+}

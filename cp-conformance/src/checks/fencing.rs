@@ -3,7 +3,7 @@
 
 use super::Broken;
 use crate::promise::Promise;
-use cp_catalog::{Effect, Fence, RangeKey, RangeStanding};
+use cp_catalog::{Effect, Fence, RangeEffect, RangeKey, RangeStanding};
 use cp_seam::{ControlPlaneLogIndex, MemberId};
 use std::collections::BTreeMap;
 
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Fencing {
     ranges: BTreeMap<RangeKey, BTreeMap<ControlPlaneLogIndex, RangeStanding>>,
     owners: BTreeMap<(RangeKey, u64), MemberId>,
+    /// Where each range that is no more was merged into another.
+    retired: BTreeMap<RangeKey, ControlPlaneLogIndex>,
     /// The generations that recoveries began, and at which index.
     generations: BTreeMap<ControlPlaneLogIndex, u16>,
 }
@@ -22,15 +24,23 @@ impl Fencing {
 
     /// The entry at `index` had this effect.
     pub fn effect(&mut self, index: ControlPlaneLogIndex, effect: &Effect) -> Result<(), Broken> {
-        match effect {
-            Effect::RangeAt { range, now } | Effect::SourceKept { range, now } => self.stands(index, range, now),
-            Effect::Split { lower, lower_now, upper, upper_now } => {
+        match effect.on_ranges() {
+            Some(RangeEffect::At { range, now }) => self.stands(index, range, now),
+            Some(RangeEffect::Split { lower, lower_now, upper, upper_now }) => {
                 self.stands(index, lower, lower_now)?;
                 self.stands(index, upper, upper_now)
             }
-            Effect::Merged { survivor, now, .. } => self.stands(index, survivor, now),
-            _ => Ok(()),
+            Some(RangeEffect::Merged { survivor, now, retired }) => {
+                self.retired.entry(retired.clone()).or_insert(index);
+                self.stands(index, survivor, now)
+            }
+            None => Ok(()),
         }
+    }
+
+    /// Whether `range` was merged into another, as far as anybody has applied.
+    pub fn is_retired(&self, range: &RangeKey) -> bool {
+        self.retired.contains_key(range)
     }
 
     /// The entry at `index` had an effect though its writer saw the range as `fence` says.
@@ -60,6 +70,9 @@ impl Fencing {
     /// From `index` on, `range` stands as `now` says.
     pub fn stands(&mut self, index: ControlPlaneLogIndex, range: &RangeKey, now: &RangeStanding) -> Result<(), Broken> {
         let object = |what: String| Err(Broken::new(Self::NAME, Promise::S5, what));
+        if let Some(at) = self.retired.get(range).filter(|at| **at < index) {
+            return object(format!("{range} was retired at {at} and has {now} at {index}"));
+        }
         let owner = self.owners.entry((range.clone(), now.epoch.0)).or_insert_with(|| now.owner.clone());
         if *owner != now.owner {
             return object(format!("at epoch {} {range} is {owner}'s and {}'s", now.epoch, now.owner));

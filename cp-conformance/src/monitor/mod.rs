@@ -24,7 +24,7 @@ use crate::sync::locked;
 use crate::trace::Trace;
 use books::Books;
 use bytes::Bytes;
-use cp_catalog::{Effect, Fence, RangeKey, RangeStanding};
+use cp_catalog::{Effect, Fence, RangeEffect, RangeKey, RangeStanding};
 use cp_driver::wire::{Body, Envelope};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, Outcome,
@@ -239,15 +239,26 @@ impl Monitor {
 
     /// A caller whose request began with `since` is told that it had this effect.
     pub(crate) fn done(&self, since: &Known, effect: &Effect) {
-        if let Effect::RangeAt { range, now } = effect {
-            let verdict = locked(&self.books).known.done(since, range, now);
-            self.judge(verdict);
-        }
+        let mut books = locked(&self.books);
+        let verdict = match effect.on_ranges() {
+            Some(RangeEffect::At { range, now }) => books.known.done(since, range, now),
+            Some(RangeEffect::Split { lower, lower_now, upper, upper_now }) => {
+                books.known.done(since, lower, lower_now).and_then(|()| books.known.done(since, upper, upper_now))
+            }
+            Some(RangeEffect::Merged { survivor, now, .. }) => books.known.done(since, survivor, now),
+            None => Ok(()),
+        };
+        drop(books);
+        self.judge(verdict);
     }
 
     /// A read that began with `since` sees each range as `sees` says.
     pub(crate) fn looks(&self, since: &Known, sees: impl Fn(&RangeKey) -> Option<RangeStanding>) {
-        let verdict = since.keys().try_for_each(|range| Transitions::read(since, range, sees(range).as_ref()));
+        let verdict = {
+            let books = locked(&self.books);
+            let there = since.keys().filter(|range| !books.fencing.is_retired(range));
+            there.into_iter().try_for_each(|range| Transitions::read(since, range, sees(range).as_ref()))
+        };
         self.judge(verdict);
     }
 

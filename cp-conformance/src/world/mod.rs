@@ -122,6 +122,7 @@ impl World {
         network.tap(Arc::clone(&monitor) as Arc<dyn crate::network::Wiretap>);
         let mut cluster = [0; 16];
         cluster.iter_mut().for_each(|byte| *byte = u8::try_from(rng.below(256)).unwrap_or_default());
+        let workload = Workload::new(seed).every_transition(options.every_transition);
         Self {
             backend,
             name,
@@ -132,7 +133,7 @@ impl World {
             monitor,
             roster: Roster::default(),
             slots: Vec::new(),
-            workload: Workload::new(seed),
+            workload,
             clients: 0,
             rng,
             cluster: ClusterId(cluster),
