@@ -48,8 +48,9 @@ pub struct ClosedGate {
 
 /// Gives a range to an archive of it.
 ///
-/// Refused in this order: unknown range, fence, no archive, checksum, bounds, watermark not
-/// covered. The last is passed by force, and what is skipped is part of the effect.
+/// Refused in this order: privilege if it is forced, unknown range, fence, no archive,
+/// checksum, bounds, watermark not covered. The last is passed by force, with a reason, and
+/// what is skipped is part of the effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
     /// Which range.
