@@ -5,6 +5,7 @@
 //! |---|---|
 //! | let a member go | [`drain`] |
 //! | replace owners that are lost | [`Health`], [`failover`] |
+//! | end what an interrupted run left half done | [`finish`] |
 //! | even out the load | [`rebalance`] |
 //!
 //! A planner looks at a [`Catalog`] and at what its caller has [`Observed`] of the data,
@@ -14,10 +15,12 @@
 //! to the lowest name. There are no clocks here and no floating point: times are passed
 //! in, as milliseconds of a clock that never goes back.
 
+mod authorities;
 mod draft;
 mod drain;
 mod evacuate;
 mod failover;
+mod finish;
 mod health;
 mod observed;
 mod pool;
@@ -27,6 +30,7 @@ mod sites;
 
 pub use drain::drain;
 pub use failover::failover;
+pub use finish::finish;
 pub use health::{Condition, Health, HealthSettings, Heard};
 pub use observed::{MemberObserved, Observed, RangeObserved};
 pub use rebalance::{MOVES_MAX, rebalance};
@@ -83,6 +87,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// What it does, in words.
+    pub fn action(&self) -> Action<'_> {
+        Action(&self.command)
+    }
+
     /// The command with `evidence`, if it is one that takes some.
     pub fn with_evidence(&self, evidence: Evidence) -> OwnershipCommand {
         let mut command = self.command.clone();
@@ -98,26 +107,38 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
+/// What a step does, without its reason and what it awaits.
+#[derive(Debug, Clone, Copy)]
+pub struct Action<'a>(&'a OwnershipCommand);
+
+impl fmt::Display for Action<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use OwnershipCommand as Command;
-        match &self.command {
-            Command::Handoff(t) => write!(f, "hand range {} from {} to {}", t.range, t.from, t.to)?,
-            Command::Promote(t) => write!(f, "promote {} to own range {} after {}", t.to, t.range, t.from)?,
-            Command::AddReplica(edit) => write!(f, "add {} as replica of range {}", edit.member, edit.range)?,
-            Command::RemoveReplica(edit) => write!(f, "drop {} as replica of range {}", edit.member, edit.range)?,
-            Command::AddArchive(edit) => write!(f, "add {} as archive replica of range {}", edit.member, edit.range)?,
+        match self.0 {
+            Command::Handoff(t) => write!(f, "hand range {} from {} to {}", t.range, t.from, t.to),
+            Command::Promote(t) => write!(f, "promote {} to own range {} after {}", t.to, t.range, t.from),
+            Command::AddReplica(edit) => write!(f, "add {} as replica of range {}", edit.member, edit.range),
+            Command::RemoveReplica(edit) => write!(f, "drop {} as replica of range {}", edit.member, edit.range),
+            Command::AddArchive(edit) => write!(f, "add {} as archive replica of range {}", edit.member, edit.range),
             Command::RemoveArchive(edit) => {
-                write!(f, "drop {} as archive replica of range {}", edit.member, edit.range)?;
+                write!(f, "drop {} as archive replica of range {}", edit.member, edit.range)
             }
-            Command::BeginMove { range, target, .. } => write!(f, "begin to move range {range} to {target}")?,
-            Command::AbortMove { range, .. } => write!(f, "abort the move of range {range}")?,
+            Command::BeginMove { range, target, .. } => write!(f, "begin to move range {range} to {target}"),
+            Command::AdvanceMove { range, phase, .. } => write!(f, "note that the move of range {range} is {phase}"),
+            Command::CompleteMove { range, .. } => write!(f, "complete the move of range {range}"),
+            Command::ResolveMove { range, .. } => write!(f, "settle the interrupted move of range {range}"),
+            Command::AbortMove { range, .. } => write!(f, "abort the move of range {range}"),
             Command::ReassignAuthority { group, holder, .. } => {
-                write!(f, "make {holder} the placement authority of group {group}")?;
+                write!(f, "make {holder} the placement authority of group {group}")
             }
-            other => write!(f, "{other:?}")?,
+            other => write!(f, "{other:?}"),
         }
-        write!(f, ": {}", self.reason)?;
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.action(), self.reason)?;
         self.awaits.as_ref().map_or(Ok(()), |awaits| write!(f, "; first {awaits}"))
     }
 }

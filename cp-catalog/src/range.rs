@@ -214,7 +214,8 @@ impl fmt::Display for MovePhase {
 pub struct Placement {
     /// Copies wanted, the owner's included.
     pub replication_factor: u32,
-    /// What planners match members against.
+    /// What its copies ask of members, for whoever places by it. Members have a failure
+    /// domain and no attributes, so that planners match none of it; they warn.
     pub attributes: BTreeMap<String, String>,
 }
 

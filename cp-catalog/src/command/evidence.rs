@@ -37,6 +37,19 @@ pub struct Evidence {
     pub closed_gate: Option<ClosedGate>,
 }
 
+impl Evidence {
+    /// Up to where the candidate must be: the watermark, or the last write that passed the
+    /// gate if that is further.
+    pub fn needed(&self) -> DataPosition {
+        self.closed_gate.map_or(self.watermark, |gate| gate.last.max(self.watermark))
+    }
+
+    /// Whether the candidate is that far.
+    pub fn covers(&self) -> bool {
+        self.applied.covers(self.needed())
+    }
+}
+
 /// The old owner's acknowledgement that it accepts no more writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClosedGate {

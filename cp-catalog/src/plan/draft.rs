@@ -5,9 +5,9 @@
 
 use super::{Awaits, Observed};
 use crate::catalog::Catalog;
-use crate::command::{CopyEdit, OwnershipCommand, Transfer};
+use crate::command::{CopyEdit, Evidence, OwnershipCommand, Transfer};
 use crate::id::RangeKey;
-use crate::range::{Range, Role};
+use crate::range::{Move, MovePhase, Range, Role};
 use crate::refusal::Refusal;
 use crate::transition::{called_off, edited, room, taken_over};
 use cp_seam::MemberId;
@@ -30,16 +30,7 @@ impl<'a> Draft<'a> {
         observed: &Observed,
         to: &MemberId,
     ) -> Result<(OwnershipCommand, Option<Awaits>), Refusal> {
-        let seen = observed.evidence(&self.key, &self.range, to);
-        let evidence = seen.filter(|evidence| evidence.closed_gate.is_some());
-        let awaits = evidence.is_none().then(|| Awaits::Cutover {
-            range: self.key.clone(),
-            owner: self.range.owner.clone(),
-            epoch: self.range.epoch,
-            candidate: to.clone(),
-            applied: observed.applied(&self.key, to),
-            watermark: observed.watermark(&self.key),
-        });
+        let (evidence, awaits) = self.cutover(observed, to);
         let transfer = Transfer {
             range: self.key.clone(),
             from: self.range.owner.clone(),
@@ -49,6 +40,41 @@ impl<'a> Draft<'a> {
         };
         self.range = taken_over(self.catalog, &self.range, to)?;
         Ok((OwnershipCommand::Handoff(transfer), awaits))
+    }
+
+    /// Notes the next phase of the move in flight.
+    pub(super) fn advance(&mut self, phase: MovePhase) -> Result<OwnershipCommand, Refusal> {
+        let command = OwnershipCommand::AdvanceMove { range: self.key.clone(), fence: self.range.fence(), phase };
+        let mut next = edited(&self.range)?;
+        next.moving = next.moving.map(|moving| Box::new(Move { phase, ..*moving }));
+        self.range = next;
+        Ok(command)
+    }
+
+    /// Cuts the move in flight over; awaits the cutover unless it was seen.
+    pub(super) fn complete(&mut self, observed: &Observed) -> Result<(OwnershipCommand, Option<Awaits>), Refusal> {
+        let (range, fence) = (self.key.clone(), self.range.fence());
+        let Some(moving) = self.range.moving.clone() else {
+            return Err(Refusal::NotMoving { range, current: self.range.standing() });
+        };
+        let (evidence, awaits) = self.cutover(observed, &moving.target);
+        self.range = self.catalog.cut_over(&self.range, &moving)?;
+        Ok((OwnershipCommand::CompleteMove { range, fence, evidence }, awaits))
+    }
+
+    /// The evidence that write authority may go to `to`; if it was not seen, what is awaited.
+    fn cutover(&self, observed: &Observed, to: &MemberId) -> (Option<Evidence>, Option<Awaits>) {
+        let seen = observed.evidence(&self.key, &self.range, to);
+        let evidence = seen.filter(|evidence| evidence.closed_gate.is_some() && evidence.covers());
+        let awaits = evidence.is_none().then(|| Awaits::Cutover {
+            range: self.key.clone(),
+            owner: self.range.owner.clone(),
+            epoch: self.range.epoch,
+            candidate: to.clone(),
+            applied: observed.applied(&self.key, to),
+            watermark: observed.watermark(&self.key),
+        });
+        (evidence, awaits)
     }
 
     pub(super) fn add(&mut self, role: Role, member: &MemberId) -> Result<OwnershipCommand, Refusal> {

@@ -1,16 +1,16 @@
 //! How a member gives up all that it has.
 
+use super::authorities::reassign;
 use super::draft::Draft;
 use super::evacuate::Planning;
+use super::finish::closed;
 use super::observed::Cover;
-use super::{Blocker, NoTarget, Observed, Plan, Reason, Step, Warning};
+use super::{Blocker, NoTarget, Observed, Plan, Reason, Warning};
 use crate::catalog::Catalog;
-use crate::command::OwnershipCommand;
 use crate::member::Service;
-use crate::range::Role;
+use crate::range::{Range, Role};
 use cp_seam::MemberId;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What to propose so that `member` owns and holds nothing and can be removed.
 ///
@@ -35,22 +35,41 @@ pub fn drain(catalog: &Catalog, observed: &Observed, member: &MemberId) -> Plan 
     for (key, role, range) in catalog.held_by(member) {
         let mut draft = Draft::new(catalog, key, range);
         match role {
-            Role::Owner if !hand_over(&mut planning, &mut draft, member) => {}
-            Role::Owner | Role::Replica => planning.evacuate(&mut draft, Role::Replica, member),
+            Role::Owner => {
+                let reasons =
+                    [Reason::Leaving { member: member.clone() }, Reason::Successor { member: member.clone() }];
+                if hand_over(&mut planning, &mut draft, Some(member), reasons) {
+                    planning.evacuate(&mut draft, Role::Replica, member);
+                }
+            }
+            // To abort the move would leave the range with an owner that may not write it.
+            Role::Replica if is_target(range, member) && observed.is_closed(&draft.key, range) => {
+                hand_over(&mut planning, &mut draft, Some(member), closed(range));
+            }
+            Role::Replica => planning.evacuate(&mut draft, Role::Replica, member),
             Role::Archive => planning.evacuate(&mut draft, Role::Archive, member),
         }
     }
-    reassign(&mut planning, catalog, member);
+    let takers = catalog.members().map(|m| &m.id).filter(|id| planning.pool.contains(id)).map(|id| (false, id));
+    let takers = takers.collect();
+    let leaves = |holder: &MemberId| (holder == member).then(|| Reason::Authority { member: member.clone() });
+    reassign(&mut planning.plan, catalog, takers, leaves);
     planning.finish()
 }
 
-/// Hands the range to another owner; whether there is one.
-fn hand_over(planning: &mut Planning<'_>, draft: &mut Draft<'_>, member: &MemberId) -> bool {
+/// Hands the range to another owner, for `reason`; whether there is one. If nobody else has
+/// a hot copy, somebody is given one, for which `successor` says why.
+pub(super) fn hand_over(
+    planning: &mut Planning<'_>,
+    draft: &mut Draft<'_>,
+    leaving: Option<&MemberId>,
+    [reason, successor]: [Reason; 2],
+) -> bool {
     let eligible = draft.range.replicas.iter().filter(|replica| planning.pool.contains(replica));
     let best = furthest(planning.observed, draft, eligible);
     let why = match best {
         Some((to, Cover::Whole(_) | Cover::Unseen)) => {
-            let (reason, observed) = (Reason::Leaving { member: member.clone() }, planning.observed);
+            let observed = planning.observed;
             let (command, awaits) = draft.hand_off(observed, &to).map_or_else(|e| (Err(e), None), |(c, a)| (Ok(c), a));
             return planning.propose(draft, command, awaits, reason);
         }
@@ -59,11 +78,8 @@ fn hand_over(planning: &mut Planning<'_>, draft: &mut Draft<'_>, member: &Member
     };
     let enlists = why == NoTarget::NoReplica;
     planning.plan.blockers.push(Blocker::NoHandoffTarget { range: draft.key.clone(), why });
-    if enlists {
-        let reason = Reason::Successor { member: member.clone() };
-        if planning.enlist(draft, Role::Replica, Some(member), reason).is_none() {
-            planning.plan.blockers.push(Blocker::NoReplacement { range: draft.key.clone(), role: Role::Replica });
-        }
+    if enlists && planning.enlist(draft, Role::Replica, leaving, successor).is_none() {
+        planning.plan.blockers.push(Blocker::NoReplacement { range: draft.key.clone(), role: Role::Replica });
     }
     false
 }
@@ -78,26 +94,6 @@ pub(super) fn furthest<'a>(
     replicas.map(seen).max().map(|(cover, Reverse(member))| (member.clone(), cover))
 }
 
-fn reassign(planning: &mut Planning<'_>, catalog: &Catalog, member: &MemberId) {
-    let mut held: BTreeMap<&MemberId, u64> = BTreeMap::new();
-    for authority in catalog.authorities() {
-        let count = held.entry(&authority.holder).or_default();
-        *count = count.saturating_add(1);
-    }
-    if !held.contains_key(member) {
-        return;
-    }
-    let of = |id| held.get(id).copied().unwrap_or_default();
-    let mut free: BTreeSet<(u64, &MemberId)> =
-        catalog.members().map(|m| &m.id).filter(|id| planning.pool.contains(id)).map(|id| (of(id), id)).collect();
-    for authority in catalog.authorities().filter(|authority| authority.holder == *member) {
-        let Some((count, holder)) = free.pop_first() else {
-            planning.plan.blockers.push(Blocker::NoAuthority { group: authority.group.clone() });
-            continue;
-        };
-        free.insert((count.saturating_add(1), holder));
-        let (group, fence, holder) = (authority.group.clone(), authority.fence(), holder.clone());
-        let command = OwnershipCommand::ReassignAuthority { group, fence, holder };
-        planning.plan.steps.push(Step { command, awaits: None, reason: Reason::Authority { member: member.clone() } });
-    }
+fn is_target(range: &Range, member: &MemberId) -> bool {
+    range.moving.as_deref().is_some_and(|moving| moving.target == *member)
 }

@@ -1,5 +1,6 @@
 //! Who takes over from owners that are lost.
 
+use super::authorities::reassign;
 use super::observed::Cover;
 use super::{Blocker, Condition, Health, NoTarget, Observed, Plan, Reason, Step, Warning};
 use crate::catalog::Catalog;
@@ -10,22 +11,34 @@ use cp_seam::{MemberId, MemberKind};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// What to propose so that no range stays with an owner that has failed by `health` at
-/// `now_ms`, which is when it has failed for long enough without a break.
+/// What to propose so that no range stays with an owner that is lost, and no authority with
+/// a holder that is: one that has failed by `health` at `now_ms`, which is when it has failed
+/// for long enough without a break, or that `observed` takes for lost.
 ///
 /// A candidate is a hot replica on an active data member that has been heard from and has
 /// not failed, and is known to cover the range's watermark: the healthy before the
 /// failing, then the furthest, then the lowest name. What was not seen is not covered:
 /// then, and where all are behind, the range is blocked and nothing is proposed for it.
+/// Authorities go to who holds fewest of those that are healthy, else of the failing.
 pub fn failover(catalog: &Catalog, observed: &Observed, health: &Health, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
-    let mut failed: BTreeMap<&MemberId, u64> = BTreeMap::new();
+    // For how long, if that is known.
+    let mut failed: BTreeMap<&MemberId, Option<u64>> = BTreeMap::new();
+    let mut takers = Vec::new();
     let mut members = 0_u64;
     for member in catalog.members().filter(|member| member.kind == MemberKind::Data) {
         members = members.saturating_add(1);
-        match health.condition(&member.id, now_ms) {
+        let condition = health.condition(&member.id, now_ms);
+        let alive = matches!(condition, Condition::Healthy | Condition::Failing { .. });
+        if alive && !observed.is_lost(&member.id) && member.eligibility().is_ok() {
+            takers.push((condition != Condition::Healthy, &member.id));
+        }
+        match condition {
             Condition::Failed { since_ms } => {
-                failed.insert(&member.id, now_ms.saturating_sub(since_ms));
+                failed.insert(&member.id, Some(now_ms.saturating_sub(since_ms)));
+            }
+            _ if observed.is_lost(&member.id) => {
+                failed.insert(&member.id, None);
             }
             Condition::Failing { since_ms } if catalog.holdings(&member.id).owned > 0 => {
                 let for_ms = now_ms.saturating_sub(since_ms);
@@ -57,6 +70,9 @@ pub fn failover(catalog: &Catalog, observed: &Observed, health: &Health, now_ms:
             }
         }
     }
+    let leaves =
+        |holder: &MemberId| failed.get(holder).map(|for_ms| Reason::Lost { owner: holder.clone(), for_ms: *for_ms });
+    reassign(&mut plan, catalog, takers, leaves);
     plan
 }
 

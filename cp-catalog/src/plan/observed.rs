@@ -55,6 +55,12 @@ impl Observed {
         self.members.get(member).is_some_and(|seen| seen.lost)
     }
 
+    /// Whether the owner of `range` has closed its gate under the present epoch.
+    pub fn is_closed(&self, key: &RangeKey, range: &Range) -> bool {
+        let gate = self.ranges.get(key).and_then(|seen| seen.closed_gate);
+        gate.is_some_and(|gate| gate.epoch == range.epoch)
+    }
+
     pub(super) fn applied(&self, key: &RangeKey, member: &MemberId) -> Option<DataPosition> {
         self.ranges.get(key)?.applied.get(member).copied()
     }

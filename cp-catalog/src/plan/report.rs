@@ -38,12 +38,22 @@ pub enum Reason {
         /// Who leaves.
         member: MemberId,
     },
-    /// The owner is lost.
+    /// The owner, or the holder of an authority, is lost.
     Lost {
         /// Who.
         owner: MemberId,
-        /// For how long it has failed.
-        for_ms: u64,
+        /// For how long it has failed; `None` if the observer says that it is lost.
+        for_ms: Option<u64>,
+    },
+    /// The owner has closed its gate, so that nobody may write until another owns the range.
+    Closed {
+        /// Who.
+        owner: MemberId,
+    },
+    /// A move is in flight.
+    Moving {
+        /// Where to.
+        target: MemberId,
     },
     /// The range has fewer copies than it wants.
     Repair {
@@ -70,7 +80,12 @@ impl fmt::Display for Reason {
                 write!(f, "{member} leaves, and {left} of {wanted} copies would be left")
             }
             Self::Evacuation { member } | Self::Authority { member } => write!(f, "{member} leaves"),
-            Self::Lost { owner, for_ms } => write!(f, "{owner} has failed for {for_ms} ms"),
+            Self::Lost { owner, for_ms: Some(for_ms) } => write!(f, "{owner} has failed for {for_ms} ms"),
+            Self::Lost { owner, for_ms: None } => write!(f, "{owner} is said to be lost"),
+            Self::Closed { owner } => {
+                write!(f, "{owner} has closed its gate, and nobody may write until another owns it")
+            }
+            Self::Moving { target } => write!(f, "its move to {target} is in flight"),
             Self::Repair { copies, wanted } => write!(f, "it has {copies} of {wanted} copies"),
             Self::Share { owner, load } => write!(f, "{owner} has more than its share, and this is {load} of it"),
         }
@@ -99,7 +114,7 @@ pub enum Blocker {
         /// As what.
         role: Role,
     },
-    /// The holder of an authority leaves, and nobody may take it.
+    /// The holder of an authority leaves or is lost, and nobody may take it.
     NoAuthority {
         /// Which group.
         group: GroupName,
@@ -179,8 +194,9 @@ pub enum Warning {
     },
     /// New copies share a failure domain with others of their range.
     SharedDomain(Several),
-    /// New copies are placed without regard to what their ranges' placement asks for:
-    /// the state does not know which members have it.
+    /// New copies are placed without regard to what their ranges' placement asks for: of
+    /// where members stand the state knows the failure domain and no attributes, so there
+    /// is nothing to match. What asks for them is checked by whoever places by them.
     AttributesUnmatched(Several),
     /// Copies are in fewer failure domains than they could be.
     Spread(Several),

@@ -82,8 +82,8 @@ pub(super) fn safe(
             current: range.standing(),
         });
     }
-    let watermark = evidence.closed_gate.map_or(evidence.watermark, |gate| gate.last.max(evidence.watermark));
-    if !evidence.applied.covers(watermark) {
+    let watermark = evidence.needed();
+    if !evidence.covers() {
         return Err(Refusal::NotCovered {
             range: key.clone(),
             candidate: candidate.clone(),

@@ -73,7 +73,7 @@ impl Catalog {
     }
 
     /// The range once its target owns it: the source has left, all others stay.
-    fn cut_over(&self, range: &Range, moving: &Move) -> Result<Range, Refusal> {
+    pub(crate) fn cut_over(&self, range: &Range, moving: &Move) -> Result<Range, Refusal> {
         let mut next = edited(range)?;
         next.epoch = self.epoch_after(range.epoch)?;
         next.replicas = range.replicas.without(&moving.target);

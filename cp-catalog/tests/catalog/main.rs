@@ -21,6 +21,7 @@ mod membership;
 mod model;
 mod plan_drain;
 mod plan_failover;
+mod plan_finish;
 mod plan_rebalance;
 mod ranges;
 mod recovery;

@@ -293,7 +293,7 @@ proptest! {
         let after = node.catalog();
         for blocker in &plan.blockers {
             let kept = match blocker {
-                Blocker::NoHandoffTarget { range, .. } => after.range(range).unwrap().owner == member,
+                Blocker::NoHandoffTarget { range, .. } => after.range(range).unwrap().role(&member).is_some(),
                 Blocker::NoReplacement { range, .. } => after.range(range).unwrap().role(&member).is_some(),
                 Blocker::NoAuthority { group } => after.authority(group).unwrap().holder == member,
                 other => panic!("{other}"),

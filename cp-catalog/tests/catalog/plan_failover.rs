@@ -151,6 +151,51 @@ fn a_lost_owner_is_followed_by_a_safe_candidate_or_nobody() {
     assert!(matches!(not_yet.warnings.as_slice(), [Warning::Failing { .. }]), "{not_yet}");
 }
 
+#[test]
+fn the_authorities_of_the_lost_go_to_the_healthy_that_hold_fewest() {
+    let mut node = placed(&["a", "b", "c", "d"].map(|name| (name, None, 1)));
+    for (number, holder) in ["a", "a", "b", "a"].into_iter().enumerate() {
+        let (group, holder) = (group(&format!("g{number}")), id(holder));
+        node.done(OwnershipCommand::AssignAuthority { group, holder });
+    }
+    let health = book(&["a"], &["d"], &[]);
+    let plan = failover(&node.catalog(), &Observed::default(), &health, 100_000);
+    let words: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+    let said = |to: &str, group: &str| {
+        format!("make {to} the placement authority of group {group}: a has failed for 82859 ms")
+    };
+    assert_eq!(words, [said("c", "g0"), said("b", "g1"), said("c", "g3")], "d is failing");
+    run(&mut node, &plan).unwrap();
+    assert!(node.catalog().authorities().all(|authority| authority.holder != id("a")));
+    let nobody = book(&["a", "b", "c"], &[], &["d"]);
+    let plan = failover(&node.catalog(), &Observed::default(), &nobody, 100_000);
+    assert_eq!(plan.blockers.len(), 4, "{plan}");
+    assert!(plan.blockers.contains(&Blocker::NoAuthority { group: group("g0") }));
+}
+
+#[test]
+fn who_is_said_to_be_lost_counts_as_failed() {
+    let mut node = placed(&["a", "b", "c"].map(|name| (name, None, 1)));
+    let range = rk("books", 1);
+    node.done(OwnershipCommand::CreateRange(new_range(&range, Bounds::ALL, "a", &["b"], &[])));
+    let seen = RangeObserved {
+        applied: [(id("b"), at(3, 10))].into(),
+        watermark: Some(at(3, 10)),
+        ..RangeObserved::default()
+    };
+    let mut observed = Observed { ranges: [(range, seen)].into(), ..Observed::default() };
+    let healthy = book(&[], &[], &[]);
+    assert!(failover(&node.catalog(), &observed, &healthy, 100_000).is_done());
+    observed.members.insert(id("a"), MemberObserved { lost: true, ..MemberObserved::default() });
+    let plan = failover(&node.catalog(), &observed, &healthy, 100_000);
+    assert_eq!(
+        plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["promote b to own range books/1 after a: a is said to be lost"]
+    );
+    observed.members.insert(id("b"), MemberObserved { lost: true, ..MemberObserved::default() });
+    assert_eq!(failover(&node.catalog(), &observed, &healthy, 100_000).blockers.len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
