@@ -29,7 +29,9 @@ pub trait Engine: Debug + Send + Sync + 'static {
     async fn reconfigure(&self, next: Configuration) -> Result<LogPosition, EngineError>;
 
     /// Confirms by a quorum round trip that this node still leads, and returns the
-    /// index that a linearizable read must see applied (CP-P4). Never a lease.
+    /// index that a linearizable read must see applied (CP-P4). Never a lease. The record
+    /// there is of the term that was confirmed: a leader serves no read before it has
+    /// committed in its term.
     async fn read_index(&self) -> Result<ControlPlaneLogIndex, EngineError>;
 
     /// Asks `to` to take over at once. Returns when it has been asked; the driver

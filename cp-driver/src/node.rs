@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use cp_seam::planted::{self, Bug};
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneWatch, Incarnation,
-    LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, ShutdownError, Standing,
-    Term, TransferError, WireVersions,
+    LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, ReadPoint, ShutdownError,
+    Standing, Term, TransferError, WireVersions,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -203,10 +203,10 @@ impl ControlPlaneConsensus for Node {
         }
     }
 
-    async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError> {
+    async fn read_barrier(&self) -> Result<ReadPoint, ReadError> {
         #[cfg(planted_bugs)]
         if planted::active(Bug::ReadWithoutQuorum) && self.role() == ControlPlaneRole::Leader {
-            return Ok(self.host.books().applied.0);
+            return Ok(ReadPoint { term: self.term(), applied: self.host.books().applied.0 });
         }
         match self.host.refusal() {
             Some(ProposeRefusal::Stopped { reason }) => return Err(ReadError::Stopped { reason }),
@@ -233,8 +233,10 @@ impl ControlPlaneConsensus for Node {
             reached.is_some() || status.stopped.is_some()
         });
         let waited = timeout(patience, applied).await;
-        match (reached, self.host.halted()) {
-            (Some(reached), _) => Ok(reached),
+        // What is applied is not truncated: the record is still the one that was confirmed.
+        let term = self.host.store().term_at(index);
+        match (reached.zip(term), self.host.halted()) {
+            (Some((applied, term)), _) => Ok(ReadPoint { term, applied }),
             (None, Some(reason)) => Err(ReadError::Stopped { reason }),
             (None, None) => {
                 tracing::debug!(?waited, %index, "a read was confirmed and not applied in time");

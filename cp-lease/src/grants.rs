@@ -84,7 +84,19 @@ impl Grants {
 
     /// When the leases of all earlier leaders are over.
     pub fn settles_at(&self) -> Monotonic {
-        self.begun.saturating_add(self.policy.wait())
+        self.begun.saturating_add(self.policy.settling())
+    }
+
+    /// The term that it is for.
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// How many ranges still have to wait for an earlier owner at `now`, apart from what all
+    /// wait for before [`settles_at`](Self::settles_at).
+    pub fn awaiting(&self, now: Monotonic) -> usize {
+        let awaiting = self.members.values().flat_map(|granted| granted.awaiting.values());
+        awaiting.filter(|blockers| !blockers.are_over(now)).count()
     }
 
     /// Where to ask for changes from.
@@ -186,7 +198,9 @@ impl Grants {
     /// When every lease that `owner` was granted by this leader is over.
     fn over_at(&self, owner: &MemberId) -> Monotonic {
         let from = self.members.get(owner).and_then(|granted| granted.from);
-        from.unwrap_or(self.begun).saturating_add(self.policy.wait())
+        // A predecessor may have granted it a longer one.
+        let own = from.map(|from| from.saturating_add(self.policy.wait()));
+        self.settles_at().max(own.unwrap_or_default())
     }
 
     fn granted(&mut self, member: &MemberId) -> &mut Granted {
@@ -200,8 +214,7 @@ impl Grants {
     /// that has been replaced unawares ends before its successor has waited. Errors:
     /// [`GrantRefusal`]; nothing was granted.
     pub fn grant(&mut self, life: &MemberLife, led_at: Monotonic, now: Monotonic) -> Result<Renewal, GrantRefusal> {
-        let member = self.catalog.member(&life.id);
-        if !member.is_some_and(|m| m.incarnation == life.incarnation && m.join == Join::Joined) {
+        if !self.is_joined(life) {
             return Err(GrantRefusal::NotAMember { life: life.clone() });
         }
         let (age, length) = (now.since(led_at), self.policy.length());
@@ -221,7 +234,21 @@ impl Grants {
             granted.awaiting.retain(|_, blockers| !blockers.are_over(now));
         }
         let coverage = if settled { self.owned(life) } else { self.in_effect(life, now) };
-        Ok(Renewal { term: self.term, owner: life.clone(), as_of, length, coverage })
+        let more_in = self.more_in(life, now);
+        Ok(Renewal { term: self.term, owner: life.clone(), as_of, length, coverage, more_in })
+    }
+
+    /// How long until the first of the waits is over that keep anything from `life`.
+    fn more_in(&self, life: &MemberLife, now: Monotonic) -> Option<Duration> {
+        let settles = Some(self.settles_at()).filter(|at| *at > now);
+        let awaiting = self.members.get(&life.id).into_iter().flat_map(|granted| granted.awaiting.values());
+        let waits = awaiting.filter_map(|blockers| blockers.last(now).map(|last| last.until));
+        waits.chain(settles).min().map(|until| until.since(now))
+    }
+
+    fn is_joined(&self, life: &MemberLife) -> bool {
+        let member = self.catalog.member(&life.id);
+        member.is_some_and(|m| m.incarnation == life.incarnation && m.join == Join::Joined)
     }
 
     fn owned(&self, life: &MemberLife) -> Coverage {
@@ -266,21 +293,26 @@ impl Grants {
         }
     }
 
-    /// Notes that the owner of `range` has closed its gate, and says whether that matters.
+    /// Notes the word of `member` that it has closed its gate of `range`, and says whether
+    /// that matters.
     ///
-    /// Only the owner's own word will do. It is granted no lease under that epoch any more,
-    /// and whoever comes next need not wait for it. A transfer that carries the closed
+    /// It does if the member owns the range under that epoch, or is waited for as one that
+    /// did; anybody else's word is ignored. The owner is granted no lease under that epoch any
+    /// more, and whoever comes next need not wait for it. A transfer that carries the closed
     /// gate as evidence says so by itself.
-    pub fn closed(&mut self, range: &RangeKey, gate: ClosedGate) -> bool {
+    pub fn closed(&mut self, member: &MemberLife, range: &RangeKey, gate: ClosedGate) -> bool {
         let Some(standing) = self.range(range).map(Range::standing) else { return false };
-        if gate.epoch == standing.epoch {
+        if !self.is_joined(member) {
+            return false;
+        }
+        if gate.epoch == standing.epoch && standing.owner == member.id {
             self.closed.insert(range.clone(), gate.epoch);
             return true;
         }
-        if gate.epoch > standing.epoch {
+        let mut blockers = self.blockers(range, &standing);
+        if gate.epoch >= standing.epoch || !blockers.name(&member.id, gate.epoch) {
             return false;
         }
-        let mut blockers = self.blockers(range, &standing);
         let lifted = blockers.lift(gate.epoch);
         if lifted {
             self.granted(&standing.owner).awaiting.insert(range.clone(), blockers);

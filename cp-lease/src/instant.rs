@@ -74,28 +74,59 @@ impl Margin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     length: Duration,
+    longest: Duration,
     margin: Margin,
 }
 
 /// Why a policy is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("margin {margin:?} leaves nothing of a lease of {length:?}; make leases longer than the margin")]
-pub struct BadPolicy {
-    /// The length.
-    pub length: Duration,
-    /// The margin.
-    pub margin: Duration,
+#[non_exhaustive]
+pub enum BadPolicy {
+    /// Nothing is left of a lease.
+    #[error("margin {margin:?} leaves nothing of a lease of {length:?}; make leases longer than the margin")]
+    Margin {
+        /// The length.
+        length: Duration,
+        /// The margin.
+        margin: Duration,
+    },
+    /// A successor would not wait for it.
+    #[error("a lease of {length:?} is longer than the longest that a new leader waits for, {longest:?}; shorten it")]
+    Longest {
+        /// The length.
+        length: Duration,
+        /// The longest.
+        longest: Duration,
+    },
 }
 
 impl Policy {
-    /// Takes the two, which must be the same on every member.
+    /// Leases of `length`, which is also the longest that any leader grants. The margin is for
+    /// the clock of whoever has this policy, at the end of the longest lease.
     pub fn new(length: Duration, margin: Margin) -> Result<Self, BadPolicy> {
-        if margin.0 < length { Ok(Self { length, margin }) } else { Err(BadPolicy { length, margin: margin.0 }) }
+        if margin.0 < length {
+            return Ok(Self { length, longest: length, margin });
+        }
+        Err(BadPolicy::Margin { length, margin: margin.0 })
+    }
+
+    /// As it is, where other leaders may grant leases of up to `longest`: the one thing that
+    /// has to be the same on every member that may lead, since a new leader waits for it.
+    pub fn among(self, longest: Duration) -> Result<Self, BadPolicy> {
+        if self.length <= longest {
+            return Ok(Self { longest, ..self });
+        }
+        Err(BadPolicy::Longest { length: self.length, longest })
     }
 
     /// How long a lease is.
     pub const fn length(&self) -> Duration {
         self.length
+    }
+
+    /// The longest that any leader grants.
+    pub const fn longest(&self) -> Duration {
+        self.longest
     }
 
     /// How far a clock may be off at its end.
@@ -106,6 +137,12 @@ impl Policy {
     /// How long a granter waits until a lease is over on any clock: its length and the margin.
     pub const fn wait(&self) -> Duration {
         self.length.saturating_add(self.margin.0)
+    }
+
+    /// How long a new leader waits until the leases of all its predecessors are over on any
+    /// clock: the longest and the margin.
+    pub const fn settling(&self) -> Duration {
+        self.longest.saturating_add(self.margin.0)
     }
 }
 
@@ -128,8 +165,12 @@ mod tests {
         assert_eq!(Margin::for_drift(Duration::from_nanos(3), 1).length(), Duration::from_nanos(1));
         assert_eq!(Margin::for_drift(Duration::MAX, u32::MAX).length(), Duration::from_nanos(u64::MAX));
         let second = Duration::from_secs(1);
-        assert_eq!(Policy::new(second, Margin::new(second)), Err(BadPolicy { length: second, margin: second }));
+        assert_eq!(Policy::new(second, Margin::new(second)), Err(BadPolicy::Margin { length: second, margin: second }));
         let policy = Policy::new(second, Margin::new(second / 2)).unwrap();
-        assert_eq!(policy.wait(), Duration::from_millis(1500));
+        let both = |policy: Policy| (policy.wait(), policy.settling());
+        assert_eq!(both(policy), (Duration::from_millis(1500), Duration::from_millis(1500)));
+        assert_eq!(both(policy.among(second * 2).unwrap()), (Duration::from_millis(1500), Duration::from_millis(2500)));
+        let (length, longest) = (second, second / 2);
+        assert_eq!(policy.among(longest), Err(BadPolicy::Longest { length, longest }));
     }
 }

@@ -56,6 +56,8 @@ pub struct Renewal {
     pub length: Duration,
     /// Which ranges it is about.
     pub coverage: Coverage,
+    /// After how long another renewal will cover more, if that is known.
+    pub more_in: Option<Duration>,
 }
 
 /// Which of the ranges that a member owned at [`Renewal::as_of`] are renewed.

@@ -14,7 +14,7 @@
 //! | renew what a member owns | [`Grants::grant`] at the leader, [`Holder::renew`] at the member |
 //! | know whether a new owner may write | [`Grants::may_take_effect`] |
 //!
-//! Pure: no clock, no I/O. The caller passes time in as [`Monotonic`], read from its
+//! `cp_supervisor::leases` puts a clock, the client API and a disk around it. Pure: no clock, no I/O. The caller passes time in as [`Monotonic`], read from its
 //! own clock, and keeps in [`Policy`] how far a clock may be off.
 //!
 //! # The write path of an embedder

@@ -89,6 +89,11 @@ impl Blockers {
         self.0.len() < count
     }
 
+    /// Whether `owner` is waited for under `epoch`.
+    pub(crate) fn name(&self, owner: &MemberId, epoch: Epoch) -> bool {
+        self.0.iter().any(|blocker| blocker.owner == *owner && blocker.epoch == epoch)
+    }
+
     pub(crate) fn are_over(&self, now: Monotonic) -> bool {
         self.last(now).is_none()
     }

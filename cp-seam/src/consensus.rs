@@ -77,12 +77,13 @@ pub trait ControlPlaneConsensus: Debug + Send + Sync + 'static {
     async fn outcome(&self, position: LogPosition, wait: Duration) -> Outcome;
 
     /// Waits until this node's state machine reflects everything that was
-    /// acknowledged anywhere before the call, and returns the index it reached.
+    /// acknowledged anywhere before the call, and returns what it reached.
     ///
     /// Guarantees: linearizable, by a quorum round trip; no clock is trusted
-    /// (CP-P4). Errors: [`ReadError`]; a follower does not serve it and names the
-    /// leader. Dropping the future abandons the read.
-    async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError>;
+    /// (CP-P4). A quorum confirmed after the call began that this node leads in
+    /// [`ReadPoint::term`]. Errors: [`ReadError`]; a follower does not serve it and
+    /// names the leader. Dropping the future abandons the read.
+    async fn read_barrier(&self) -> Result<ReadPoint, ReadError>;
 
     /// How far each member of the engine's configuration is, by this leader's
     /// books; empty on any other node. In ascending incarnation.
@@ -122,6 +123,15 @@ pub enum ControlPlaneRole {
     Follower,
     /// Stands for election.
     Candidate,
+}
+
+/// What a linearizable read reflects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReadPoint {
+    /// The term in which a quorum confirmed this node as its leader.
+    pub term: Term,
+    /// The index that the state machine has reached.
+    pub applied: ControlPlaneLogIndex,
 }
 
 /// What is known of a position (CP-P3).

@@ -86,7 +86,7 @@ mod tests {
             assert_eq!(position, POSITION);
             self.0.unwrap()
         }
-        async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError> {
+        async fn read_barrier(&self) -> Result<crate::ReadPoint, ReadError> {
             unreachable!("not asked here")
         }
         fn progress(&self) -> Vec<MemberProgress> {

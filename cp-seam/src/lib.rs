@@ -49,7 +49,7 @@ pub mod transport;
 
 pub use consensus::{
     ControlPlaneConsensus, ControlPlaneRole, ControlPlaneStatus, ControlPlaneWatch, MemberProgress, Outcome,
-    ProposeError, ProposeRefusal, ReadError, ShutdownError, Standing, TransferError, WatchClosed,
+    ProposeError, ProposeRefusal, ReadError, ReadPoint, ShutdownError, Standing, TransferError, WatchClosed,
 };
 pub use election::{LastVote, LastVoteStore, Member, MemberKind, VoteStoreError, quorum_threshold};
 pub use entry::{ControlPlaneEntry, ControlPlaneEntryKind, ControlPlanePayload, PayloadTooLarge};

@@ -68,8 +68,8 @@ pub fn an_old_leader_wakes_up_and_serves_nothing(backend: &'static dyn Backend) 
                 Ok(Err(ProposeError::Refused(_))) => world.monitor().refused(&entry),
                 _ => world.monitor().unknown(),
             }
-            if let Ok(Ok(index)) = asking.await {
-                world.monitor().read(since, index);
+            if let Ok(Ok(point)) = asking.await {
+                world.monitor().read(&up.life, since, point);
             }
             world.applied(&[old], last, world.election_timeout() * 6).await?;
         }

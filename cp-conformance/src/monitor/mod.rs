@@ -28,7 +28,7 @@ use cp_catalog::{Effect, Fence, RangeEffect, RangeKey, RangeStanding};
 use cp_driver::wire::{Body, Envelope};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneStatus, Incarnation, LogPosition, Outcome,
-    StateDigest,
+    ReadPoint, StateDigest,
 };
 use cp_store::{Founding, RecordBody};
 use std::sync::{Arc, Mutex};
@@ -292,11 +292,12 @@ impl Monitor {
         self.judge(verdict);
     }
 
-    /// A read that began at `since` was served as of `index`.
-    pub fn read(&self, since: Since, index: ControlPlaneLogIndex) {
+    /// A read that began at `since` was served by the node of `life`, as of `point`.
+    pub fn read(&self, life: &Life, since: Since, point: ReadPoint) {
         let mut books = locked(&self.books);
         books.counts.reads += 1;
-        let verdict = books.register.read(since, index);
+        let led = if life.goes_on() { books.leads(life.slot(), point.term) } else { Ok(()) };
+        let verdict = led.and_then(|()| books.register.read(since, point.applied));
         drop(books);
         self.judge(verdict);
     }

@@ -154,7 +154,7 @@ impl World {
         let up = self.up(slot)?;
         let since = self.monitor.begin();
         let read = up.node.read_barrier().await;
-        Ok(read.map(|index| self.monitor.read(since, index)))
+        Ok(read.map(|point| self.monitor.read(&up.life, since, point)))
     }
 
     /// Starts a client that writes and reads until it is aborted.
@@ -185,10 +185,10 @@ impl Client {
             let Some(up) = self.choose() else { continue };
             if self.rng.per_mille(150) {
                 let (since, known) = (self.monitor.begin(), self.monitor.known());
-                if let Ok(index) = up.node.read_barrier().await
+                if let Ok(point) = up.node.read_barrier().await
                     && up.life.goes_on()
                 {
-                    self.monitor.read(since, index);
+                    self.monitor.read(&up.life, since, point);
                     let sees = |range: &RangeKey| up.state.read(|catalog| catalog.range(range).map(Range::standing));
                     self.monitor.looks(&known, sees);
                 }

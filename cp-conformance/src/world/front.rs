@@ -4,7 +4,7 @@ use crate::life::Life;
 use async_trait::async_trait;
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneRole, ControlPlaneWatch, LogPosition,
-    MemberId, MemberProgress, Outcome, ProposeError, ReadError, ShutdownError, Term, TransferError,
+    MemberId, MemberProgress, Outcome, ProposeError, ReadError, ReadPoint, ShutdownError, Term, TransferError,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl ControlPlaneConsensus for Front {
         self.life.freezer().run(self.node.outcome(position, wait)).await
     }
 
-    async fn read_barrier(&self) -> Result<ControlPlaneLogIndex, ReadError> {
+    async fn read_barrier(&self) -> Result<ReadPoint, ReadError> {
         self.life.freezer().run(self.node.read_barrier()).await
     }
 

@@ -41,19 +41,26 @@ pub(crate) fn entry(command: impl Into<Command>) -> ControlPlaneEntry {
 
 /// Data members a, b and c, and range 1 of all books: a's, with replicas at b and c.
 pub(crate) fn library() -> CatalogMachine {
+    library_of(0, &["b", "c"], &[])
+}
+
+/// As [`library`], at a feature level, with the copies of range 1 as they are named.
+pub(crate) fn library_of(level: u32, replicas: &[&str], archives: &[&str]) -> CatalogMachine {
     let founder = |name| FoundingMember {
         id: id(name),
         kind: MemberKind::Data,
         addresses: Addresses { peer: format!("{name}:1"), client: format!("{name}:2"), http: String::new() },
         locality: Locality { domain: None, weight: 1 },
-        features: Features::default(),
+        features: Features { level, ..Features::default() },
     };
     let generation = Generation { number: 0, id: [1; 8] };
     let catalog = Catalog::genesis(ClusterId([7; 16]), generation, NAMES.map(founder).into()).unwrap();
     let machine = CatalogMachine::new(catalog, ControlPlaneLogIndex(0));
     let group = GroupName::new("shelf").unwrap();
     done(&machine, OwnershipCommand::CreateCollection { collection: books(), group, mode: Mode::Ordered });
-    done(&machine, OwnershipCommand::CreateRange(new_range(1, Bounds::ALL)));
+    let copies = |names: &[&str]| names.iter().copied().map(id).collect();
+    let (replicas, archives) = (copies(replicas), copies(archives));
+    done(&machine, OwnershipCommand::CreateRange(NewRange { replicas, archives, ..new_range(1, Bounds::ALL) }));
     machine
 }
 

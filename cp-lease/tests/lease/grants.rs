@@ -55,6 +55,17 @@ pub(crate) fn gate(machine: &CatalogMachine, key: &RangeKey) -> ClosedGate {
     ClosedGate { epoch: range(machine, key).epoch, last: LAST }
 }
 
+/// Whether the word of `name` that it closed `key` matters.
+pub(crate) fn closed(
+    grants: &mut Grants,
+    machine: &CatalogMachine,
+    name: &str,
+    key: &RangeKey,
+    gate: ClosedGate,
+) -> bool {
+    grants.closed(&life(machine, name), key, gate)
+}
+
 pub(crate) fn hand_over(machine: &CatalogMachine, key: &RangeKey, to: &str) {
     let command = machine.read(|catalog| transfer(catalog, key, to, Some(gate(machine, key))));
     done(machine, command);
@@ -84,7 +95,7 @@ fn a_handoff_takes_effect_under_a_new_leader_too() {
     follow(&mut grants, &machine);
     let pair = (rk(1), range(&machine, &rk(1)).epoch);
     assert_eq!(released(&renewed(&mut grants, &machine, "b", 1001)), [pair]);
-    assert!(grants.closed(&rk(1), gate(&machine, &rk(1))));
+    assert!(closed(&mut grants, &machine, "b", &rk(1), gate(&machine, &rk(1))));
     assert_eq!(released(&renewed(&mut grants, &machine, "b", 1001)), []);
     let mut grants = begun(&machine);
     promote(&machine, &rk(1), "c");
@@ -99,8 +110,10 @@ fn a_closed_gate_gets_no_lease_until_the_range_has_moved() {
     let machine = library();
     let mut grants = begun(&machine);
     let (closed, epoch) = (gate(&machine, &rk(1)), range(&machine, &rk(1)).epoch);
-    assert!(grants.closed(&rk(1), closed));
-    assert!(!grants.closed(&rk(9), closed) && !grants.closed(&rk(1), ClosedGate { epoch: Epoch(9), ..closed }));
+    let mut told = |name, range: &RangeKey, gate| self::closed(&mut grants, &machine, name, range, gate);
+    assert!(!told("b", &rk(1), closed), "it is not b's to close");
+    assert!(!told("a", &rk(9), closed) && !told("a", &rk(1), ClosedGate { epoch: Epoch(9), ..closed }));
+    assert!(told("a", &rk(1), closed));
     assert_eq!(withheld(&renewed(&mut grants, &machine, "a", 1060)), [rk(1)]);
     assert_eq!(withheld(&renewed(&mut grants, &machine, "b", 1060)), []);
     let refused = grants.may_take_effect(&rk(1), epoch, at(1060));
@@ -147,6 +160,8 @@ fn a_stranger_and_an_earlier_life_get_nothing() {
     let refused = grants.grant(&stranger, at(1100), at(1100));
     assert_eq!(refused, Err(GrantRefusal::NotAMember { life: stranger }));
     let old = life(&machine, "a");
+    let word = gate(&machine, &rk(1));
+    assert!(!grants.closed(&MemberLife { incarnation: Incarnation(99), ..old.clone() }, &rk(1), word));
     grants.grant(&old, at(1100), at(1100)).unwrap();
     let token_hash = TokenHash([3; 32]);
     let reachable = machine.read(|catalog| catalog.members().map(|member| member.incarnation).collect());
@@ -193,4 +208,42 @@ fn what_cannot_be_followed_is_said_and_changes_nothing() {
     grants.follow(ControlPlaneLogIndex(2), catalog, &none).unwrap();
     assert_eq!(grants.next(), ControlPlaneLogIndex(4), "an older catalog is ignored");
     assert_eq!(machine.applied(), ControlPlaneLogIndex(3));
+}
+
+#[test]
+fn a_renewal_says_when_another_will_cover_more() {
+    let machine = library();
+    let mut grants = begun(&machine);
+    let nanos = |renewal: Renewal| renewal.more_in.map(|wait| wait.as_nanos());
+    assert_eq!(nanos(renewed(&mut grants, &machine, "a", 1020)), Some(30), "until the leader has settled");
+    assert_eq!(nanos(renewed(&mut grants, &machine, "a", 1100)), None);
+    promote(&machine, &rk(1), "b");
+    follow(&mut grants, &machine);
+    assert_eq!(nanos(renewed(&mut grants, &machine, "b", 1110)), Some(40), "until a has stopped");
+    assert_eq!((grants.awaiting(at(1110)), grants.awaiting(at(1150))), (1, 0));
+    assert_eq!(nanos(renewed(&mut grants, &machine, "a", 1110)), None, "it has nothing to come");
+    assert_eq!(nanos(renewed(&mut grants, &machine, "b", 1150)), None);
+}
+
+#[test]
+fn a_new_leader_waits_for_the_longest_lease_that_any_other_may_have_granted() {
+    let machine = library();
+    let (index, catalog) = machine.read_at(|at, catalog| (at, catalog.clone()));
+    let policy = policy().among(Duration::from_nanos(100)).unwrap();
+    let mut grants = Grants::begin(Term(3), index, catalog, policy, at(1000));
+    let first = renewed(&mut grants, &machine, "a", 1001);
+    assert_eq!((first.length, grants.settles_at()), (Duration::from_nanos(40), at(1110)));
+    promote(&machine, &rk(1), "b");
+    follow(&mut grants, &machine);
+    assert_eq!(waits(&grants, &machine, &rk(1), 1060), on("a", 50), "its own lease is over, another's may not be");
+    // Noted as handed over by this leader, and yet a predecessor may have granted it before it noticed.
+    let machine = library();
+    let (index, catalog) = machine.read_at(|at, catalog| (at, catalog.clone()));
+    let mut grants = Grants::begin(Term(3), index, catalog, policy, at(1000));
+    hand_over(&machine, &rk(1), "b");
+    follow(&mut grants, &machine);
+    renewed(&mut grants, &machine, "b", 1001);
+    promote(&machine, &rk(1), "c");
+    follow(&mut grants, &machine);
+    assert_eq!(waits(&grants, &machine, &rk(1), 1060), on("b", 50));
 }

@@ -21,6 +21,7 @@ fn owned(machine: &CatalogMachine, name: &str, withheld: &[RangeKey]) -> Renewal
         as_of: machine.applied(),
         length: policy().length(),
         coverage: Coverage::Owned { withheld: withheld.to_vec() },
+        more_in: None,
     }
 }
 

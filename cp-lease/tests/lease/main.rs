@@ -14,5 +14,6 @@ mod grants;
 mod holder;
 mod phase;
 mod safety;
+mod transitions;
 mod waits;
 mod world;

@@ -31,7 +31,7 @@ struct Book {
 enum Message {
     Ask { from: usize, process: u64, sent_at: Monotonic },
     Answer { process: u64, sent_at: Monotonic, renewal: Renewal },
-    Closed { range: RangeKey, gate: ClosedGate },
+    Closed { by: usize, range: RangeKey, gate: ClosedGate },
 }
 
 /// The authority that was seen admitting: range, epoch, owner.
@@ -154,9 +154,10 @@ impl World {
                     self.wire.push((self.now + 1, to, Message::Answer { process, sent_at, renewal }));
                 }
             }
-            Message::Closed { range, gate } => {
+            Message::Closed { by, range, gate } => {
+                let life = self.members[by].life.clone();
                 if let Some(book) = &mut self.members[to].book {
-                    book.grants.closed(&range, gate);
+                    book.grants.closed(&life, &range, gate);
                 }
             }
         }
@@ -169,11 +170,11 @@ impl World {
             Action::Promote { pick, to } => {
                 let Some(range) = self.pick(pick) else { return };
                 let command = self.truth.read(|catalog| transfer(catalog, &range, NAMES[to], None));
-                let epoch = self::range(&self.truth, &range).epoch;
+                let (epoch, by) = (self::range(&self.truth, &range).epoch, self.owner(&range));
                 self.propose(command);
                 if self.fault == Fault::PromotionDoesNotWait {
                     let leader = self.leader;
-                    let message = Message::Closed { range, gate: ClosedGate { epoch, last: LAST } };
+                    let message = Message::Closed { by, range, gate: ClosedGate { epoch, last: LAST } };
                     self.wire.push((self.now + 1, leader, message));
                 }
             }
@@ -196,7 +197,7 @@ impl World {
                 let Some(gate) = self.members[node].close(&range) else { return };
                 self.words.insert(range.clone(), gate);
                 if tell {
-                    self.tell_leaders(node, phase, &Message::Closed { range, gate });
+                    self.tell_leaders(node, phase, &Message::Closed { by: node, range, gate });
                 }
             }
             Action::CloseAndRestart { pick } => {

@@ -113,7 +113,8 @@ fn reads_reflect_what_was_acknowledged() {
         let world = World::found("1,2,3;", Settings::default()).await;
         let leader = world.leader().await;
         let at = world.commit(leader, text("a")).await.expect("committed");
-        assert!(world.node(leader).read_barrier().await.expect("served") >= at.index);
+        let read = world.node(leader).read_barrier().await.expect("served");
+        assert!(read.applied >= at.index && read.term == at.term, "{read:?} of {at}");
         let follower = if leader == 1 { 2 } else { 1 };
         let name = MemberId::new(&format!("m{leader}")).expect("legal");
         assert_eq!(world.node(follower).read_barrier().await, Err(ReadError::NotLeader { leader: Some(name.clone()) }));

@@ -138,7 +138,7 @@ async fn reads_are_confirmed() {
     let leader = cluster.leader().await;
     let node = cluster.node(leader);
     let reads = futures::future::join_all((0..20).map(|_| node.seam.read_barrier())).await;
-    assert!(reads.iter().all(|read| read.as_ref().is_ok_and(|index| *index >= node.seam.committed_index())));
+    assert!(reads.iter().all(|read| read.as_ref().is_ok_and(|read| read.applied >= node.seam.committed_index())));
     cluster.kill(leader).await;
     let mut watches: Vec<_> = cluster.nodes.values().map(|n| (n, n.seam.watch())).collect();
     let elected = watches.iter_mut().map(|(node, watch)| {
