@@ -52,6 +52,7 @@ async fn follow(client: &Client, mut left: Option<u64>) -> Result<Option<u64>, C
         match watch.next().await? {
             Watched::Change(change) => note(&mut owners, &change),
             Watched::Compacted(_) => return Ok(left),
+            Watched::Reached(_) => continue,
         }
         left = left.map(|left| left.saturating_sub(1));
     }

@@ -17,6 +17,17 @@ pub struct Changes {
     generation: Generation,
     next: ControlPlaneLogIndex,
     ready: VecDeque<Arc<Change>>,
+    /// All before it has been told.
+    told: ControlPlaneLogIndex,
+}
+
+/// What a reader of changes is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A change.
+    Change(Arc<Change>),
+    /// There is no other up to this index, which is applied.
+    Reached(ControlPlaneLogIndex),
 }
 
 /// Where a watch goes on. An index is one of a generation: after a forced recovery or a
@@ -79,7 +90,7 @@ impl Changes {
             return Err(Compacted { resume: applied.next(), generation });
         }
         let next = from.index.max(ControlPlaneLogIndex(1));
-        let mut changes = Self { machine, status, generation, next, ready: VecDeque::new() };
+        let mut changes = Self { machine, status, generation, next, ready: VecDeque::new(), told: next };
         changes.fetch()?;
         Ok(changes)
     }
@@ -111,16 +122,34 @@ impl Changes {
     /// The next change, waiting for it. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Arc<Change>, ChangesEnd> {
         loop {
+            if let Told::Change(change) = self.next_or_reached().await? {
+                return Ok(change);
+            }
+        }
+    }
+
+    /// The next change, or up to where there is none that was not told: not every index is
+    /// that of a change. Dropping the future loses nothing.
+    pub async fn next_or_reached(&mut self) -> Result<Told, ChangesEnd> {
+        loop {
             // Seen before anything is fetched, so that what comes in between wakes the wait below.
             let seen = self.status.current();
             if seen.stopped.is_some() {
                 return Err(ChangesEnd::Stopped { next: self.cursor().index });
             }
             if let Some(change) = self.ready.pop_front() {
-                return Ok(change);
+                self.told = change.position.index.next();
+                return Ok(Told::Change(change));
             }
             self.fetch()?;
-            if self.ready.is_empty() && seen.applied < self.next && self.status.changed().await.is_err() {
+            if !self.ready.is_empty() {
+                continue;
+            }
+            if self.told < self.next {
+                self.told = self.next;
+                return Ok(Told::Reached(self.next.prev()));
+            }
+            if seen.applied < self.next && self.status.changed().await.is_err() {
                 return Err(ChangesEnd::Stopped { next: self.next });
             }
         }

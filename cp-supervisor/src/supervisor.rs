@@ -1,8 +1,10 @@
 //! What an embedder of the control plane uses.
 
 use crate::changes::{Changes, Compacted, Cursor};
+use crate::leases::{self, Clock, Desk, ProcessClock};
 use crate::session::{NoRandomness, Session};
 use cp_catalog::{Catalog, CatalogMachine, CollectionName, Command, MembershipCommand, Range, Request, Verdict};
+use cp_lease::Policy;
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneStatus, Incarnation,
     LogPosition, Outcome, ProposeError, ProposeRefusal, ReadError, Standing,
@@ -24,6 +26,7 @@ pub struct Supervisor {
     machine: CatalogMachine,
     /// A voter that has not answered for this long counts as out of reach.
     patience: Duration,
+    leases: Arc<Desk>,
     pending: AtomicU64,
     failed: AtomicU64,
 }
@@ -92,7 +95,23 @@ pub struct Counts {
 impl Supervisor {
     /// Supervises a running node; `machine` is the one it was started with.
     pub fn new(consensus: Arc<dyn ControlPlaneConsensus>, machine: CatalogMachine, election_timeout: Duration) -> Self {
-        Self { consensus, machine, patience: election_timeout, pending: AtomicU64::new(0), failed: AtomicU64::new(0) }
+        let (policy, clock) = (leases::default_policy(), Arc::new(ProcessClock::default()));
+        let leases = Arc::new(Desk::new(Arc::clone(&consensus), machine.clone(), policy, clock));
+        let (pending, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { consensus, machine, patience: election_timeout, leases, pending, failed }
+    }
+
+    /// Grants leases by `policy`, measured by `clock`, instead of the default ones.
+    #[must_use]
+    pub fn with_leases(self, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        let leases = Arc::new(Desk::new(Arc::clone(&self.consensus), self.machine.clone(), policy, clock));
+        Self { leases, ..self }
+    }
+
+    /// Where members have their leases renewed while this node leads. Run
+    /// [`Desk::run`] beside it, so that its book is begun as soon as the node leads.
+    pub fn leases(&self) -> &Arc<Desk> {
+        &self.leases
     }
 
     /// The node beneath.

@@ -1,8 +1,12 @@
 //! Between messages and the types they stand for.
 
-use super::messages::{GenerationMessage, Position, SnapshotHeader, Welcome, WireConfiguration, WireMember};
+use super::messages::{
+    GenerationMessage, Position, RangeName, ReleasedMessage, RenewalMessage, SnapshotHeader, Welcome,
+    WireConfiguration, WireMember,
+};
 use bytes::Bytes;
-use cp_catalog::{ClientName, Principal};
+use cp_catalog::{ClientName, CollectionName, Epoch, MemberLife, Principal, RangeId, RangeKey};
+use cp_lease::{Coverage, Renewal};
 use cp_net::tls::{PeerInfo, PeerName};
 use cp_recovery::BackupMeta;
 use cp_seam::{
@@ -10,6 +14,7 @@ use cp_seam::{
     Incarnation, LogPosition, MemberId, MemberKind, QuorumMember, StateDigest, Term,
 };
 use cp_store::{Configuration, Founding, Identity, SnapshotMeta, TermRun, TermRuns};
+use std::time::Duration;
 
 /// The number of an entry's kind.
 pub(crate) fn kind_number(kind: ControlPlaneEntryKind) -> u32 {
@@ -140,6 +145,59 @@ fn wire_terms(terms: &TermRuns) -> Vec<Position> {
 fn term_runs(terms: Vec<Position>) -> TermRuns {
     let run = |at: Position| TermRun { term: Term(at.term), first: ControlPlaneLogIndex(at.index) };
     TermRuns(terms.into_iter().map(run).collect())
+}
+
+/// As many nanoseconds as fit.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn range_name(range: RangeKey) -> RangeName {
+    RangeName { collection: range.collection.to_string(), id: range.id.0 }
+}
+
+pub(crate) fn range_key(name: &RangeName) -> Result<RangeKey, String> {
+    let collection = CollectionName::new(&name.collection).map_err(|bad| bad.to_string())?;
+    Ok(RangeKey::new(collection, RangeId(name.id)))
+}
+
+pub(crate) fn renewal_message(renewal: Renewal) -> RenewalMessage {
+    let (in_effect_only, withheld, released) = match renewal.coverage {
+        Coverage::Owned { withheld } => (false, withheld, Vec::new()),
+        Coverage::InEffect { released } => (true, Vec::new(), released),
+    };
+    let released =
+        released.into_iter().map(|(range, epoch)| ReleasedMessage { range: range_name(range), epoch: epoch.0 });
+    RenewalMessage {
+        term: renewal.term.0,
+        as_of: renewal.as_of.0,
+        length_ns: nanos(renewal.length),
+        in_effect_only,
+        withheld: withheld.into_iter().map(range_name).collect(),
+        released: released.collect(),
+        more_in_ns: renewal.more_in.map(nanos),
+    }
+}
+
+/// The renewal that `owner` was given.
+pub(crate) fn renewal(owner: MemberLife, message: RenewalMessage) -> Result<Renewal, String> {
+    let coverage = if message.in_effect_only {
+        let pair = |released: &ReleasedMessage| Ok((range_key(&released.range)?, Epoch(released.epoch)));
+        Coverage::InEffect { released: message.released.iter().map(pair).collect::<Result<_, String>>()? }
+    } else {
+        let mut withheld = message.withheld.iter().map(range_key).collect::<Result<Vec<_>, _>>()?;
+        // Whoever sent it: what is looked up in it has to be in order.
+        withheld.sort_unstable();
+        Coverage::Owned { withheld }
+    };
+    Ok(Renewal {
+        term: Term(message.term),
+        owner,
+        as_of: ControlPlaneLogIndex(message.as_of),
+        length: Duration::from_nanos(message.length_ns),
+        coverage,
+        more_in: message.more_in_ns.map(Duration::from_nanos),
+    })
 }
 
 fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], String> {

@@ -3,6 +3,7 @@
 mod access;
 pub(crate) mod convert;
 mod join;
+mod lease;
 pub mod messages;
 mod query;
 mod server;

@@ -3,9 +3,10 @@
 use super::access::{allow, caller};
 use super::convert;
 use super::messages::{
-    Committed, JoinChunk, JoinRequest, NodeStatus, Progress, ProposeReply, ProposeRequest, ProposeResult, Query,
-    ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode, SnapshotPiece, SnapshotRequest, TransferReply,
-    TransferRequest, TransferResult, Unknown, WatchEvent, WatchRequest,
+    CloseGateReply, CloseGateRequest, Committed, JoinChunk, JoinRequest, LeaseDesk, NodeStatus, Progress, ProposeReply,
+    ProposeRequest, ProposeResult, Query, ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode,
+    RenewLeaseReply, RenewLeaseRequest, SnapshotPiece, SnapshotRequest, TransferReply, TransferRequest, TransferResult,
+    Unknown, WatchEvent, WatchRequest,
 };
 use super::service::ControlPlaneApi;
 use super::throttle::Throttle;
@@ -82,6 +83,18 @@ impl NodeApi {
         })
     }
 
+    fn lease_desk(&self) -> Option<LeaseDesk> {
+        let desk = self.supervisor.leases();
+        let status = desk.status()?;
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Some(LeaseDesk {
+            length_ns: convert::nanos(desk.policy().length()),
+            settles_in_ns: convert::nanos(status.settles_in),
+            awaiting: count(status.awaiting),
+            granted: desk.counts().granted,
+        })
+    }
+
     /// How this node is.
     pub fn node_status(&self) -> NodeStatus {
         let status = self.supervisor.status();
@@ -127,6 +140,7 @@ impl NodeApi {
             progress: self.supervisor.consensus().progress().into_iter().map(progress).collect(),
             feature_level,
             supports_level: cp_catalog::FEATURE_LEVEL,
+            leases: self.lease_desk(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -217,6 +231,16 @@ impl ControlPlaneApi for NodeApi {
             Err(result) => result,
         };
         Ok(TransferReply { result: Some(result) })
+    }
+
+    async fn renew_lease(&self, request: Request<RenewLeaseRequest>) -> Result<RenewLeaseReply, Status> {
+        let principal = caller(&request)?;
+        Ok(RenewLeaseReply { result: Some(self.renewed(&principal, request.get_ref()).await) })
+    }
+
+    async fn close_gate(&self, request: Request<CloseGateRequest>) -> Result<CloseGateReply, Status> {
+        let principal = caller(&request)?;
+        Ok(CloseGateReply { result: Some(self.noted(&principal, request.get_ref()).await) })
     }
 
     async fn watch(

@@ -1,8 +1,9 @@
 //! The gRPC service by hand: what a generator would write, without a generator.
 
 use super::messages::{
-    JoinChunk, JoinRequest, ProposeReply, ProposeRequest, ReadReply, ReadRequest, SnapshotPiece, SnapshotRequest,
-    TransferReply, TransferRequest, WatchEvent, WatchRequest,
+    CloseGateReply, CloseGateRequest, JoinChunk, JoinRequest, ProposeReply, ProposeRequest, ReadReply, ReadRequest,
+    RenewLeaseReply, RenewLeaseRequest, SnapshotPiece, SnapshotRequest, TransferReply, TransferRequest, WatchEvent,
+    WatchRequest,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -28,6 +29,8 @@ const TRANSFER: &str = "/cp.v1.ControlPlane/Transfer";
 const WATCH: &str = "/cp.v1.ControlPlane/Watch";
 const SNAPSHOT: &str = "/cp.v1.ControlPlane/Snapshot";
 const JOIN: &str = "/cp.v1.ControlPlane/Join";
+const RENEW_LEASE: &str = "/cp.v1.ControlPlane/RenewLease";
+const CLOSE_GATE: &str = "/cp.v1.ControlPlane/CloseGate";
 
 /// What a node answers to clients.
 #[async_trait]
@@ -38,6 +41,10 @@ pub trait ControlPlaneApi: std::fmt::Debug + Send + Sync + 'static {
     async fn read(&self, request: Request<ReadRequest>) -> Result<ReadReply, Status>;
     /// Hands leadership over.
     async fn transfer(&self, request: Request<TransferRequest>) -> Result<TransferReply, Status>;
+    /// Renews the leases of the member that calls.
+    async fn renew_lease(&self, request: Request<RenewLeaseRequest>) -> Result<RenewLeaseReply, Status>;
+    /// Notes that the member that calls has closed a gate.
+    async fn close_gate(&self, request: Request<CloseGateRequest>) -> Result<CloseGateReply, Status>;
     /// Streams committed changes.
     async fn watch(
         &self,
@@ -146,6 +153,8 @@ impl<S: ControlPlaneApi> Service<http::Request<Body>> for ControlPlaneServer<S> 
             PROPOSE => unary!(propose),
             READ => unary!(read),
             TRANSFER => unary!(transfer),
+            RENEW_LEASE => unary!(renew_lease),
+            CLOSE_GATE => unary!(close_gate),
             WATCH => streaming!(watch),
             JOIN => streaming!(join),
             SNAPSHOT => streaming!(snapshot),
@@ -206,6 +215,14 @@ impl ControlPlaneCaller {
 
     pub(crate) async fn transfer(&self, request: Request<TransferRequest>) -> Result<TransferReply, Status> {
         self.unary(request, TRANSFER).await
+    }
+
+    pub(crate) async fn renew_lease(&self, request: Request<RenewLeaseRequest>) -> Result<RenewLeaseReply, Status> {
+        self.unary(request, RENEW_LEASE).await
+    }
+
+    pub(crate) async fn close_gate(&self, request: Request<CloseGateRequest>) -> Result<CloseGateReply, Status> {
+        self.unary(request, CLOSE_GATE).await
     }
 
     pub(crate) async fn watch(&self, request: Request<WatchRequest>) -> Result<tonic::Streaming<WatchEvent>, Status> {

@@ -3,7 +3,7 @@
 use super::access::allow;
 use super::convert;
 use super::messages::{ChangeMessage, CompactedMessage, WatchEvent, WatchItem, WatchRequest};
-use crate::changes::{Changes, ChangesEnd, Compacted, Cursor};
+use crate::changes::{Changes, ChangesEnd, Compacted, Cursor, Told};
 use crate::supervisor::Supervisor;
 use cp_catalog::{Change, Principal, Privilege, codec};
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine};
@@ -43,22 +43,26 @@ pub(super) fn events(
                 (Ok(_), Err(refusal)) => Some(Status::permission_denied(refusal.message)),
                 _ => None,
             };
-            let rest = stream::unfold(Some(changes), step).scan(false, move |over, event| {
-                let denied = checked(&event).filter(|_| !*over);
-                let next = (!*over).then(|| denied.map_or(event, Err));
-                *over |= !matches!(next, Some(Ok(_)));
-                std::future::ready(next)
-            });
+            let marks = asked.marks;
+            let rest =
+                stream::unfold(Some(changes), move |changes| step(changes, marks)).scan(false, move |over, event| {
+                    let denied = checked(&event).filter(|_| !*over);
+                    let next = (!*over).then(|| denied.map_or(event, Err));
+                    *over |= !matches!(next, Some(Ok(_)));
+                    std::future::ready(next)
+                });
             first.chain(rest).boxed()
         }
         Err(compacted) => stream::iter([Ok(compacted_event(&compacted))]).boxed(),
     }
 }
 
-async fn step(changes: Option<Changes>) -> Option<(Result<WatchEvent, Status>, Option<Changes>)> {
+async fn step(changes: Option<Changes>, marks: bool) -> Option<(Result<WatchEvent, Status>, Option<Changes>)> {
     let mut changes = changes?;
-    match changes.next().await {
-        Ok(change) => Some((Ok(event(&change)), Some(changes))),
+    let told = if marks { changes.next_or_reached().await } else { changes.next().await.map(Told::Change) };
+    match told {
+        Ok(Told::Change(change)) => Some((Ok(event(&change)), Some(changes))),
+        Ok(Told::Reached(index)) => Some((Ok(WatchEvent { item: Some(WatchItem::Reached(index.0)) }), Some(changes))),
         Err(ChangesEnd::Compacted(compacted)) => Some((Ok(compacted_event(&compacted)), None)),
         Err(end @ ChangesEnd::Stopped { .. }) => Some((Err(Status::unavailable(end.to_string())), None)),
     }

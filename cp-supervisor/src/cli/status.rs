@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use cp_catalog::{Join, Member, Voting};
 use cp_seam::quorum_threshold;
-use cp_supervisor::api::messages::NodeStatus;
+use cp_supervisor::api::messages::{LeaseDesk, NodeStatus};
 use cp_supervisor::client::Client;
 use futures::future::join_all;
 use serde::Serialize;
@@ -50,9 +50,45 @@ struct ClusterStatus {
     generation: Option<String>,
     engine: Option<String>,
     leader: Option<String>,
+    /// The leader's leases.
+    leases: Option<Leases>,
     /// What the cluster may use.
     feature_level: Option<u32>,
     nodes: Vec<Node>,
+}
+
+/// The leases that the leader grants.
+#[derive(Debug, Serialize)]
+struct Leases {
+    length_ms: String,
+    /// How long until those of earlier leaders are over.
+    settles_in_ms: String,
+    /// How many ranges wait for an earlier owner besides.
+    awaiting: String,
+    granted: String,
+}
+
+impl Leases {
+    fn new(desk: LeaseDesk) -> Self {
+        let millis = |nanos: u64| nanos.div_ceil(1_000_000).to_string();
+        Self {
+            length_ms: millis(desk.length_ns),
+            settles_in_ms: millis(desk.settles_in_ns),
+            awaiting: desk.awaiting.to_string(),
+            granted: desk.granted.to_string(),
+        }
+    }
+
+    fn render(&self) -> String {
+        let Self { length_ms, settles_in_ms, awaiting, granted } = self;
+        let settled = match settles_in_ms.as_str() {
+            "0" => "settled".to_owned(),
+            wait => format!("settled in {wait} ms"),
+        };
+        format!(
+            "\nleases of {length_ms} ms, {settled}; {granted} renewals granted, {awaiting} ranges await an earlier owner"
+        )
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -162,6 +198,7 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
         generation: any.map(|s| s.generation.to_string()),
         engine: any.map(|s| s.engine.clone()),
         leader: leader.map(|s| s.member.clone()),
+        leases: leader.and_then(|s| s.leases).map(Leases::new),
         feature_level: any.map(|s| s.feature_level),
         nodes: members.iter().zip(nodes).map(|(member, node)| row(member, node)).collect(),
     }
@@ -220,6 +257,7 @@ impl Report for ClusterStatus {
         };
         let header = ["MEMBER", "ROLE", "VOTES", "TERM", "COMMITTED", "APPLIED", "DIGEST", "CLIENTS"];
         let level = self.feature_level.map(|level| format!("\nfeature level {level}")).unwrap_or_default();
-        format!("{verdict}{because}{level}\n{}", table(header, self.nodes.iter().map(row)))
+        let leases = self.leases.as_ref().map(Leases::render).unwrap_or_default();
+        format!("{verdict}{because}{level}{leases}\n{}", table(header, self.nodes.iter().map(row)))
     }
 }

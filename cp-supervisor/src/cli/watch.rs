@@ -83,6 +83,7 @@ impl Watch {
             match watch.next().await? {
                 Watched::Change(change) => output::print(&Line::new(&change), format)?,
                 Watched::Compacted(compacted) => bail!(compacted),
+                Watched::Reached(_) => continue,
             }
             left = left.map(|left| left.saturating_sub(1));
         }

@@ -7,6 +7,7 @@ mod audit;
 mod connect;
 mod error;
 mod join;
+mod lease;
 mod query;
 mod route;
 mod snapshot;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use audit::Audit;
 pub use error::ClientError;
+pub use lease::{LeaseError, Renewed};
 pub use snapshot::SnapshotStream;
 pub use watch::{Watch, Watched};
 

@@ -47,6 +47,8 @@ impl<T> Attempt<T> {
             | RefusedCode::Compacted
             | RefusedCode::Denied
             | RefusedCode::RateLimited
+            | RefusedCode::NotAMember
+            | RefusedCode::OtherPolicy
             | RefusedCode::Unspecified => Self::Fail(ClientError::Refused { reason: refused.message }),
         }
     }
@@ -143,6 +145,16 @@ impl Route {
         within: Duration,
         attempt: impl Fn(ControlPlaneCaller, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
     ) -> Result<T, ClientError> {
+        self.call_within(within, ATTEMPT_MAX, attempt).await
+    }
+
+    /// As [`call`](Self::call), waiting for no node longer than `attempt_max`.
+    pub(super) async fn call_within<'a, T: Send>(
+        &'a self,
+        within: Duration,
+        attempt_max: Duration,
+        attempt: impl Fn(ControlPlaneCaller, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
+    ) -> Result<T, ClientError> {
         let deadline = Instant::now() + within;
         let mut target = self.known().preferred.clone();
         let mut pause = PAUSE_MIN;
@@ -154,7 +166,7 @@ impl Route {
             if left.is_zero() {
                 return Err(gave_up(perhaps, connected, why, within));
             }
-            let caller = match timeout(left.min(CONNECT_MAX), self.connections.to(&target)).await {
+            let caller = match timeout(left.min(CONNECT_MAX).min(attempt_max), self.connections.to(&target)).await {
                 Ok(Ok(caller)) => caller,
                 Ok(Err(error)) if error.is_final() => return Err(error),
                 Ok(Err(error)) => {
@@ -169,7 +181,7 @@ impl Route {
                 }
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            let patience = left.min(ATTEMPT_MAX);
+            let patience = left.min(attempt_max);
             let outcome = timeout(patience, attempt(caller, patience)).await;
             connected |= !matches!(outcome, Ok(Attempt::Unsent(_)));
             match outcome {

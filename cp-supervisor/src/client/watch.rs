@@ -21,6 +21,7 @@ pub struct Watch<'a> {
     next: u64,
     /// The generation that `next` is of, once a node has said it.
     generation: Option<Generation>,
+    marks: bool,
     open: Option<tonic::Streaming<WatchEvent>>,
     address: String,
     tries: usize,
@@ -36,6 +37,8 @@ pub enum Watched {
     /// No member that can be reached keeps some of the changes any more, or the cluster has
     /// gone on in another generation; the watch is over.
     Compacted(Compacted),
+    /// All up to this index has come; only of a watch [`with_marks`](Watch::with_marks).
+    Reached(ControlPlaneLogIndex),
 }
 
 impl Client {
@@ -46,6 +49,7 @@ impl Client {
             client: self,
             next: index.0.max(1),
             generation,
+            marks: false,
             open: None,
             address: String::new(),
             tries: 0,
@@ -55,6 +59,13 @@ impl Client {
 }
 
 impl Watch<'_> {
+    /// Also says up to which index there was nothing else to tell: not every index is that of
+    /// a change. An older node says nothing of it.
+    #[must_use]
+    pub fn with_marks(self) -> Self {
+        Self { marks: true, ..self }
+    }
+
     /// Where to go on after the last change that came, with this client or another.
     pub fn cursor(&self) -> Cursor {
         Cursor { index: ControlPlaneLogIndex(self.next), generation: self.generation }
@@ -104,6 +115,7 @@ impl Watch<'_> {
             let asked = tonic::Request::new(WatchRequest {
                 from: self.next,
                 generation: self.generation.map(convert::wire_generation),
+                marks: self.marks,
             });
             self.open = Some(caller.watch(asked).await.map_err(|status| broken(&status))?);
         }
@@ -121,6 +133,12 @@ impl Watch<'_> {
                     self.next = change.position.index.next().0;
                     self.compacted_at.clear();
                     Ok(Some(Watched::Change(Box::new(change))))
+                }
+                Some(Some(WatchItem::Reached(index))) => {
+                    let index = ControlPlaneLogIndex(index);
+                    self.next = self.next.max(index.next().0);
+                    self.compacted_at.clear();
+                    Ok(Some(Watched::Reached(index)))
                 }
                 Some(Some(WatchItem::Compacted(compacted))) => {
                     let generation = convert::generation(&compacted.generation);

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 type PeerLabel = [(&'static str, String); 1];
+type ReasonLabel = [(&'static str, &'static str); 1];
 
 /// The metrics of one node. Cheap to clone; clones share the values.
 #[derive(Clone)]
@@ -39,6 +40,11 @@ pub struct Metrics {
     diverged: Family<PeerLabel, Gauge>,
     diverged_here: Gauge,
     stopped: Gauge,
+    leases_granted: Counter,
+    leases_refused: Family<ReasonLabel, Counter>,
+    gates_closed: Counter,
+    leases_settled: Gauge,
+    ranges_awaiting: Gauge,
     last_ack_seconds: Family<PeerLabel, Gauge<f64, AtomicU64>>,
 }
 
@@ -90,6 +96,20 @@ impl Default for Metrics {
             Gauge::default()
         );
         let stopped = metric!("stopped", "Whether this node has stopped and only its pages go on", Gauge::default());
+        let leases_granted = metric!("lease_renewals_granted", "Renewals granted by this node", Counter::default());
+        let leases_refused =
+            metric!("lease_renewals_refused", "Requests for leases refused by this node, by reason", Family::default());
+        let gates_closed = metric!("gates_closed", "Gates noted as closed by this node", Counter::default());
+        let leases_settled = metric!(
+            "leases_settled",
+            "Whether this node leads and the leases of all earlier leaders are over",
+            Gauge::default()
+        );
+        let ranges_awaiting = metric!(
+            "lease_ranges_awaiting",
+            "Ranges whose new owner waits for an earlier one, by the leader's book",
+            Gauge::default()
+        );
         let last_ack_seconds =
             metric!("peer_last_ack_seconds", "Time since a peer last answered the leader", Family::default());
         Self {
@@ -113,6 +133,11 @@ impl Default for Metrics {
             diverged,
             diverged_here,
             stopped,
+            leases_granted,
+            leases_refused,
+            gates_closed,
+            leases_settled,
+            ranges_awaiting,
             last_ack_seconds,
         }
     }
@@ -176,6 +201,7 @@ impl Metrics {
         let catalog = supervisor.read_stale().catalog;
         self.ranges.set(i64::try_from(catalog.range_count()).unwrap_or(i64::MAX));
         self.members.set(i64::try_from(catalog.members().count()).unwrap_or(i64::MAX));
+        self.sample_leases(supervisor);
         self.lag_entries.clear();
         self.last_ack_seconds.clear();
         self.diverged.clear();
@@ -193,6 +219,24 @@ impl Metrics {
                 self.last_ack_seconds.get_or_create(&label).set(age.as_secs_f64());
             }
         }
+    }
+}
+
+impl Metrics {
+    fn sample_leases(&self, supervisor: &Supervisor) {
+        let (counts, desk) = (supervisor.leases().counts(), supervisor.leases().status());
+        self.leases_granted.inner().store(counts.granted, Ordering::Relaxed);
+        self.gates_closed.inner().store(counts.closed, Ordering::Relaxed);
+        for (reason, count) in [
+            ("not_leader", counts.not_leader),
+            ("unconfirmed", counts.unconfirmed),
+            ("not_a_member", counts.not_a_member),
+            ("earlier_life", counts.earlier_life),
+        ] {
+            self.leases_refused.get_or_create(&[("reason", reason)]).inner().store(count, Ordering::Relaxed);
+        }
+        self.leases_settled.set(i64::from(desk.is_some_and(|desk| desk.settles_in.is_zero())));
+        self.ranges_awaiting.set(desk.map_or(0, |desk| i64::try_from(desk.awaiting).unwrap_or(i64::MAX)));
     }
 }
 

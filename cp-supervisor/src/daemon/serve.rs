@@ -8,10 +8,13 @@ use super::metrics::Metrics;
 use super::promote;
 use super::settings::Settings;
 use crate::api::{ControlPlaneServer, NodeApi};
+use crate::client::Client;
+use crate::leases::{Closures, Keeper, KeeperError, ProcessClock, Source};
 use crate::session::{NoRandomness, random};
 use crate::supervisor::Supervisor;
 use cp_catalog::CatalogMachine;
 use cp_driver::{Parts, StartError};
+use cp_lease::Policy;
 use cp_net::Transport;
 use cp_net::tls::{Accepts, BindError, Closer, Credentials, CredentialsError, Listener};
 use cp_seam::{BadMemberId, MemberId, ShutdownError};
@@ -31,6 +34,8 @@ pub struct Daemon {
     client_address: SocketAddr,
     http_address: SocketAddr,
     clients: Closer,
+    credentials: Credentials,
+    leases: Policy,
     tasks: JoinSet<()>,
 }
 
@@ -75,13 +80,16 @@ impl Daemon {
             settings: tuning,
         };
         let consensus = engine.start(parts).await?;
-        let supervisor = Arc::new(Supervisor::new(Arc::clone(&consensus), machine, settings.election_timeout));
+        let supervisor = Supervisor::new(Arc::clone(&consensus), machine, settings.election_timeout);
+        let supervisor = Arc::new(supervisor.with_leases(settings.leases, Arc::new(ProcessClock::default())));
 
         let mut tasks = JoinSet::new();
         tasks.spawn(metrics.clone().follow(consensus));
         if settings.auto_promote {
             tasks.spawn(promote::run(Arc::clone(&supervisor)));
         }
+        let desk = Arc::clone(supervisor.leases());
+        tasks.spawn(async move { desk.run().await });
         tasks.spawn(announce::run(Arc::clone(&supervisor), identity.clone(), credentials.clone()));
         let api = Arc::new(NodeApi::new(Arc::clone(&supervisor), store.clone(), engine.name()));
         tasks.spawn(serve_clients(api, clients));
@@ -89,13 +97,35 @@ impl Daemon {
             supervisor: Arc::clone(&supervisor),
             store,
             identity: identity.clone(),
-            credentials,
+            credentials: credentials.clone(),
             metrics,
             transport,
             data_dir: settings.data_dir.clone(),
         };
         tasks.spawn(serve_pages(pages_socket, pages));
-        Ok(Self { supervisor, identity, engine, peer_address, client_address, http_address, clients: closer, tasks })
+        Ok(Self {
+            supervisor,
+            identity,
+            engine,
+            peer_address,
+            client_address,
+            http_address,
+            clients: closer,
+            credentials,
+            leases: settings.leases,
+            tasks,
+        })
+    }
+
+    /// A keeper of this member's leases, for the write path of a store in this process, with
+    /// what it has closed kept in `closures`. Run it beside the node; one per node.
+    pub async fn keeper(&self, closures: Arc<dyn Closures>) -> Result<Keeper, KeeperError> {
+        let catalog = self.supervisor.read_stale().catalog;
+        let endpoints = catalog.members().map(|member| member.addresses.client.clone());
+        let endpoints = endpoints.filter(|address| !address.is_empty()).collect();
+        let client = Client::new(endpoints, self.credentials.clone(), self.leases.length());
+        let (source, clock) = (Source::node(&self.supervisor), Arc::new(ProcessClock::default()));
+        Keeper::begin(&self.identity.member, source, client, self.leases, clock, closures).await
     }
 
     /// The node's supervisor.

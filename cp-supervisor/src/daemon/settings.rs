@@ -4,7 +4,9 @@
 //! A setting therefore has one name, spelled for each place: `--election-timeout-ms`,
 //! `CP_ELECTION_TIMEOUT_MS`, `election_timeout_ms`.
 
+use crate::leases;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use cp_lease::Policy;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -63,6 +65,15 @@ pub struct Layer {
     /// Make caught-up learners voters without being asked
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub auto_promote: Option<bool>,
+    /// How long the leases are that this node grants while it leads
+    #[arg(long, value_name = "MS")]
+    pub lease_ms: Option<u64>,
+    /// The longest lease that any node grants; alike on every member
+    #[arg(long, value_name = "MS")]
+    pub lease_longest_ms: Option<u64>,
+    /// How wrong the rate of this machine's clock may be, in parts per million
+    #[arg(long, value_name = "PPM")]
+    pub clock_drift_ppm: Option<u32>,
     /// What is logged, as a tracing filter
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -124,6 +135,9 @@ impl Layer {
             snapshot_bytes: self.snapshot_bytes.or(other.snapshot_bytes),
             retained: self.retained.or(other.retained),
             auto_promote: self.auto_promote.or(other.auto_promote),
+            lease_ms: self.lease_ms.or(other.lease_ms),
+            lease_longest_ms: self.lease_longest_ms.or(other.lease_longest_ms),
+            clock_drift_ppm: self.clock_drift_ppm.or(other.clock_drift_ppm),
             log: self.log.or(other.log),
         }
     }
@@ -203,6 +217,8 @@ pub struct Settings {
     pub retained: u64,
     /// Whether the leader promotes caught-up learners.
     pub auto_promote: bool,
+    /// Of leases: how long, the longest of any node, and the margin for this clock.
+    pub leases: Policy,
     /// The log filter.
     pub log: String,
     /// All of the above with their origins, in the order of the flags.
@@ -267,6 +283,11 @@ impl Settings {
             snapshot_bytes: or!(snapshot_bytes, engine_defaults.snapshot_bytes),
             retained: or!(retained, engine_defaults.retained),
             auto_promote: or!(auto_promote, true),
+            leases: lease_policy(
+                or!(lease_ms, millis(leases::LENGTH)),
+                or!(lease_longest_ms, millis(leases::LONGEST)),
+                or!(clock_drift_ppm, leases::DRIFT_PPM),
+            )?,
             log: or!(log, "info,openraft=warn".to_owned()),
             effective: Vec::new(),
         };
@@ -297,6 +318,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn lease_policy(length_ms: u64, longest_ms: u64, drift_ppm: u32) -> Result<Policy, BadSetting> {
+    let (length, longest) = (Duration::from_millis(length_ms), Duration::from_millis(longest_ms));
+    leases::policy(length, longest, drift_ppm)
+        .map_err(|bad| BadSetting::Value { name: "lease_ms", why: bad.to_string() })
 }
 
 /// A setting that cannot be used; the daemon does not start.
@@ -349,46 +376,4 @@ pub enum BadSetting {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn complete() -> Layer {
-        let path = |p: &str| Some(PathBuf::from(p));
-        Layer { data_dir: path("d"), ca: path("ca"), cert: path("cert"), key: path("key"), ..Layer::default() }
-    }
-
-    #[test]
-    fn flag_beats_environment_beats_file_beats_default() {
-        let flags = Layer { election_timeout_ms: Some(400), ..complete() };
-        let environment = Layer::from_env(|name| match name {
-            "CP_ELECTION_TIMEOUT_MS" => Some("700".to_owned()),
-            "CP_HEARTBEAT_MS" => Some("40".to_owned()),
-            _ => None,
-        })
-        .unwrap();
-        let file = Layer::from_toml("heartbeat_ms = 30\nretained = 7").unwrap();
-        let settings = Settings::resolve(flags, environment, file).unwrap();
-        assert_eq!(settings.election_timeout, Duration::from_millis(400));
-        assert_eq!(settings.heartbeat, Duration::from_millis(40));
-        assert_eq!(settings.retained, 7);
-        let origin = |name| settings.effective.iter().find(|e| e.name == name).unwrap().origin;
-        assert_eq!(
-            ["election_timeout_ms", "heartbeat_ms", "retained", "log"].map(origin),
-            [Origin::Flag, Origin::Environment, Origin::File, Origin::Default]
-        );
-    }
-
-    #[test]
-    fn bad_values_name_the_setting_and_the_remedy() {
-        let missing = Settings::resolve(Layer::default(), Layer::default(), Layer::default()).unwrap_err();
-        assert!(missing.to_string().contains("--data-dir, CP_DATA_DIR"), "{missing}");
-        let slow = Layer { heartbeat_ms: Some(200), ..complete() };
-        let slow = Settings::resolve(slow, Layer::default(), Layer::default()).unwrap_err().to_string();
-        assert!(slow.contains("heartbeat_ms") && slow.contains("1 to 100"), "{slow}");
-        let variable =
-            Layer::from_env(|name| (name == "CP_RETAINED").then(|| "many".to_owned())).unwrap_err().to_string();
-        assert!(variable.starts_with("CP_RETAINED: ") && variable.contains("many"), "{variable}");
-        let file = Layer::from_toml("retained = 3\nelection_timeout = 5").unwrap_err().to_string();
-        assert!(file.contains("line 2") && file.contains("election_timeout"), "{file}");
-    }
-}
+mod tests;

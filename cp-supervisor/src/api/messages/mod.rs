@@ -6,6 +6,7 @@
 
 mod audit;
 mod join;
+mod lease;
 mod propose;
 mod read;
 mod snapshot;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use audit::*;
 pub use join::*;
+pub use lease::*;
 pub use propose::*;
 pub use read::*;
 pub use snapshot::*;
@@ -76,4 +78,8 @@ pub enum RefusedCode {
     Denied = 8,
     /// Whoever asks was denied too often of late.
     RateLimited = 9,
+    /// Whoever asks is no member, or in another life by now.
+    NotAMember = 10,
+    /// Whoever asks counts on leases of another length.
+    OtherPolicy = 11,
 }

@@ -214,6 +214,26 @@ pub struct NodeStatus {
     /// Where its state was first seen to differ from that of a majority.
     #[prost(uint64, optional, tag = "32")]
     pub diverged_at: Option<u64>,
+    /// The leases that it grants; absent where no leader is.
+    #[prost(message, optional, tag = "33")]
+    pub leases: Option<LeaseDesk>,
+}
+
+/// The leases that a leader grants.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct LeaseDesk {
+    /// How long one is.
+    #[prost(uint64, tag = "1")]
+    pub length_ns: u64,
+    /// How long until those of earlier leaders are over.
+    #[prost(uint64, tag = "2")]
+    pub settles_in_ns: u64,
+    /// How many ranges wait for an earlier owner besides.
+    #[prost(uint64, tag = "3")]
+    pub awaiting: u64,
+    /// How many renewals this node has granted since its start.
+    #[prost(uint64, tag = "4")]
+    pub granted: u64,
 }
 
 /// A leader's books on one member.

@@ -13,6 +13,9 @@ pub struct WatchRequest {
     /// The generation that the index is of; if it is over, the answer is that the changes are compacted.
     #[prost(message, optional, tag = "2")]
     pub generation: Option<GenerationMessage>,
+    /// Say also up to which index there is no more to tell of.
+    #[prost(bool, tag = "3")]
+    pub marks: bool,
 }
 
 /// A generation of the cluster.
@@ -30,7 +33,7 @@ pub struct GenerationMessage {
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct WatchEvent {
     /// What it is.
-    #[prost(oneof = "WatchItem", tags = "1, 2, 3")]
+    #[prost(oneof = "WatchItem", tags = "1, 2, 3, 4")]
     pub item: Option<WatchItem>,
 }
 
@@ -46,6 +49,9 @@ pub enum WatchItem {
     /// First: the generation that all indexes of the stream are of.
     #[prost(message, tag = "3")]
     Opened(GenerationMessage),
+    /// If asked for: all up to this index has been told.
+    #[prost(uint64, tag = "4")]
+    Reached(u64),
 }
 
 /// A committed command.

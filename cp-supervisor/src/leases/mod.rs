@@ -1,0 +1,88 @@
+//! Leases, granted and honoured: how an owner of ranges knows by itself that it may still
+//! write, and how its successor knows when it may.
+//!
+//! | at | is |
+//! |---|---|
+//! | the leader | [`Desk`]: answers requests to renew, by one read barrier for all that wait |
+//! | a data member | [`Keeper`]: renews what the member owns, follows the catalog |
+//! | its write path | [`Gates`]: one call that admits or refuses, without I/O |
+//! | its disk | [`Closures`]: the gates that it has closed |
+//!
+//! The decisions are `cp_lease`'s; here are the clock, the network and the waiting. A desk is
+//! part of every [`Supervisor`](crate::supervisor::Supervisor), and grants while its node leads.
+//!
+//! # A store beside a node
+//!
+//! ```no_run
+//! use cp_catalog::{DataPosition, Epoch, RangeKey};
+//! use cp_lease::GateRefusal;
+//! use cp_supervisor::daemon::{Daemon, Settings};
+//! use cp_supervisor::leases::{ClosureFile, Gates};
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! # async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Daemon::start(&settings).await?;
+//! let closures = Arc::new(ClosureFile::open(Path::new("closed-gates"))?);
+//! let keeper = node.keeper(closures).await?;
+//! let gates = keeper.gates();
+//! let kept = tokio::spawn(keeper.run());
+//!
+//! /// The write path: no I/O before the write's own, and none to the control plane ever.
+//! fn write(gates: &Gates, range: &RangeKey, epoch: Epoch) -> Result<(), GateRefusal> {
+//!     gates.admit(range, epoch)?; // under the lock that gives the write its place
+//!     // append and replicate
+//!     gates.admit(range, epoch) // and before it is acknowledged
+//! }
+//!
+//! /// Giving a range up: what comes back is the evidence for `range handoff`.
+//! async fn give_up(gates: &Gates, range: &RangeKey, last: DataPosition) -> Result<(), Box<dyn std::error::Error>> {
+//!     let closing = gates.close(range, last)?; // under the same lock
+//!     let evidence = closing.durable().await?;
+//!     println!("closed under {} at {}", evidence.epoch, evidence.last);
+//!     Ok(())
+//! }
+//! # drop((write, give_up));
+//! println!("{}", kept.await?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod clock;
+mod closures;
+mod counts;
+mod desk;
+mod follow;
+mod gates;
+mod keeper;
+mod rounds;
+
+pub use clock::{Clock, ProcessClock};
+pub use closures::{ClosureFile, Closures, Failure};
+pub use counts::Counts;
+pub use desk::{Desk, DeskStatus, Refused};
+pub use follow::Source;
+pub use gates::{CannotClose, Closing, Gates, NotDurable};
+pub use keeper::{Keeper, KeeperEnd, KeeperError};
+
+use cp_lease::{BadPolicy, Margin, Policy};
+use std::time::Duration;
+
+/// How long a lease is, unless set otherwise.
+pub const LENGTH: Duration = Duration::from_secs(9);
+/// The longest that any leader grants, unless set otherwise.
+pub const LONGEST: Duration = Duration::from_secs(10);
+/// How wrong a clock's rate may be, in parts per million, unless set otherwise.
+pub const DRIFT_PPM: u32 = 200;
+
+/// Leases of `length` among leaders that grant none longer than `longest`, with clocks whose
+/// rate is wrong by up to `drift_ppm`.
+pub fn policy(length: Duration, longest: Duration, drift_ppm: u32) -> Result<Policy, BadPolicy> {
+    Policy::new(length, Margin::for_drift(longest, drift_ppm))?.among(longest)
+}
+
+/// The policy of a node that was told nothing.
+pub fn default_policy() -> Policy {
+    const FITS: &str = "ten seconds are longer than nine, and nine than a margin of two milliseconds";
+    policy(LENGTH, LONGEST, DRIFT_PPM).unwrap_or_else(|_| unreachable!("{FITS}"))
+}
