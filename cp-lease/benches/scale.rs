@@ -88,11 +88,13 @@ fn main() {
             (applying, following) = (Duration::ZERO, Duration::ZERO);
         }
     }
-    let awaiting = grants.awaiting(at(now));
+    let awaiting = grants.awaiting(at(now)).count();
     let busy = each(RENEWALS as usize, |turn| drop(black_box(renew(&mut grants, now + 1, turn))));
     say(&format!("the leader renews a member, {awaiting} ranges awaiting"), busy);
 
     let (applied, catalog) = machine.read_at(|at, catalog| (at, catalog.clone()));
+    let changes = machine.changes_from(grants.next(), usize::MAX);
+    grants.follow(applied, catalog.clone(), &changes).expect("followed");
     let begun = Instant::now();
     let mut holder = Holder::new(lives[0].clone(), policy.margin(), applied, &catalog, []);
     say(&format!("a member begins from the catalog, {} ranges", owned.len()), begun.elapsed().as_nanos() as f64);

@@ -3,7 +3,7 @@
 use crate::follow::{FollowError, effects};
 use crate::instant::{Monotonic, Policy};
 use crate::lease::{Coverage, Renewal};
-use crate::wait::{Blocker, Blockers, Withheld};
+use crate::wait::{Awaiting, Blocker, Blockers, Withheld};
 use cp_catalog::{
     Catalog, Change, Changes, ClosedGate, Command, Epoch, Evidence, Join, MemberLife, OwnershipCommand, Range,
     RangeEffect, RangeKey, RangeStanding,
@@ -92,11 +92,15 @@ impl Grants {
         self.term
     }
 
-    /// How many ranges still have to wait for an earlier owner at `now`, apart from what all
-    /// wait for before [`settles_at`](Self::settles_at).
-    pub fn awaiting(&self, now: Monotonic) -> usize {
-        let awaiting = self.members.values().flat_map(|granted| granted.awaiting.values());
-        awaiting.filter(|blockers| !blockers.are_over(now)).count()
+    /// The ranges whose owners have to wait for an earlier one at `now`, apart from what all
+    /// wait for before [`settles_at`](Self::settles_at). By owner, then by range.
+    pub fn awaiting(&self, now: Monotonic) -> impl Iterator<Item = Awaiting> {
+        let awaiting = self.members.values().flat_map(|granted| &granted.awaiting);
+        awaiting.filter_map(move |(range, blockers)| {
+            let (last, standing) = (blockers.last(now)?, self.range(range)?.standing());
+            let (earlier, remaining) = (last.owner.clone(), last.until.since(now));
+            Some(Awaiting { range: range.clone(), owner: standing.owner, epoch: standing.epoch, earlier, remaining })
+        })
     }
 
     /// Where to ask for changes from.

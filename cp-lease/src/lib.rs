@@ -104,4 +104,4 @@ pub use grants::{GrantRefusal, Grants};
 pub use holder::{Holder, RenewError};
 pub use instant::{BadPolicy, Margin, Monotonic, Policy};
 pub use lease::{Coverage, Lease, Renewal};
-pub use wait::Withheld;
+pub use wait::{Awaiting, Withheld};

@@ -47,6 +47,21 @@ pub enum Withheld {
     },
 }
 
+/// A range whose owner waits for an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaiting {
+    /// The range.
+    pub range: RangeKey,
+    /// Its owner.
+    pub owner: MemberId,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// Who may still write.
+    pub earlier: MemberId,
+    /// For how long.
+    pub remaining: Duration,
+}
+
 /// An earlier owner that may still write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Blocker {

@@ -220,7 +220,15 @@ fn a_renewal_says_when_another_will_cover_more() {
     promote(&machine, &rk(1), "b");
     follow(&mut grants, &machine);
     assert_eq!(nanos(renewed(&mut grants, &machine, "b", 1110)), Some(40), "until a has stopped");
-    assert_eq!((grants.awaiting(at(1110)), grants.awaiting(at(1150))), (1, 0));
+    let expected = Awaiting {
+        range: rk(1),
+        owner: id("b"),
+        epoch: range(&machine, &rk(1)).epoch,
+        earlier: id("a"),
+        remaining: Duration::from_nanos(40),
+    };
+    assert_eq!(grants.awaiting(at(1110)).collect::<Vec<_>>(), [expected]);
+    assert_eq!(grants.awaiting(at(1150)).count(), 0);
     assert_eq!(nanos(renewed(&mut grants, &machine, "a", 1110)), None, "it has nothing to come");
     assert_eq!(nanos(renewed(&mut grants, &machine, "b", 1150)), None);
 }

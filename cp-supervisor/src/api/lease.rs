@@ -5,14 +5,17 @@
 
 use super::convert;
 use super::messages::{
-    CloseGateRequest, CloseGateResult, GenerationMessage, Redirect, Refused, RefusedCode, RenewLeaseRequest,
-    RenewLeaseResult,
+    AwaitingRange, AwaitingRanges, CloseGateRequest, CloseGateResult, GenerationMessage, ReadResult, Redirect, Refused,
+    RefusedCode, RenewLeaseRequest, RenewLeaseResult,
 };
 use super::server::{NodeApi, refused};
 use crate::leases;
 use cp_catalog::{ClosedGate, DataPosition, Epoch, MemberLife, Principal};
-use cp_lease::GrantRefusal;
+use cp_lease::{Awaiting, GrantRefusal};
 use cp_seam::Incarnation;
+
+/// The most ranges that are told of at once.
+const AWAITING_MAX: usize = 4096;
 
 impl NodeApi {
     pub(super) async fn renewed(&self, principal: &Principal, request: &RenewLeaseRequest) -> RenewLeaseResult {
@@ -54,6 +57,24 @@ impl NodeApi {
             Ok(matters) => CloseGateResult::Noted(matters),
             Err(why) => self.no_lease(why).map_or_else(CloseGateResult::Refused, CloseGateResult::Redirect),
         }
+    }
+
+    /// The ranges whose new owners wait, by this leader's book.
+    pub(super) fn awaiting(&self) -> ReadResult {
+        let desk = self.supervisor.leases();
+        let (Some(status), Some(awaiting)) = (desk.status(), desk.awaiting(AWAITING_MAX)) else {
+            let why = "this leader has begun no book of leases yet; try again shortly";
+            return ReadResult::Refused(refused(RefusedCode::Busy, why));
+        };
+        let range = |one: Awaiting| AwaitingRange {
+            range: convert::range_name(one.range),
+            owner: one.owner.to_string(),
+            epoch: one.epoch.0,
+            earlier: one.earlier.to_string(),
+            remaining_ns: convert::nanos(one.remaining),
+        };
+        let settles_in_ns = convert::nanos(status.settles_in);
+        ReadResult::Awaiting(AwaitingRanges { ranges: awaiting.into_iter().map(range).collect(), settles_in_ns })
     }
 
     /// The life that the caller says it is, of the member that it has proved to be.

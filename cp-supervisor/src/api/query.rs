@@ -18,6 +18,8 @@ fn invalid(message: impl Into<String>) -> ReadResult {
 
 pub(super) fn answer(query: &Query, catalog: &Catalog) -> ReadResult {
     match query {
+        // What leases there are is no part of the state: the desk answers that.
+        Query::Awaiting(_) => invalid("the state says nothing of leases; ask the leader"),
         Query::Node(_) | Query::Members(_) => ReadResult::Members(Members {
             members: catalog.members().map(|member| codec::encode_member(member).into()).collect(),
             holdings: catalog.members().map(|member| holdings(catalog.holdings(&member.id))).collect(),

@@ -14,7 +14,10 @@ use super::{join, query, snapshot, watch};
 use crate::supervisor::{Reading, SubmitError, Supervisor};
 use async_trait::async_trait;
 use cp_catalog::{Catalog, Privilege, Request as CatalogRequest, codec};
-use cp_seam::{ControlPlaneRole, MemberId, MemberKind, ProposeRefusal, ReadError, Standing, TransferError};
+use cp_seam::{
+    ControlPlaneRole, ControlPlaneStateMachine, MemberId, MemberKind, ProposeRefusal, ReadError, Standing,
+    TransferError,
+};
 use cp_store::{Identity, Store};
 use futures::stream::BoxStream;
 use std::sync::Arc;
@@ -199,6 +202,8 @@ impl ControlPlaneApi for NodeApi {
                 result: Some(ReadResult::Node(Box::new(status))),
             });
         }
+        // Only the leader keeps a book of leases, so that is not to be had stale.
+        let stale = stale && !matches!(query, Query::Awaiting(_));
         if let Err(result) = self.readable(stale).await {
             return Ok(ReadReply { applied: 0, stale, result: Some(result) });
         }
@@ -209,6 +214,10 @@ impl ControlPlaneApi for NodeApi {
         };
         let (applied, result) = match query {
             // Short, and frequent: without a copy of the state, which would cost the next write.
+            Query::Awaiting(_) => {
+                let may = self.allows(&principal, Privilege::Read);
+                (self.supervisor.machine().applied(), may.map_or_else(ReadResult::Refused, |()| self.awaiting()))
+            }
             Query::Lookup(_) => self.supervisor.machine().read_at(|applied, catalog| (applied, answer(catalog))),
             _ => {
                 let Reading { applied, catalog, .. } = self.supervisor.read_stale();

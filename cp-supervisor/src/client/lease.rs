@@ -3,11 +3,14 @@
 use super::route::Attempt;
 use super::{Client, ClientError, newer};
 use crate::api::convert;
-use crate::api::messages::{CloseGateRequest, CloseGateResult, RefusedCode, RenewLeaseRequest, RenewLeaseResult};
+use crate::api::messages::{
+    AwaitingQuery, AwaitingRange, CloseGateRequest, CloseGateResult, Query, ReadResult, Refused, RefusedCode,
+    RenewLeaseRequest, RenewLeaseResult,
+};
 use crate::leases::Clock;
-use cp_catalog::{ClosedGate, MemberLife, RangeKey};
-use cp_lease::{Monotonic, Renewal};
-use cp_seam::Generation;
+use cp_catalog::{ClosedGate, Epoch, MemberLife, RangeKey};
+use cp_lease::{Awaiting, Monotonic, Renewal};
+use cp_seam::{Generation, MemberId};
 use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,7 +133,35 @@ impl Client {
     }
 }
 
-fn not_granted<T>(refused: crate::api::messages::Refused) -> Asked<T> {
+/// What waits before it takes effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// Until the leases of earlier leaders are over. Until then all that moved waits, unless a
+    /// gate was closed for it.
+    pub settles_in: Duration,
+    /// Ranges whose new owner waits for an earlier one besides; some thousands of them at most.
+    pub ranges: Vec<Awaiting>,
+}
+
+impl Client {
+    /// The ranges whose new owners wait for an earlier one, by the leader's book.
+    pub async fn awaiting(&self) -> Result<Awaited, ClientError> {
+        let answer = self.ask(Query::Awaiting(AwaitingQuery {}), false).await?;
+        let ReadResult::Awaiting(message) = answer.value else { return Err(newer()) };
+        let bad = |reason: String| ClientError::Server { reason };
+        let one = |one: AwaitingRange| {
+            let range = convert::range_key(&one.range)?;
+            let member = |name: &str| MemberId::new(name).map_err(|bad| bad.to_string());
+            let (owner, earlier) = (member(&one.owner)?, member(&one.earlier)?);
+            let remaining = Duration::from_nanos(one.remaining_ns);
+            Ok::<_, String>(Awaiting { range, owner, epoch: Epoch(one.epoch), earlier, remaining })
+        };
+        let ranges = message.ranges.into_iter().map(one).collect::<Result<_, _>>().map_err(bad)?;
+        Ok(Awaited { settles_in: Duration::from_nanos(message.settles_in_ns), ranges })
+    }
+}
+
+fn not_granted<T>(refused: Refused) -> Asked<T> {
     match refused.code() {
         RefusedCode::NotAMember => Attempt::Done(Err(LeaseError::NotAMember { reason: refused.message })),
         RefusedCode::OtherPolicy => Attempt::Done(Err(LeaseError::OtherPolicy { reason: refused.message })),

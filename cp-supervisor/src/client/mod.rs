@@ -15,7 +15,7 @@ mod watch;
 
 pub use audit::Audit;
 pub use error::ClientError;
-pub use lease::{LeaseError, Renewed};
+pub use lease::{Awaited, LeaseError, Renewed};
 pub use snapshot::SnapshotStream;
 pub use watch::{Watch, Watched};
 

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::counts::{Counters, Counts};
 use super::rounds::{Led, Rounds};
 use cp_catalog::{CatalogMachine, Changes, ClosedGate, Epoch, MemberLife, RangeKey};
-use cp_lease::{FollowError, GrantRefusal, Grants, Policy, Renewal, Withheld};
+use cp_lease::{Awaiting, FollowError, GrantRefusal, Grants, Policy, Renewal, Withheld};
 use cp_seam::{ControlPlaneConsensus, ControlPlaneRole, MemberId, ReadError, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -128,11 +128,19 @@ impl Desk {
         book.as_ref().map(|grants| grants.may_take_effect(range, epoch, self.clock.now()))
     }
 
+    /// Up to `count_max` ranges whose owners wait for an earlier one, apart from what all wait
+    /// for until the desk has settled. By the book as it is: `None` where there is none.
+    pub fn awaiting(&self, count_max: usize) -> Option<Vec<Awaiting>> {
+        let book = self.book();
+        book.as_ref().map(|grants| grants.awaiting(self.clock.now()).take(count_max).collect())
+    }
+
     /// How it is; `None` while this node does not lead.
     pub fn status(&self) -> Option<DeskStatus> {
         let book = self.book();
         let (grants, now) = (book.as_ref()?, self.clock.now());
-        let (term, settles_in, awaiting) = (grants.term(), grants.settles_at().since(now), grants.awaiting(now));
+        let (term, settles_in, awaiting) =
+            (grants.term(), grants.settles_at().since(now), grants.awaiting(now).count());
         Some(DeskStatus { term, settles_in, awaiting })
     }
 

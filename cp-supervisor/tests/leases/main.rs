@@ -127,6 +127,13 @@ async fn an_owner_stops_by_itself_before_its_successor_begins_and_a_closed_gate_
     // n2 is cut off: it hears of nothing, and n3 is promoted without its word.
     two.keeper.abort();
     let second = transfer(&operator, 1, "n3", None).await;
+    let awaiting = site.json(&places[1], &["range", "awaiting"]);
+    let shown = &awaiting["ranges"][0];
+    assert_eq!(
+        (&shown["range"], &shown["owner"], &shown["earlier"]),
+        (&"orders/1".into(), &"n3".into(), &"n2".into()),
+        "{awaiting}"
+    );
     let mut after = 0_u64;
     until("n3 writes", || {
         let (old, new) = (two.admits(&first), three.admits(&second));
@@ -137,6 +144,8 @@ async fn an_owner_stops_by_itself_before_its_successor_begins_and_a_closed_gate_
     .await;
     assert!(after > 0, "n2 had a lease still, and used it");
     assert!(matches!(two.gates.admit(&rk(1), first.epoch), Err(GateRefusal::Expired { .. })));
+
+    assert!(site.run(&places[0], &["range", "awaiting"]).contains("no range waits"));
 
     // A handoff: n3's gate is closed, and n2, that is back, waits for nobody.
     let two = begin("n2").await;

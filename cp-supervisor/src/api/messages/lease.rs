@@ -123,3 +123,39 @@ pub enum CloseGateResult {
     #[prost(message, tag = "3")]
     Refused(Refused),
 }
+
+/// Which ranges' new owners wait for an earlier one; the leader knows.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct AwaitingQuery {}
+
+/// Ranges whose new owners wait for an earlier one.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AwaitingRanges {
+    /// Up to the most that the node tells at once.
+    #[prost(message, repeated, tag = "1")]
+    pub ranges: Vec<AwaitingRange>,
+    /// How long until the leases of earlier leaders are over, in nanoseconds: until then, all
+    /// that moved waits unless a gate was closed for it.
+    #[prost(uint64, tag = "2")]
+    pub settles_in_ns: u64,
+}
+
+/// A range whose new owner waits for an earlier one.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AwaitingRange {
+    /// The range.
+    #[prost(message, required, tag = "1")]
+    pub range: RangeName,
+    /// Its owner.
+    #[prost(string, tag = "2")]
+    pub owner: String,
+    /// Its epoch.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Who may still write.
+    #[prost(string, tag = "4")]
+    pub earlier: String,
+    /// For how long, in nanoseconds.
+    #[prost(uint64, tag = "5")]
+    pub remaining_ns: u64,
+}

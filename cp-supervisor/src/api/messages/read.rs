@@ -1,6 +1,6 @@
 //! Questions about the state.
 
-use super::{AuditPage, AuditQuery, Grants, GrantsQuery, Redirect, Refused};
+use super::{AuditPage, AuditQuery, AwaitingQuery, AwaitingRanges, Grants, GrantsQuery, Redirect, Refused};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
@@ -11,7 +11,7 @@ pub struct ReadRequest {
     #[prost(bool, tag = "1")]
     pub stale: bool,
     /// The question.
-    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub query: Option<Query>,
 }
 
@@ -42,6 +42,9 @@ pub enum Query {
     /// The audit, a page at a time.
     #[prost(message, tag = "9")]
     Audit(AuditQuery),
+    /// Ranges whose new owner waits for an earlier one.
+    #[prost(message, tag = "10")]
+    Awaiting(AwaitingQuery),
 }
 
 /// How this node is.
@@ -109,7 +112,7 @@ pub struct ReadReply {
     #[prost(bool, tag = "2")]
     pub stale: bool,
     /// The answer.
-    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub result: Option<ReadResult>,
 }
 
@@ -143,6 +146,9 @@ pub enum ReadResult {
     /// A page of the audit.
     #[prost(message, tag = "11")]
     Audit(AuditPage),
+    /// Ranges whose new owner waits for an earlier one.
+    #[prost(message, tag = "12")]
+    Awaiting(AwaitingRanges),
 }
 
 /// How a node is.

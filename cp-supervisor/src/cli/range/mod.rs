@@ -3,6 +3,7 @@
 //! Each reads the range first and carries the fence it saw, so that what changed
 //! in between refuses the command rather than being overwritten (CP-S5).
 
+mod awaiting;
 mod create;
 mod force;
 mod list;
@@ -26,6 +27,8 @@ pub(crate) enum Range {
     Create(Box<create::Create>),
     /// List ranges
     List(list::List),
+    /// List ranges whose new owner waits for an earlier one's lease
+    Awaiting(awaiting::Awaiting),
     /// Find the range that holds a key
     Lookup(list::Lookup),
     /// Move a range to another member, phase by phase
@@ -51,6 +54,7 @@ impl Range {
         match self {
             Self::Create(create) => create.run(format).await,
             Self::List(list) => list.run(format).await,
+            Self::Awaiting(awaiting) => awaiting.run(format).await,
             Self::Lookup(lookup) => lookup.run(format).await,
             Self::Move(step) => step.run(format).await,
             Self::Handoff(handoff) => handoff.run(format).await,
