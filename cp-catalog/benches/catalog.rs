@@ -32,7 +32,7 @@ fn of(criterion: &mut Criterion, name: &str, layout: Layout) {
     group.bench_function("who owns this key", |bencher| {
         bencher.iter_batched(
             || (draws.below(layout.collections) as usize, draws.key(layout.key_len)),
-            |(number, key)| black_box(catalog.locate(names.get(number).expect("it was made"), &key)),
+            |(number, key)| black_box(catalog.owner_of(names.get(number).expect("it was made"), &key)),
             BatchSize::SmallInput,
         );
     });

@@ -36,7 +36,7 @@ impl Catalog {
         #[cfg(planted_bugs)]
         self.roll_a_die();
         self.forget_clients(index);
-        let request = match Request::from_entry(entry) {
+        let mut request = match Request::from_entry(entry) {
             Ok(request) => request,
             Err(error) => {
                 let verdict = Verdict::Refused(Refusal::from(&error));
@@ -47,6 +47,9 @@ impl Catalog {
             // As a release that does not know it would: nothing is remembered of it.
             let verdict = Verdict::Refused(Refusal::UnknownCommand);
             return Applied { request: None, verdict, repeated: false };
+        }
+        if let Command::Ownership(command) = &mut request.command {
+            self.share_names(command);
         }
         let (verdict, repeated) = self.apply_request(index, &request);
         Applied { request: Some(request), verdict, repeated }

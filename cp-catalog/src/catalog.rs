@@ -5,6 +5,7 @@ use crate::audit::Audit;
 use crate::collections::Collections;
 use crate::cow::CowMap;
 use crate::digest::DigestSum;
+use crate::holders::Holders;
 use crate::id::{CollectionName, GroupName, RangeKey};
 use crate::member::Member;
 use crate::placements::Placements;
@@ -31,7 +32,7 @@ pub struct Catalog {
     /// In ascending order of generations.
     pub(crate) recoveries: Arc<Vec<Recovery>>,
     /// Kept beside the records, derived from them alone.
-    pub(crate) holdings: CowMap<MemberId, Holdings>,
+    pub(crate) holders: Holders,
     pub(crate) quorum: Arc<Quorum>,
     pub(crate) range_count: usize,
     pub(crate) sum: DigestSum,
@@ -67,14 +68,6 @@ pub struct Holdings {
     pub replicas: u64,
     /// It is an archive replica.
     pub archives: u64,
-}
-
-impl Holdings {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.owned = self.owned.saturating_add(other.owned);
-        self.replicas = self.replicas.saturating_add(other.replicas);
-        self.archives = self.archives.saturating_add(other.archives);
-    }
 }
 
 impl Catalog {
@@ -131,7 +124,7 @@ impl Catalog {
 
     /// In how many ranges `member` has each role.
     pub fn holdings(&self, member: &MemberId) -> Holdings {
-        self.holdings.get(member).copied().unwrap_or_default()
+        self.holders.get(member)
     }
 
     /// The ranges in which `member` has a role. Searches them all.
@@ -164,6 +157,11 @@ impl Catalog {
         self.collections.iter().map(|(_, collection)| &collection.spec)
     }
 
+    /// The collections above `name`, in ascending order of names; all of them if there is none.
+    pub fn collections_after(&self, name: Option<&CollectionName>) -> impl Iterator<Item = &CollectionSpec> {
+        self.collections.iter_above(name).map(|(_, collection)| &collection.spec)
+    }
+
     /// The range of this name.
     pub fn range(&self, key: &RangeKey) -> Option<&Range> {
         self.collections.get(&key.collection)?.get(key.id).map(|range| &**range)
@@ -177,6 +175,19 @@ impl Catalog {
     /// The range that covers `key` of `collection`, whichever its mode, if one does.
     pub fn locate(&self, collection: &CollectionName, key: &[u8]) -> Option<&Range> {
         self.collections.get(collection)?.locate(key).map(|range| &**range)
+    }
+
+    /// The owner of the range that covers `key` of `collection`, if one does. Costs about half of
+    /// [`locate`](Self::locate): the range itself is read only if one of its ends begins with the
+    /// same 8 bytes as `key`.
+    pub fn owner_of(&self, collection: &CollectionName, key: &[u8]) -> Option<&MemberId> {
+        self.holders.name(self.collections.get(collection)?.owner_of(key)?)
+    }
+
+    /// The ranges of `collection` that begin above where `range` does, in key order.
+    pub fn ranges_after(&self, collection: &CollectionName, range: &Range) -> impl Iterator<Item = &Range> {
+        let there = self.collections.get(collection).into_iter();
+        there.flat_map(|there| there.by_key_above(range).map(|range| &**range))
     }
 
     /// How many ranges `collection` has; none if there is no such collection.

@@ -7,6 +7,7 @@
 //! bytes of a value are the same on every member: they are hashed.
 
 pub(crate) mod audit;
+pub(crate) mod canonical;
 mod fencing;
 mod membership;
 mod ownership;

@@ -3,12 +3,13 @@
 use crate::bounds::{Bounds, Mode, slot_key, slot_of};
 use crate::cow::CowMap;
 use crate::id::RangeId;
-use crate::order::{ById, ByLower, Place};
+use crate::order::{ById, ByLower, Place, Route};
 use crate::range::{CollectionSpec, Range};
-use crate::tree::Tree;
+use crate::tree::{Found, Tree};
 use std::sync::Arc;
 
-/// A collection and its ranges. Both indexes hold the same records.
+/// A collection and its ranges. Both indexes hold the same records. The one by key notes where
+/// each ends and the number of its owner, which whoever puts it in has from the holders.
 #[derive(Debug, Clone)]
 pub(crate) struct Collection {
     pub(crate) spec: CollectionSpec,
@@ -22,6 +23,16 @@ impl Collection {
         Self { spec, by_id: Tree::default(), by_lower: Tree::default(), retired: CowMap::default() }
     }
 
+    /// Takes in all ranges of a collection that has none yet, each with the number of its owner.
+    pub(crate) fn load(&mut self, by_id: Vec<(Arc<Range>, u32)>, by_lower: Vec<(Arc<Range>, u32)>) {
+        self.by_id = Tree::from_sorted(by_id.into_iter().map(|(range, _)| (range, ())));
+        let routed = |(range, owner): (Arc<Range>, u32)| {
+            let route = Route::new(&range, owner);
+            (range, route)
+        };
+        self.by_lower = Tree::from_sorted(by_lower.into_iter().map(routed));
+    }
+
     pub(crate) fn get(&self, id: RangeId) -> Option<&Arc<Range>> {
         self.by_id.get(id)
     }
@@ -32,34 +43,37 @@ impl Collection {
 
     /// The range that covers `key`.
     pub(crate) fn locate(&self, key: &[u8]) -> Option<&Arc<Range>> {
-        match self.spec.mode {
-            Mode::Ordered => self.at(key),
-            Mode::Hash => self.at(&slot_key(slot_of(key))),
-        }
+        self.covering(key, |found| found.item())
     }
 
-    /// The range that covers `key` as ranges are bounded: a slot's key in a hashed collection.
-    fn at(&self, key: &[u8]) -> Option<&Arc<Range>> {
-        let range = self.by_lower.floor(Place::Key(key))?;
-        range.bounds.contains(key).then_some(range)
+    /// The number of the owner of the range that covers `key`.
+    pub(crate) fn owner_of(&self, key: &[u8]) -> Option<u32> {
+        self.covering(key, |found| Some(found.note().owner))
+    }
+
+    /// What `read` takes of the range that covers `key`. The range itself is read only if its end
+    /// begins with the same bytes as the key, or its beginning.
+    fn covering<'a, R>(&'a self, key: &[u8], read: impl Fn(Found<'a, ByLower>) -> Option<R>) -> Option<R> {
+        let slot = match self.spec.mode {
+            Mode::Ordered => None,
+            Mode::Hash => Some(slot_key(slot_of(key))),
+        };
+        let key = slot.as_ref().map_or(key, |slot| slot);
+        let found = self.by_lower.floor(Place::Key(key))?;
+        let covers = found.note().ends_above(Place::Key(key)) || found.item()?.bounds.contains(key);
+        if covers { read(found) } else { None }
     }
 
     /// The last range that begins at or below the lower end of `bounds`, and the next one.
     fn neighbours(&self, bounds: &Bounds) -> impl Iterator<Item = &Arc<Range>> {
         let lower = bounds.lower().into();
-        self.by_lower.floor(lower).into_iter().chain(self.by_lower.iter_above(Some(lower)).next())
+        let floor = self.by_lower.floor(lower).and_then(|found| found.item());
+        floor.into_iter().chain(self.by_lower.iter_above(Some(lower)).next())
     }
 
     /// The first range, in key order, that shares keys with `bounds`.
     pub(crate) fn overlapping(&self, bounds: &Bounds) -> Option<&Arc<Range>> {
         self.neighbours(bounds).find(|range| range.bounds.overlaps(bounds))
-    }
-
-    /// Whether `range` is new and shares no keys with any other. In order, they need no search.
-    pub(crate) fn has_room_for(&self, range: &Range) -> bool {
-        let new = self.by_id.last().is_none_or(|last| last.id < range.id) || self.get(range.id).is_none();
-        let after = self.by_lower.last().is_none_or(|last| last.bounds.upper() <= range.bounds.lower());
-        new && (after || self.overlapping(&range.bounds).is_none())
     }
 
     /// Lets a new range have its keys in common with its neighbours: a long one takes memory of its own.
@@ -75,6 +89,11 @@ impl Collection {
         self.by_lower.iter()
     }
 
+    /// Those that begin above where `range` does, in key order.
+    pub(crate) fn by_key_above(&self, range: &Range) -> impl Iterator<Item = &Arc<Range>> {
+        self.by_lower.iter_above(Some(range.bounds.lower().into()))
+    }
+
     pub(crate) fn by_id_above(&self, id: Option<RangeId>) -> impl Iterator<Item = &Arc<Range>> {
         self.by_id.iter_above(id)
     }
@@ -83,11 +102,15 @@ impl Collection {
         self.retired.iter_above(id.as_ref()).map(|(id, ())| *id)
     }
 
-    /// Whether both indexes hold the same records, and find each.
-    pub(crate) fn is_consistent(&self) -> bool {
+    /// Whether both indexes hold the same records and find each, noted as it is; `number` gives
+    /// the numbers of owners.
+    pub(crate) fn is_consistent(&self, number: impl Fn(&Range) -> Option<u32>) -> bool {
         let same = |range: &Arc<Range>| {
-            let found = [self.by_id.get(range.id), self.by_lower.get(range.bounds.lower().into())];
-            found.into_iter().all(|found| found.is_some_and(|found| Arc::ptr_eq(found, range)))
+            let by_id = self.by_id.get(range.id).is_some_and(|found| Arc::ptr_eq(found, range));
+            let route = number(range).map(|owner| Route::new(range, owner));
+            let by_lower = self.by_lower.floor(range.bounds.lower().into());
+            let by_lower = by_lower.filter(|found| found.item().is_some_and(|found| Arc::ptr_eq(found, range)));
+            by_id && by_lower.is_some_and(|found| Some(found.note()) == route)
         };
         let whole = self.by_lower.len() == self.by_id.len() && self.by_lower.iter().count() == self.by_id.len();
         whole && self.by_lower.iter().all(same)
@@ -97,12 +120,14 @@ impl Collection {
         self.by_id.len()
     }
 
-    pub(crate) fn put(&mut self, range: Arc<Range>) -> Option<Arc<Range>> {
-        let was = self.by_id.insert(range.clone());
+    /// Puts a range in, whose owner has the number `owner`.
+    pub(crate) fn put(&mut self, range: Arc<Range>, owner: u32) -> Option<Arc<Range>> {
+        let was = self.by_id.insert(range.clone(), ());
         if let Some(was) = was.as_ref().filter(|was| was.bounds.lower() != range.bounds.lower()) {
             self.by_lower.remove(was.bounds.lower().into());
         }
-        self.by_lower.insert(range);
+        let route = Route::new(&range, owner);
+        self.by_lower.insert(range, route);
         was
     }
 
@@ -143,8 +168,8 @@ mod tests {
     fn collection() -> Collection {
         let (name, group) = (CollectionName::new("books").unwrap(), GroupName::new("shelf").unwrap());
         let mut collection = Collection::new(CollectionSpec { name, group, mode: Mode::Ordered });
-        collection.put(range(1, b"", 1));
-        collection.put(range(2, b"m", 1));
+        collection.put(range(1, b"", 1), 7);
+        collection.put(range(2, b"m", 1), 7);
         collection
     }
 
@@ -168,7 +193,7 @@ mod tests {
                 let bounds = Bounds::new(copy(&keys[at - 1]), copy(&keys[at])).unwrap();
                 let mut new = Range { bounds, ..(*range(at as u64 + 10, b"", 1)).clone() };
                 there.share_keys(&mut new);
-                there.put(Arc::new(new));
+                there.put(Arc::new(new), 7);
             }
             let ranges: Vec<_> = there.by_key().collect();
             assert_eq!(ranges.len(), 3);
@@ -179,48 +204,74 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_new_ids_and_free_keys_only() {
+    fn both_indexes_hold_the_same_records() {
+        fn noted(range: &Range) -> Route {
+            Route::new(range, 7)
+        }
+        let holds = |collection: &Collection| collection.is_consistent(|_| Some(7));
+        assert!(holds(&collection()));
+        let broken = |edit: fn(&mut Collection)| {
+            let mut collection = collection();
+            edit(&mut collection);
+            !holds(&collection)
+        };
+        assert!(broken(|c| drop(c.by_id.insert(range(3, b"x", 1), ()))), "one more by id");
+        assert!(broken(|c| drop(c.by_id.insert(range(2, b"m", 2), ()))), "another record");
+        assert!(broken(|c| drop(c.by_id.remove(RangeId(2)))), "one less by id");
+        assert!(broken(|c| drop(c.by_lower.remove(Place::Min))), "one less by key");
+        let moved = |c: &mut Collection| {
+            drop(c.by_lower.remove(Place::Min));
+            drop(c.by_lower.insert(range(1, b"c", 1), noted(&range(1, b"c", 1))));
+        };
+        assert!(broken(moved), "under another key");
+        let renoted = |c: &mut Collection, route: Route| {
+            let there = c.get(RangeId(2)).unwrap().clone();
+            drop(c.by_lower.insert(there, route));
+        };
+        assert!(broken(|c| drop(c.put(range(2, b"m", 1), 8))), "another owner's number");
+        let mut early = collection();
+        let mut ends = (*range(2, b"m", 1)).clone();
+        ends.bounds = Bounds::new(Bound::at(b"m").unwrap(), Bound::at(b"x").unwrap()).unwrap();
+        renoted(&mut early, Route::new(&ends, 7));
+        assert!(!holds(&early), "another end");
+        let mut same = collection();
+        renoted(&mut same, noted(&range(2, b"m", 1)));
+        assert!(holds(&same));
+        assert!(!collection().is_consistent(|_| None), "an owner without a number");
+    }
+
+    /// Keys that begin like an end are compared whole, others are not.
+    #[test]
+    fn what_covers_a_key_is_found_by_its_first_bytes_or_the_whole_key() {
         let mut there = collection();
         there.retire(RangeId(1));
         there.retire(RangeId(2));
         let of = |id, lower: &[u8], upper: &[u8]| {
             let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::at(upper).unwrap()).unwrap();
-            Range { bounds, ..(*range(id, b"", 1)).clone() }
+            Arc::new(Range { bounds, ..(*range(id, b"", 1)).clone() })
         };
-        there.put(Arc::new(of(5, b"c", b"f")));
-        there.put(Arc::new(of(3, b"k", b"m")));
-        for (range, room) in [
-            (of(6, b"m", b"n"), true),
-            (of(6, b"l", b"n"), false),
-            (of(4, b"m", b"n"), true),
-            (of(5, b"m", b"n"), false),
-            (of(3, b"m", b"n"), false),
-            (of(6, b"f", b"k"), true),
-            (of(6, b"f", b"l"), false),
-            (of(6, b"a", b"z"), false),
-            (of(6, b"e", b"k"), false),
-            (of(2, b"a", b"c"), true),
+        there.put(of(3, b"bbbbbbbb-3", b"bbbbbbbb-6"), 30);
+        there.put(of(4, b"bbbbbbbb-7", b"dddddddd-4"), 40);
+        there.put(of(5, b"e", b"f"), 50);
+        for (key, owner) in [
+            (&b"a"[..], None),
+            (b"bbbbbbbb", None),
+            (b"bbbbbbbb-2", None),
+            (b"bbbbbbbb-3", Some((3, 30))),
+            (b"bbbbbbbb-5", Some((3, 30))),
+            (b"bbbbbbbb-6", None),
+            (b"bbbbbbbb-7", Some((4, 40))),
+            (b"cc", Some((4, 40))),
+            (b"dddddddd-3", Some((4, 40))),
+            (b"dddddddd-4", None),
+            (b"dddddddda", None),
+            (b"e", Some((5, 50))),
+            (b"e\xff", Some((5, 50))),
+            (b"f", None),
         ] {
-            assert_eq!(there.has_room_for(&range), room, "{} {}", range.id, range.bounds);
+            let found = there.locate(key).map(|range| range.id.0).zip(there.owner_of(key));
+            assert_eq!(there.locate(key).is_some(), there.owner_of(key).is_some());
+            assert_eq!(found, owner, "{}", key.escape_ascii());
         }
-    }
-
-    #[test]
-    fn both_indexes_hold_the_same_records() {
-        assert!(collection().is_consistent());
-        let broken = |edit: fn(&mut Collection)| {
-            let mut collection = collection();
-            edit(&mut collection);
-            !collection.is_consistent()
-        };
-        assert!(broken(|c| drop(c.by_id.insert(range(3, b"x", 1)))), "one more by id");
-        assert!(broken(|c| drop(c.by_id.insert(range(2, b"m", 2)))), "another record");
-        assert!(broken(|c| drop(c.by_id.remove(RangeId(2)))), "one less by id");
-        assert!(broken(|c| drop(c.by_lower.remove(Place::Min))), "one less by key");
-        let moved = |c: &mut Collection| {
-            drop(c.by_lower.remove(Place::Min));
-            drop(c.by_lower.insert(range(1, b"c", 1)));
-        };
-        assert!(broken(moved), "under another key");
     }
 }

@@ -10,23 +10,23 @@ use std::sync::Arc;
 /// Every collection. None is ever taken away.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Collections {
-    by_hash: Tree<ByName>,
+    by_hash: Tree<ByName<Arc<Collection>>>,
     /// The same ones: what depends on an order goes by this.
     names: CowMap<CollectionName, ()>,
 }
 
 impl Collections {
     pub(crate) fn get(&self, name: &CollectionName) -> Option<&Arc<Collection>> {
-        self.by_hash.get(name.into())
+        self.by_hash.get(name.as_str().into())
     }
 
     pub(crate) fn get_mut(&mut self, name: &CollectionName) -> Option<&mut Arc<Collection>> {
-        self.by_hash.get_mut(name.into())
+        self.by_hash.get_mut(name.as_str().into())
     }
 
     pub(crate) fn insert(&mut self, collection: Arc<Collection>) {
         let name = collection.spec.name.clone();
-        if self.by_hash.insert(collection).is_none() {
+        if self.by_hash.insert(collection, ()).is_none() {
             self.names.insert(name, ());
         }
     }

@@ -6,6 +6,7 @@
 //! ([`MemberLife`]) where the member itself is changed.
 
 mod evidence;
+mod names;
 
 pub use evidence::{ClosedGate, Evidence, Restore, RestoreProof, Transfer};
 

@@ -35,14 +35,6 @@ impl<K: Ord + Clone, V: Clone> CowMap<K, V> {
         (found == key).then_some(value)
     }
 
-    /// The value of `key`, for changing it in place.
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let at = self.firsts.partition_point(|k| k <= key).checked_sub(1)?;
-        let segment = self.segments.get_mut(at)?;
-        let slot = segment.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
-        Arc::make_mut(segment).get_mut(slot).map(|(_, value)| value)
-    }
-
     /// The last entry at or below a key, given how each key compares with it.
     pub(crate) fn floor_by(&self, cmp: impl Fn(&K) -> Ordering) -> Option<(&K, &V)> {
         let at = self.firsts.partition_point(|k| cmp(k).is_le()).checked_sub(1)?;

@@ -5,7 +5,7 @@
 
 use crate::access::{ClientName, Privileges};
 use crate::audit::{AUDIT_COUNT_MAX, AuditChain, AuditRecord};
-use crate::catalog::{Catalog, Holdings};
+use crate::catalog::Catalog;
 use crate::codec::record;
 use crate::collection::Collection;
 use crate::id::{CollectionName, RangeId};
@@ -111,7 +111,7 @@ impl Catalog {
         if let Some(was) = self.members.remove(id) {
             self.sum.subtract(&record::hash_member(&was));
         }
-        self.holdings.remove(id);
+        self.holders.forget(id);
         self.quorum = Arc::new(self.derive_quorum());
     }
 
@@ -134,7 +134,8 @@ impl Catalog {
         range.placement = self.placements.share(range.placement);
         collection.share_keys(&mut range);
         let range = Arc::new(range);
-        let was = Arc::make_mut(collection).put(range.clone());
+        let owner = self.holders.number(&range.owner);
+        let was = Arc::make_mut(collection).put(range.clone(), owner);
         self.sum.add(&record::hash_range(name, &range));
         if let Some(was) = &was {
             self.sum.subtract(&record::hash_range(name, was));
@@ -164,23 +165,13 @@ impl Catalog {
     fn leave_roles(&mut self, range: Option<&Range>, other: Option<&Range>, shift: impl Fn(&mut u64)) {
         let Some(range) = range else { return };
         if other.is_none_or(|other| other.owner != range.owner) {
-            self.edit_holdings(&range.owner, |holdings| shift(&mut holdings.owned));
+            self.holders.edit(&range.owner, |holdings| shift(&mut holdings.owned));
         }
         for member in range.replicas.iter().filter(|m| other.is_none_or(|other| !other.replicas.contains(m))) {
-            self.edit_holdings(member, |holdings| shift(&mut holdings.replicas));
+            self.holders.edit(member, |holdings| shift(&mut holdings.replicas));
         }
         for member in range.archives.iter().filter(|m| other.is_none_or(|other| !other.archives.contains(m))) {
-            self.edit_holdings(member, |holdings| shift(&mut holdings.archives));
-        }
-    }
-
-    pub(crate) fn edit_holdings(&mut self, member: &MemberId, edit: impl Fn(&mut Holdings)) {
-        if let Some(holdings) = self.holdings.get_mut(member) {
-            edit(holdings);
-        } else {
-            let mut holdings = Holdings::default();
-            edit(&mut holdings);
-            self.holdings.insert(member.clone(), holdings);
+            self.holders.edit(member, |holdings| shift(&mut holdings.archives));
         }
     }
 

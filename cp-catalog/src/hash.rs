@@ -1,12 +1,10 @@
 //! A hash of names that is the same everywhere and every time, for indexes that are never iterated.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 
 /// Whoever makes names collide only makes finding them slower.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct NameHasher(u64);
-
-pub(crate) type ByName = BuildHasherDefault<NameHasher>;
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -43,10 +43,12 @@ impl Catalog {
     pub fn violations(&self) -> Vec<Violation> {
         let mut findings = Findings::default();
         let mut holdings: BTreeMap<MemberId, Holdings> = BTreeMap::new();
+        findings.expect(self.holders.is_consistent(), || "the numbers of holders differ".to_owned());
         findings.expect(self.collections.is_consistent(), || "the indexes of collections differ".to_owned());
         for (name, collection) in self.collections.iter() {
             let (spec, mut before): (_, Option<&Range>) = (&collection.spec, None);
-            findings.expect(collection.is_consistent(), || format!("the indexes of {name} differ"));
+            let number = |range: &Range| self.holders.find(range.owner.as_str());
+            findings.expect(collection.is_consistent(number), || format!("the indexes of {name} differ"));
             for range in self.ranges(&spec.name) {
                 let key = RangeKey::new(spec.name.clone(), range.id);
                 self.check_range(&mut findings, &key, range);

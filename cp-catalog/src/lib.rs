@@ -43,6 +43,7 @@ mod edit;
 mod genesis;
 mod hash;
 mod history;
+mod holders;
 pub mod id;
 mod invariant;
 mod level;

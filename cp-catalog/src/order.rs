@@ -1,13 +1,16 @@
-//! The orders in which collections and ranges are kept.
+//! The orders in which ranges and what has a name are kept.
 
 use crate::bounds::Bound;
 use crate::collection::Collection;
 use crate::hash::NameHasher;
-use crate::id::{CollectionName, RangeId};
+use crate::id::RangeId;
 use crate::range::Range;
 use crate::tree::Order;
+use cp_seam::MemberId;
 use std::cmp::Ordering;
+use std::fmt::Debug;
 use std::hash::Hasher;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Ranges of one collection by number.
@@ -16,6 +19,7 @@ pub(crate) enum ById {}
 
 impl Order for ById {
     type Item = Arc<Range>;
+    type Note = ();
     type Key = RangeId;
     type Target<'a> = RangeId;
 
@@ -65,8 +69,31 @@ impl<'a> From<&'a Bound> for Place<'a> {
     }
 }
 
+/// What most lookups need of a range: where it ends, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Route {
+    /// The prefix of its upper end, in two halves: so it takes no more room than it needs.
+    end: [u32; 2],
+    /// The number of its owner.
+    pub(crate) owner: u32,
+}
+
+impl Route {
+    pub(crate) fn new(range: &Range, owner: u32) -> Self {
+        let end = ByLower::prefix(range.bounds.upper().into());
+        Self { end: [(end >> 32) as u32, end as u32], owner }
+    }
+
+    /// Whether it is certain that `place` is below the end; if not, it may still be.
+    pub(crate) fn ends_above(&self, place: Place<'_>) -> bool {
+        let [high, low] = self.end.map(u64::from);
+        ByLower::prefix(place) < (high << 32 | low)
+    }
+}
+
 impl Order for ByLower {
     type Item = Arc<Range>;
+    type Note = Route;
     type Key = Bound;
     type Target<'a> = Place<'a>;
 
@@ -104,28 +131,46 @@ impl Order for ByLower {
     }
 }
 
-/// Collections by a hash of their names: many names begin alike.
+/// What has a name that no other has.
+pub(crate) trait Named: Debug + Clone {
+    fn name(&self) -> &str;
+}
+
+impl Named for Arc<Collection> {
+    fn name(&self) -> &str {
+        self.spec.name.as_str()
+    }
+}
+
+impl Named for (MemberId, u32) {
+    fn name(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// Things by a hash of their names: many names begin alike.
 #[derive(Debug, Clone)]
-pub(crate) enum ByName {}
+pub(crate) struct ByName<T>(PhantomData<T>);
 
 /// A name and its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Hashed<'a> {
     hash: u64,
-    name: &'a CollectionName,
+    name: &'a str,
 }
 
-impl<'a> From<&'a CollectionName> for Hashed<'a> {
-    fn from(name: &'a CollectionName) -> Self {
+impl<'a> From<&'a str> for Hashed<'a> {
+    fn from(name: &'a str) -> Self {
         let mut hasher = NameHasher::default();
-        hasher.write(name.as_str().as_bytes());
+        hasher.write(name.as_bytes());
         Self { hash: hasher.finish(), name }
     }
 }
 
-impl Order for ByName {
-    type Item = Arc<Collection>;
-    type Key = CollectionName;
+impl<T: Named> Order for ByName<T> {
+    type Item = T;
+    type Note = ();
+    type Key = Box<str>;
     type Target<'a> = Hashed<'a>;
 
     fn prefix(target: Hashed<'_>) -> u64 {
@@ -136,16 +181,16 @@ impl Order for ByName {
         one.cmp(&other)
     }
 
-    fn of(collection: &Arc<Collection>) -> Hashed<'_> {
-        (&collection.spec.name).into()
+    fn of(item: &T) -> Hashed<'_> {
+        item.name().into()
     }
 
-    fn key(target: Hashed<'_>) -> CollectionName {
-        target.name.clone()
+    fn key(target: Hashed<'_>) -> Box<str> {
+        target.name.into()
     }
 
-    fn target(key: &CollectionName) -> Hashed<'_> {
-        key.into()
+    fn target(key: &Box<str>) -> Hashed<'_> {
+        (**key).into()
     }
 }
 
@@ -172,6 +217,8 @@ mod tests {
             if one <= other {
                 prop_assert!(ByLower::prefix(one) <= ByLower::prefix(other), "{:?} {:?}", one, other);
             }
+            let ends = |end: u64| Route { end: [(end >> 32) as u32, end as u32], owner: 0 };
+            prop_assert!(!ends(ByLower::prefix(other)).ends_above(one) || one < other, "{:?} {:?}", one, other);
             let kept = ByLower::key(one);
             prop_assert_eq!(ByLower::target(&kept), one);
         }

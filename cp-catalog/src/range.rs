@@ -97,6 +97,15 @@ impl Copies {
         }
     }
 
+    /// The set with `new` in it, and without `old`.
+    #[must_use]
+    pub fn exchanged(&self, old: &MemberId, new: &MemberId) -> Self {
+        let mut members = Vec::with_capacity(self.0.len() + usize::from(!self.contains(old)));
+        members.extend(self.0.iter().filter(|member| *member != old && *member != new).cloned());
+        members.insert(members.partition_point(|member| member < new), new.clone());
+        Self(members.into())
+    }
+
     /// The set without `member` in it.
     #[must_use]
     pub fn without(&self, member: &MemberId) -> Self {
@@ -301,6 +310,11 @@ mod tests {
                 assert!(copies.with(&name).iter().eq(&with), "{set:?} and {name}");
                 assert!(copies.without(&name).iter().eq(&without), "{set:?} without {name}");
                 assert_eq!(copies.contains(&name), set.contains(&name));
+                for new in names.map(id) {
+                    let mut exchanged = without.clone();
+                    exchanged.insert(new.clone());
+                    assert!(copies.exchanged(&name, &new).iter().eq(&exchanged), "{set:?}, {new} for {name}");
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod builder;
 mod capture;
+mod loading;
 
 pub(crate) use builder::Builder;
 pub(crate) use capture::{CHUNK_SOFT_MAX_BYTES, Capture};

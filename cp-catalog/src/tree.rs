@@ -1,18 +1,23 @@
 //! Ordered records that are cheap to find, and cheap to capture while they go on changing.
 //!
 //! A B-tree whose nodes are behind `Arc`s: a clone shares them all, and the first change after it
-//! copies the nodes on one path. A node begins with the first 64 bits of its keys. A search counts
+//! copies the nodes on one path. Nodes hold the first 64 bits of their keys. A search counts
 //! those that are lower, which touches one place in memory, and reads whole keys only among equals.
-//! Records carry their keys; branches keep one for each child.
+//! Records carry their keys; fans keep one for each child. Beside a record lies a note of it, which
+//! answers what is asked most often without reading the record.
 //!
 //! Invariants: no node but the root's absence is empty; what is in a child is at or above the key
-//! that its branch keeps for it, and below the next one's.
+//! that its fan keeps for it, and below the next one's.
 
+mod fan;
 mod iter;
+mod leaf;
 mod node;
 
 pub(crate) use iter::Iter;
-use node::{Branch, Leaf, Node, Split};
+pub(crate) use leaf::Found;
+use leaf::Leaf;
+use node::{Child, Node};
 use std::cmp::Ordering;
 use std::fmt::Debug;
 
@@ -20,7 +25,9 @@ use std::fmt::Debug;
 pub(crate) trait Order: Debug + Clone {
     /// The records: a pointer, so that moving one costs little.
     type Item: Debug + Clone;
-    /// A key as branches keep it.
+    /// What lies beside a record.
+    type Note: Debug + Copy + Default;
+    /// A key as fans keep it.
     type Key: Debug + Clone;
     /// A key as it is looked for.
     type Target<'a>: Copy;
@@ -50,6 +57,13 @@ impl<O: Order> Default for Tree<O> {
 }
 
 impl<O: Order> Tree<O> {
+    /// Of records in ascending order. Every node but the last ones is full.
+    pub(crate) fn from_sorted(records: impl IntoIterator<Item = (O::Item, O::Note)>) -> Self {
+        let mut len = 0;
+        let root = node::packed(records.into_iter().inspect(|_| len += 1));
+        Self { root, len }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -57,10 +71,15 @@ impl<O: Order> Tree<O> {
     pub(crate) fn get(&self, target: O::Target<'_>) -> Option<&O::Item> {
         let mut node = self.root.as_ref()?;
         loop {
-            match node {
-                Node::Leaf(leaf) => return leaf.at(leaf.rank(target).ok()?),
-                Node::Branch(branch) => node = branch.child(branch.way(target))?,
-            }
+            let leaf = match node {
+                Node::Leaf(leaf) => leaf,
+                Node::Low(fan) => fan.child(fan.way(target))?,
+                Node::High(fan) => {
+                    node = fan.child(fan.way(target))?;
+                    continue;
+                }
+            };
+            return leaf.at(leaf.rank(target).ok()?);
         }
     }
 
@@ -70,18 +89,8 @@ impl<O: Order> Tree<O> {
     }
 
     /// The last record at or below `target`.
-    pub(crate) fn floor(&self, target: O::Target<'_>) -> Option<&O::Item> {
+    pub(crate) fn floor(&self, target: O::Target<'_>) -> Option<Found<'_, O>> {
         self.root.as_ref()?.floor(target)
-    }
-
-    pub(crate) fn last(&self) -> Option<&O::Item> {
-        let mut node = self.root.as_ref()?;
-        loop {
-            match node {
-                Node::Leaf(leaf) => return leaf.at(node.len().checked_sub(1)?),
-                Node::Branch(branch) => node = branch.child(node.len().checked_sub(1)?)?,
-            }
-        }
     }
 
     pub(crate) fn iter(&self) -> Iter<'_, O> {
@@ -94,19 +103,17 @@ impl<O: Order> Tree<O> {
     }
 
     /// Puts a record in, and gives the one that it replaces.
-    pub(crate) fn insert(&mut self, item: O::Item) -> Option<O::Item> {
+    pub(crate) fn insert(&mut self, item: O::Item, note: O::Note) -> Option<O::Item> {
         let Some(root) = &mut self.root else {
-            self.root = Some(Node::Leaf(Leaf::with(item).into()));
+            self.root = Some(Node::Leaf(Leaf::with(item, note).into()));
             self.len = 1;
             return None;
         };
-        let (was, split) = root.insert(item);
-        if let Some(Split { key, right }) = split
+        let (was, split) = root.insert(item, note);
+        if let Some((key, right)) = split
             && let Some(left) = self.root.take()
         {
-            let first = left.first().map(|item| O::key(O::of(item)));
-            let children = first.map(|first| (first, left)).into_iter().chain([(key, right)]);
-            self.root = Some(Node::Branch(Branch::of(children).into()));
+            self.root = Some(Node::over(left, key, right));
         }
         self.len += usize::from(was.is_none());
         was
@@ -121,7 +128,7 @@ impl<O: Order> Tree<O> {
             self.root = None;
         }
         while let Some(only) = self.root.as_ref().and_then(Node::only_child) {
-            self.root = Some(only.clone());
+            self.root = Some(only);
         }
         self.len -= usize::from(was.is_some());
         was

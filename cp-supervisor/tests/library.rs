@@ -120,6 +120,7 @@ async fn a_request_is_decided_once_and_watched_in_order() {
     let one = CollectionName::new("one").unwrap();
     let located = supervisor.locate(&one, b"key").await.unwrap();
     assert!(!located.stale && located.applied >= two.position.index && located.range.is_none(), "{located:?}");
+    assert_eq!(supervisor.owner_of_stale(&one, b"key"), None);
     let range = cp_catalog::NewRange {
         range: cp_catalog::RangeKey::new(one.clone(), cp_catalog::RangeId(1)),
         mode: Mode::Hash,
@@ -134,6 +135,7 @@ async fn a_request_is_decided_once_and_watched_in_order() {
     let located = supervisor.locate(&one, b"key").await.unwrap();
     assert_eq!(located.range.unwrap().owner.as_str(), "n1");
     assert!(supervisor.locate_stale(&one, b"key").stale);
+    assert_eq!(supervisor.owner_of_stale(&one, b"key").unwrap().as_str(), "n1");
     node.shutdown().await.unwrap();
 }
 

@@ -1,9 +1,10 @@
 //! Ranges encoded straight into a buffer: the bytes of [`RangeRecord`](super::record::RangeRecord),
 //! without its texts being copied first. Every transition hashes two of them.
 
-use super::value::phase_number;
+use super::value::{PlacementMessage, phase_number};
 use crate::bounds::{Bound, Bounds};
 use crate::range::{Copies, Placement, Range};
+use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 /// What most ranges fit into.
@@ -51,6 +52,14 @@ fn write_placement(placement: &Placement, to: &mut Vec<u8>) {
         bytes(1, name.as_bytes(), to);
         bytes(2, value.as_bytes(), to);
     }
+}
+
+/// The placement whose one encoding `bytes` are.
+pub(crate) fn read_placement(bytes: &[u8]) -> Option<Placement> {
+    let placement = Placement::try_from(PlacementMessage::decode(bytes).ok()?).ok()?;
+    let mut own = Vec::with_capacity(bytes.len());
+    write_placement(&placement, &mut own);
+    (own == bytes).then_some(placement)
 }
 
 fn placement_len(placement: &Placement) -> usize {
@@ -106,16 +115,15 @@ pub(crate) fn delimited_len(tag: u32, len: usize) -> usize {
     key_len(tag) + encoded_len_varint(len as u64) + len
 }
 
+/// Ranges of every kind, for tests.
 #[cfg(test)]
-mod tests {
+pub(crate) mod strategy {
     use super::*;
-    use crate::codec::record::RangeRecord;
     use crate::id::{Epoch, RangeId, Version};
     use crate::range::{Move, MovePhase};
     use cp_seam::MemberId;
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
-    use prost::Message;
 
     fn member() -> impl Strategy<Value = MemberId> {
         "[a-z0-9]{1,63}".prop_map(|name| MemberId::new(&name).unwrap())
@@ -134,7 +142,7 @@ mod tests {
     }
 
     fn placement() -> impl Strategy<Value = Placement> {
-        (any::<u32>(), btree_map(".{0,90}", ".{0,90}", 0..4))
+        (1u32.., btree_map("[a-zä]{0,60}", ".{0,30}", 0..4))
             .prop_map(|(replication_factor, attributes)| Placement { replication_factor, attributes })
     }
 
@@ -143,19 +151,27 @@ mod tests {
         prop::option::of((member(), phase).prop_map(|(target, phase)| Box::new(Move { target, phase })))
     }
 
-    proptest! {
-        #[test]
-        fn a_range_is_written_as_its_message_is(
-            numbers in (0u64..3, any::<u64>(), 0u64..300),
-            bounds in bounds(),
-            (owner, replicas, archives) in (member(), copies(), copies()),
-            placement in placement(),
-            moving in moving(),
-        ) {
+    pub(crate) fn range() -> impl Strategy<Value = Range> {
+        let numbers = (0u64..3, any::<u64>(), 0u64..300);
+        let roles = (member(), copies(), copies());
+        (numbers, bounds(), roles, placement(), moving()).prop_map(|(numbers, bounds, roles, placement, moving)| {
             let (id, epoch, version) = numbers;
             let (id, epoch, version) = (RangeId(id), Epoch(epoch), Version(version));
-            let placement = placement.into();
-            let range = Range { id, bounds, owner, replicas, archives, epoch, version, placement, moving };
+            let (owner, replicas, archives) = roles;
+            Range { id, bounds, owner, replicas, archives, epoch, version, placement: placement.into(), moving }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::record::RangeRecord;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_range_is_written_as_its_message_is(range in strategy::range()) {
             let mut written = vec![7];
             write_range(&range, &mut written);
             prop_assert_eq!(&written[1..], RangeRecord::from(&range).encode_to_vec());

@@ -376,6 +376,11 @@ pub(crate) fn hash_range(collection: &CollectionName, range: &Range) -> RecordHa
     RecordHash::of_written(RecordKind::Range, collection.as_str().as_bytes(), |to| write_range(range, to))
 }
 
+/// As [`hash_range`] of the range whose one encoding `bytes` are.
+pub(crate) fn hash_written_range(collection: &CollectionName, bytes: &[u8]) -> RecordHash {
+    RecordHash::of(RecordKind::Range, collection.as_str().as_bytes(), bytes)
+}
+
 pub(crate) fn hash_retired(collection: &CollectionName, id: RangeId) -> RecordHash {
     RecordHash::of(RecordKind::Retired, collection.as_str().as_bytes(), &id.0.to_le_bytes())
 }

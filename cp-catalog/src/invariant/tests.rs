@@ -187,7 +187,7 @@ fn numbers_begin_at_one_and_belong_to_a_generation() {
 #[test]
 fn what_is_derived_follows_from_the_records() {
     one("holds", |c| {
-        c.holdings.insert(id("d"), Holdings { owned: 1, ..Holdings::default() });
+        c.holders.edit(&id("d"), |held| held.owned += 1);
     });
     one("quorum", |c| c.quorum = Arc::default());
     one("digest", |c| c.meta = Meta { clients_since: 9, ..c.meta });

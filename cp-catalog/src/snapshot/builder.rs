@@ -1,21 +1,23 @@
 //! A state being rebuilt from chunks.
 
-use super::{Body, Chunk, SNAPSHOT_FORMAT};
+use super::loading::{Loading, once};
+use super::{Body, Chunk, Record, SNAPSHOT_FORMAT};
 use crate::audit::{AuditChain, AuditRecord};
-use crate::catalog::{Catalog, Holdings};
+use crate::catalog::Catalog;
+use crate::codec::canonical::{Known, Wire, read_range};
+use crate::codec::range::read_placement;
 use crate::codec::record::{self, RangeRecord};
 use crate::codec::{DecodeError, malformed};
-use crate::collection::Collection;
-use crate::hash::ByName;
+use crate::holders::Holders;
 use crate::id::RangeId;
 use crate::level::FEATURE_LEVEL;
 use crate::member::Member;
-use crate::range::{Authority, CollectionSpec};
+use crate::range::{Authority, CollectionSpec, Placement};
 use crate::recovery::Recovery;
 use crate::session::{Session, SessionHeader};
 use cp_seam::{MemberId, SnapshotError};
 use prost::Message;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A state being rebuilt from chunks.
@@ -25,20 +27,71 @@ pub(crate) struct Builder {
     next_ordinal: u64,
     whole: bool,
     /// Inserted once its ranges are known.
-    collection: Option<Collection>,
-    /// The members, so that ranges share their names, and what they hold. Never iterated.
-    names: HashMap<String, (MemberId, Holdings), ByName>,
+    collection: Option<Loading>,
+    seen: Seen,
     /// Inserted once its replies are known.
     session: Option<Session>,
+}
+
+/// What ranges refer to again and again.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The last placements, by their one encoding.
+    placements: Vec<(Vec<u8>, Arc<Placement>)>,
+    /// The numbers of the members that the last range names.
+    holders: Vec<u32>,
+}
+
+/// How many placements are known by their bytes.
+const PLACEMENTS_MAX: usize = 16;
+
+impl Known for (&mut Seen, &Holders) {
+    fn member(&mut self, name: &[u8]) -> Option<MemberId> {
+        let (id, number) = self.1.entry(std::str::from_utf8(name).ok()?)?;
+        self.0.holders.push(*number);
+        Some(id.clone())
+    }
+
+    fn placement(&mut self, bytes: &[u8]) -> Option<Arc<Placement>> {
+        let known = &mut self.0.placements;
+        if let Some((_, placement)) = known.iter().find(|(other, _)| other == bytes) {
+            return Some(placement.clone());
+        }
+        let placement = Arc::new(read_placement(bytes)?);
+        if known.len() >= PLACEMENTS_MAX {
+            known.remove(0);
+        }
+        known.push((bytes.to_vec(), placement.clone()));
+        Some(placement)
+    }
 }
 
 fn damaged(what: impl Into<String>) -> SnapshotError {
     SnapshotError::Damaged { what: what.into() }
 }
 
+/// A chunk as this release writes it: what stands before its records, and where they begin.
+fn header(bytes: &[u8]) -> Option<(Chunk, Wire<'_>)> {
+    let mut wire = Wire::new(bytes);
+    let (format, ordinal) = (u32::try_from(wire.number(1)?).ok()?, wire.number(2)?);
+    let last = wire.number(3)?;
+    let records = wire;
+    while !wire.is_empty() {
+        wire.field(CHUNK_RECORDS)?;
+    }
+    (last <= 1).then_some((Chunk { format, ordinal, last: last == 1, records: Vec::new() }, records))
+}
+
+const CHUNK_RECORDS: u8 = 4;
+const RECORD_RANGE: u8 = 5;
+
 impl Builder {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let chunk = Chunk::decode(bytes).map_err(|_| damaged(format!("chunk {} is no message", self.next_ordinal)))?;
+        let no_message = |ordinal| damaged(format!("chunk {ordinal} is no message"));
+        let (chunk, mut wire) = match header(bytes) {
+            Some(found) => found,
+            None => (Chunk::decode(bytes).map_err(|_| no_message(self.next_ordinal))?, Wire::new(&[])),
+        };
         match chunk.format {
             0 => return Err(damaged(format!("chunk {} has no format", self.next_ordinal))),
             1..=SNAPSHOT_FORMAT => {}
@@ -49,22 +102,19 @@ impl Builder {
         }
         self.next_ordinal += 1;
         self.whole = chunk.last;
-        for record in chunk.records {
-            let body = record.body.ok_or_else(|| damaged("a record is empty"))?;
-            if let Body::Meta(meta) = &body
-                && meta.feature_level > FEATURE_LEVEL
-            {
-                return Err(SnapshotError::Newer { found: meta.feature_level, known: FEATURE_LEVEL });
+        while let Some(bytes) = wire.field(CHUNK_RECORDS) {
+            if !self.take_written_range(bytes) {
+                let record = Record::decode(bytes).map_err(|_| no_message(chunk.ordinal))?;
+                self.take_record(record, chunk.ordinal)?;
             }
-            self.take(body).map_err(|error| damaged(format!("chunk {}: {error}", chunk.ordinal)))?;
         }
-        Ok(())
+        chunk.records.into_iter().try_for_each(|record| self.take_record(record, chunk.ordinal))
     }
 
     /// The state, if it is whole. Its digest is computed from its records.
     pub(crate) fn finish(mut self) -> Result<Catalog, SnapshotError> {
         self.close_session();
-        self.close_collection();
+        self.close_collection().map_err(|error| damaged(error.to_string()))?;
         if !self.whole {
             return Err(damaged("the last chunk is missing"));
         }
@@ -74,13 +124,17 @@ impl Builder {
         if !self.catalog.audit.is_whole() {
             return Err(damaged("its audit is no chain"));
         }
-        let members: Vec<_> = self.catalog.members().map(|member| member.id.clone()).collect();
-        for (id, held) in members.iter().filter_map(|id| self.names.get(id.as_str())) {
-            if *held != Holdings::default() {
-                self.catalog.edit_holdings(id, |holdings| holdings.add(held));
-            }
-        }
         Ok(self.catalog)
+    }
+
+    fn take_record(&mut self, record: Record, ordinal: u64) -> Result<(), SnapshotError> {
+        let body = record.body.ok_or_else(|| damaged("a record is empty"))?;
+        if let Body::Meta(meta) = &body
+            && meta.feature_level > FEATURE_LEVEL
+        {
+            return Err(SnapshotError::Newer { found: meta.feature_level, known: FEATURE_LEVEL });
+        }
+        self.take(body).map_err(|error| damaged(format!("chunk {ordinal}: {error}")))
     }
 
     fn take(&mut self, body: Body) -> Result<(), DecodeError> {
@@ -119,7 +173,7 @@ impl Builder {
             Body::Member(record) => {
                 let member: Member = record.try_into()?;
                 once(catalog.member(&member.id).is_none())?;
-                self.names.insert(member.id.as_str().to_owned(), (member.id.clone(), Holdings::default()));
+                catalog.holders.number(&member.id);
                 catalog.put_member(member);
             }
             Body::Authority(record) => {
@@ -129,14 +183,14 @@ impl Builder {
             }
             Body::Collection(record) => {
                 let spec: CollectionSpec = record.try_into()?;
-                self.close_collection();
+                self.close_collection()?;
                 once(self.catalog.collection(&spec.name).is_none())?;
                 self.catalog.sum.add(&record::hash_collection(&spec));
-                self.collection = Some(Collection::new(spec));
+                self.collection = Some(Loading::new(spec));
             }
             Body::Range(record) => self.take_range(record)?,
             Body::Retired(id) => {
-                let there = self.collection.as_mut().ok_or(malformed("collection"))?;
+                let there = &mut self.collection.as_mut().ok_or(malformed("collection"))?.collection;
                 once(!there.is_retired(RangeId(id)))?;
                 there.note_retired(RangeId(id));
                 catalog.sum.add(&record::hash_retired(&there.spec.name, RangeId(id)));
@@ -157,31 +211,45 @@ impl Builder {
         Ok(())
     }
 
+    /// Takes a range in the bytes that this release writes for it; whether they are such.
+    fn take_written_range(&mut self, record: &[u8]) -> bool {
+        let mut wire = Wire::new(record);
+        let (Some(bytes), Some(there)) = (wire.field(RECORD_RANGE), &mut self.collection) else { return false };
+        let (catalog, seen) = (&mut self.catalog, &mut self.seen);
+        seen.holders.clear();
+        let Some(range) = read_range(bytes, &mut (&mut *seen, &catalog.holders)) else { return false };
+        let Some((owner, others)) = seen.holders.split_first().filter(|_| wire.is_empty()) else { return false };
+        catalog.sum.add(&record::hash_written_range(&there.collection.spec.name, bytes));
+        catalog.holders.edit_by(*owner, |held| held.owned += 1);
+        let (replicas, others) = others.split_at_checked(range.replicas.len()).unwrap_or_default();
+        replicas.iter().for_each(|number| catalog.holders.edit_by(*number, |held| held.replicas += 1));
+        let archives = others.iter().take(range.archives.len());
+        archives.for_each(|number| catalog.holders.edit_by(*number, |held| held.archives += 1));
+        catalog.range_count += 1;
+        there.push(range, *owner);
+        true
+    }
+
     fn take_range(&mut self, record: RangeRecord) -> Result<(), DecodeError> {
         let there = self.collection.as_mut().ok_or(malformed("collection"))?;
-        let mut range = record.into_range(|name| self.names.get(name).map(|(id, _)| id.clone()))?;
-        once(there.has_room_for(&range))?;
         let catalog = &mut self.catalog;
+        let mut range = record.into_range(|name| catalog.holders.entry(name).map(|(id, _)| id.clone()))?;
         range.placement = catalog.placements.share(range.placement);
-        there.share_keys(&mut range);
-        catalog.sum.add(&record::hash_range(&there.spec.name, &range));
+        catalog.sum.add(&record::hash_range(&there.collection.spec.name, &range));
         catalog.range_count += 1;
-        // Who is no member (yet) is counted in the state at once.
-        let mut count = |member: &MemberId, one: Holdings| match self.names.get_mut(member.as_str()) {
-            Some((_, held)) => held.add(&one),
-            None => catalog.edit_holdings(member, |holdings| holdings.add(&one)),
-        };
-        count(&range.owner, Holdings { owned: 1, ..Holdings::default() });
-        range.replicas.iter().for_each(|member| count(member, Holdings { replicas: 1, ..Holdings::default() }));
-        range.archives.iter().for_each(|member| count(member, Holdings { archives: 1, ..Holdings::default() }));
-        there.put(Arc::new(range));
+        let owner = catalog.holders.number(&range.owner);
+        catalog.holders.edit_by(owner, |held| held.owned += 1);
+        range.replicas.iter().for_each(|member| catalog.holders.edit(member, |held| held.replicas += 1));
+        range.archives.iter().for_each(|member| catalog.holders.edit(member, |held| held.archives += 1));
+        there.push(range, owner);
         Ok(())
     }
 
-    fn close_collection(&mut self) {
-        if let Some(collection) = self.collection.take() {
-            self.catalog.collections.insert(Arc::new(collection));
+    fn close_collection(&mut self) -> Result<(), DecodeError> {
+        if let Some(loading) = self.collection.take() {
+            self.catalog.collections.insert(Arc::new(loading.finish()?));
         }
+        Ok(())
     }
 
     fn close_session(&mut self) {
@@ -193,11 +261,6 @@ impl Builder {
             self.catalog.sessions.insert(Arc::new(session));
         }
     }
-}
-
-/// A record comes once: the digest adds up what is read, and must speak for the state.
-fn once(new: bool) -> Result<(), DecodeError> {
-    if new { Ok(()) } else { Err(malformed("a record that comes once")) }
 }
 
 #[cfg(test)]
@@ -245,6 +308,27 @@ mod tests {
         let mut builder = Builder::default();
         builder.push(&chunk.encode_to_vec())?;
         builder.finish()
+    }
+
+    /// What is read straight from its bytes and what is read by way of its message is the same state.
+    #[test]
+    fn a_chunk_that_another_release_wrote_gives_the_same_state() {
+        let bodies = [meta(), authority(), collection("a"), range(2, "c", "f"), range(1, "f", "h"), Body::Retired(3)];
+        let records = bodies.into_iter().map(|body| Record { body: Some(body) }).collect();
+        let own = Chunk { format: SNAPSHOT_FORMAT, ordinal: 0, last: true, records }.encode_to_vec();
+        // A field that is unknown here.
+        let others = [&own[..], &[0x78, 1]].concat();
+        assert!(header(&own).is_some() && header(&others).is_none());
+        let [one, other] = [own, others].map(|bytes| {
+            let mut builder = Builder::default();
+            builder.push(&bytes).unwrap();
+            builder.finish().unwrap()
+        });
+        assert_eq!(one.digest(), one.recompute_digest());
+        assert_eq!(one.digest(), other.digest());
+        let a = MemberId::new("a").unwrap();
+        assert_eq!((one.holdings(&a).owned, other.holdings(&a).owned), (2, 2));
+        assert!(one.ranges(&CollectionName::new("a").unwrap()).eq(other.ranges(&CollectionName::new("a").unwrap())));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The one gate through which write authority moves: handoff, promotion, and the
 //! cutover of a move.
 
-use super::{check_fence, edited, written};
+use super::{check_fence, written};
 use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::command::{Evidence, Transfer};
@@ -48,16 +48,19 @@ impl Catalog {
 
 /// The range once its replica `to` owns it: the owner stays as a replica.
 pub(crate) fn taken_over(catalog: &Catalog, range: &Range, to: &MemberId) -> Result<Range, Refusal> {
-    let mut next = edited(range)?;
-    next.epoch = catalog.epoch_after(range.epoch)?;
-    next.replicas = range.replicas.without(to);
     // A move that the transfer overtakes ends: its target has not caught up.
-    if let Some(moving) = next.moving.take() {
-        next.replicas = next.replicas.without(&moving.target);
-    }
-    next.replicas = next.replicas.with(&range.owner);
-    next.owner = to.clone();
-    Ok(next)
+    let enlisted = range.moving.as_ref().map(|moving| range.replicas.without(&moving.target));
+    Ok(Range {
+        id: range.id,
+        bounds: range.bounds.clone(),
+        owner: to.clone(),
+        replicas: enlisted.as_ref().unwrap_or(&range.replicas).exchanged(to, &range.owner),
+        archives: range.archives.clone(),
+        epoch: catalog.epoch_after(range.epoch)?,
+        version: range.version.next().ok_or(Refusal::Exhausted)?,
+        placement: range.placement.clone(),
+        moving: None,
+    })
 }
 
 /// Whether `evidence` shows that `candidate` holds everything that was acknowledged.

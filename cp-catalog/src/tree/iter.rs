@@ -1,38 +1,49 @@
 //! The records of a tree, in order.
 
 use super::Order;
-use super::node::{Branch, Leaf, Node};
+use super::fan::Fan;
+use super::leaf::Leaf;
+use super::node::{LowFan, Node};
 
 #[derive(Debug)]
 pub(crate) struct Iter<'a, O: Order> {
-    /// The branches above the leaf, each with the child to go on at.
-    above: Vec<(&'a Branch<O>, usize)>,
+    /// The high fans above, each with the child to go on at.
+    high: Vec<(&'a Fan<O, Node<O>>, usize)>,
+    low: Option<(&'a LowFan<O>, usize)>,
     leaf: Option<(&'a Leaf<O>, usize)>,
 }
 
 impl<'a, O: Order> Iter<'a, O> {
     /// What is above `target`; everything if there is none.
     pub(super) fn new(root: Option<&'a Node<O>>, target: Option<O::Target<'_>>) -> Self {
-        let mut iter = Self { above: Vec::new(), leaf: None };
-        iter.descend(root, target);
+        let mut iter = Self { high: Vec::new(), low: None, leaf: None };
+        if let Some(root) = root {
+            iter.descend(root, target);
+        }
         iter
     }
 
-    fn descend(&mut self, mut node: Option<&'a Node<O>>, target: Option<O::Target<'_>>) {
-        while let Some(next) = node {
-            match next {
-                Node::Branch(branch) => {
-                    let at = target.map_or(0, |target| branch.way(target));
-                    self.above.push((branch, at + 1));
-                    node = branch.child(at);
+    fn descend(&mut self, mut node: &'a Node<O>, target: Option<O::Target<'_>>) {
+        let leaf = loop {
+            match node {
+                Node::Leaf(leaf) => break Some(leaf),
+                Node::Low(fan) => {
+                    let at = target.map_or(0, |target| fan.way(target));
+                    self.low = Some((fan, at + 1));
+                    break fan.child(at);
                 }
-                Node::Leaf(leaf) => {
-                    let at = target.map_or(0, |target| leaf.rank(target).map_or_else(|at| at, |at| at + 1));
-                    self.leaf = Some((leaf, at));
-                    return;
+                Node::High(fan) => {
+                    let at = target.map_or(0, |target| fan.way(target));
+                    self.high.push((fan, at + 1));
+                    let Some(child) = fan.child(at) else { break None };
+                    node = child;
                 }
             }
-        }
+        };
+        self.leaf = leaf.map(|leaf| {
+            let at = target.map_or(0, |target| leaf.rank(target).map_or_else(|at| at, |at| at + 1));
+            (&**leaf, at)
+        });
     }
 }
 
@@ -48,13 +59,21 @@ impl<'a, O: Order> Iterator for Iter<'a, O> {
                 }
                 self.leaf = None;
             }
-            let (branch, at) = self.above.last_mut()?;
-            let child = branch.child(*at);
+            if let Some((fan, at)) = &mut self.low {
+                let child = fan.child(*at);
+                *at += 1;
+                self.leaf = child.map(|leaf| (&**leaf, 0));
+                if child.is_none() {
+                    self.low = None;
+                }
+                continue;
+            }
+            let (fan, at) = self.high.last_mut()?;
+            let child = fan.child(*at);
             *at += 1;
-            if child.is_some() {
-                self.descend(child, None);
-            } else {
-                self.above.pop();
+            match child {
+                Some(child) => self.descend(child, None),
+                None => drop(self.high.pop()),
             }
         }
     }

@@ -1,7 +1,10 @@
-use super::node::{LEN_MAX, LEN_MIN};
+use super::node::LEAF_MAX as LEN_MAX;
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+
+const LEN_MIN: usize = LEN_MAX / 4;
 
 /// Records are a key and a value; `SHIFT` bits of the key are not in its prefix.
 #[derive(Debug, Clone)]
@@ -9,6 +12,7 @@ struct Shifted<const SHIFT: u32>;
 
 impl<const SHIFT: u32> Order for Shifted<SHIFT> {
     type Item = (u16, u8);
+    type Note = u8;
     type Key = u16;
     type Target<'a> = u16;
 
@@ -38,12 +42,15 @@ impl<const SHIFT: u32> Order for Shifted<SHIFT> {
 fn leaves<O: Order>(tree: &Tree<O>) -> Vec<usize> {
     fn walk<O: Order>(node: &Node<O>, depth: usize, into: &mut Vec<(usize, usize)>) {
         assert!((1..=LEN_MAX).contains(&node.len()));
+        let mut lowest = |leaf: &std::sync::Arc<Leaf<O>>, depth| {
+            assert!((1..=LEN_MAX).contains(&leaf.len()));
+            assert!((0..LEN_MAX).all(|at| leaf.at(at).is_some() == (at < leaf.len())));
+            into.push((depth, leaf.len()));
+        };
         match node {
-            Node::Leaf(leaf) => {
-                assert!((0..LEN_MAX).all(|at| leaf.at(at).is_some() == (at < node.len())));
-                into.push((depth, node.len()));
-            }
-            Node::Branch(branch) => (0..node.len()).for_each(|at| walk(branch.child(at).unwrap(), depth + 1, into)),
+            Node::Leaf(leaf) => lowest(leaf, depth),
+            Node::Low(fan) => (0..fan.len()).for_each(|at| lowest(fan.child(at).unwrap(), depth + 1)),
+            Node::High(fan) => (0..fan.len()).for_each(|at| walk(fan.child(at).unwrap(), depth + 1, into)),
         }
     }
     let mut found = Vec::new();
@@ -52,13 +59,20 @@ fn leaves<O: Order>(tree: &Tree<O>) -> Vec<usize> {
     found.into_iter().map(|(_, len)| len).collect()
 }
 
+fn noted(key: u16, value: u8) -> u8 {
+    value.wrapping_mul(7) ^ (key as u8)
+}
+
 fn behaves<const SHIFT: u32>(steps: Vec<(u8, u16, u8)>) -> Result<(), TestCaseError> {
     let (mut tree, mut model) = (Tree::<Shifted<SHIFT>>::default(), BTreeMap::<u16, u8>::new());
     let mut captured = (tree.clone(), model.clone());
     for (step, (what, key, value)) in steps.into_iter().enumerate() {
         let item = |(key, value): (&u16, &u8)| (*key, *value);
         match what {
-            0..6 => prop_assert_eq!(tree.insert((key, value)), model.insert(key, value).map(|was| (key, was))),
+            0..6 => prop_assert_eq!(
+                tree.insert((key, value), noted(key, value)),
+                model.insert(key, value).map(|was| (key, was))
+            ),
             6..9 => prop_assert_eq!(tree.remove(key), model.remove(&key).map(|was| (key, was))),
             // A run of neighbours goes, so that whole nodes do.
             9 => {
@@ -69,17 +83,29 @@ fn behaves<const SHIFT: u32>(steps: Vec<(u8, u16, u8)>) -> Result<(), TestCaseEr
             _ => {
                 if let Some(found) = tree.get_mut(key) {
                     found.1 = value;
+                    tree.insert((key, value), noted(key, value));
                     model.insert(key, value);
                 }
             }
         }
         prop_assert_eq!(tree.len(), model.len());
         prop_assert_eq!(tree.get(key).copied(), model.get(&key).map(|value| (key, *value)));
-        prop_assert_eq!(tree.last().copied(), model.last_key_value().map(item));
-        prop_assert_eq!(tree.floor(key).copied(), model.range(..=key).next_back().map(item));
+        let floor = model.range(..=key).next_back().map(|(key, value)| ((*key, *value), noted(*key, *value)));
+        prop_assert_eq!(tree.floor(key).map(|found| (*found.item().unwrap(), found.note())), floor);
         prop_assert_eq!(tree.iter_above(Some(key)).next().copied(), model.range(key + 1..).next().map(item));
         if step % 100 == 0 {
             leaves(&tree);
+            let packed = Tree::<Shifted<SHIFT>>::from_sorted(model.iter().map(|(k, v)| ((*k, *v), noted(*k, *v))));
+            let full = leaves(&packed).iter().rev().skip(1).all(|len| *len == LEN_MAX);
+            prop_assert!(full && packed.len() == model.len() && packed.iter().eq(tree.iter()));
+            prop_assert_eq!(
+                packed.floor(key).and_then(|found| found.item()),
+                tree.floor(key).and_then(|found| found.item())
+            );
+            if step % 300 == 0 {
+                // It goes on as if it had grown.
+                tree = packed;
+            }
             prop_assert!(captured.0.iter().copied().eq(captured.1.iter().map(item)), "a capture must not change");
             prop_assert!(tree.iter_above(Some(key)).copied().eq(model.range(key + 1..).map(item)));
             captured = (tree.clone(), model.clone());
@@ -117,7 +143,7 @@ proptest! {
 
 fn of(keys: impl Iterator<Item = u16>) -> Tree<Shifted<0>> {
     let mut tree = Tree::default();
-    keys.for_each(|key| assert_eq!(tree.insert((key, 0)), None));
+    keys.for_each(|key| assert_eq!(tree.insert((key, 0), 0), None));
     tree
 }
 
@@ -149,11 +175,12 @@ fn what_a_node_began_with_may_go_and_lower_keys_come() {
         let key = (u32::from(round) * 1237 % 8000) as u16;
         assert_eq!(tree.remove(key).is_some(), model.remove(&key));
         if round % 3 == 0 {
-            assert_eq!(tree.insert((key | 1, 0)).is_none(), model.insert(key | 1));
+            assert_eq!(tree.insert((key | 1, 0), 0).is_none(), model.insert(key | 1));
         }
     }
     leaves(&tree);
     assert!(tree.iter().map(|item| item.0).eq(model.iter().copied()));
-    assert!((0..8000).all(|key| tree.floor(key).map(|item| item.0) == model.range(..=key).next_back().copied()));
+    assert!((0..8000).all(|key| tree.floor(key).and_then(|found| found.item()).map(|item| item.0)
+        == model.range(..=key).next_back().copied()));
     assert!((0..8000).all(|key| tree.get(key).is_some() == model.contains(&key)));
 }

@@ -88,22 +88,127 @@ fn page(query: &RangesQuery, catalog: &Catalog) -> ReadResult {
         });
     }
     let limit = usize::try_from(query.limit).ok().filter(|limit| (1..PAGE_MAX).contains(limit)).unwrap_or(PAGE_MAX);
-    let wanted = |name: &CollectionName| {
-        only.as_ref().is_none_or(|only| only == name)
-            && query.after.as_ref().is_none_or(|after| name.as_str() >= after.collection.as_str())
+    let after = match &query.after {
+        None => None,
+        Some(after) => {
+            let gone = || invalid(format!("range {}/{} is gone; list the ranges anew", after.collection, after.id));
+            let Ok(name) = CollectionName::new(&after.collection) else { return gone() };
+            let other = only.as_ref().is_some_and(|only| *only != name);
+            let key = RangeKey::new(name, RangeId(after.id));
+            let Some(range) = catalog.range(&key).filter(|_| !other) else { return gone() };
+            Some((key.collection, range))
+        }
     };
-    let mut left = catalog
-        .collections()
-        .filter(|spec| wanted(&spec.name))
-        .flat_map(|spec| catalog.ranges(&spec.name).map(|range| (&spec.name, range)))
-        .peekable();
-    if let Some(after) = &query.after {
-        let before = |name: &CollectionName, id| name.as_str() == after.collection && id != after.id;
-        while left.next_if(|(name, range)| before(name, range.id.0)).is_some() {}
-        if left.next_if(|(name, range)| name.as_str() == after.collection && range.id.0 == after.id).is_none() {
-            return invalid(format!("range {}/{} is gone; list the ranges anew", after.collection, after.id));
+    // A page begins where the last one ended: nothing before it is read again.
+    let begun = after.iter().flat_map(|(name, last)| catalog.ranges_after(name, last).map(move |range| (name, range)));
+    let one = only.as_ref().filter(|_| after.is_none()).and_then(|name| catalog.collection(name));
+    let rest = only.is_none().then(|| catalog.collections_after(after.as_ref().map(|(name, _)| name)));
+    let specs = one.into_iter().chain(rest.into_iter().flatten());
+    let whole = specs.flat_map(|spec| catalog.ranges(&spec.name).map(|range| (&spec.name, range)));
+    let mut left = begun.chain(whole).peekable();
+    let ranges = left.by_ref().take(limit).map(|(name, range)| item(name, range)).collect();
+    ReadResult::Ranges(Ranges { ranges, more: left.peek().is_some() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::RangeName;
+    use super::*;
+    use cp_catalog::{Bound, Bounds, Copies, FoundingMember, GroupName, Mode, NewRange, OwnershipCommand, Request};
+    use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, MemberId, MemberKind};
+
+    fn name(collection: &str) -> CollectionName {
+        CollectionName::new(collection).unwrap()
+    }
+
+    /// Collections a, b and d with some ranges each, whose ids fall as their keys rise, and c without any.
+    fn catalog() -> Catalog {
+        let owner = MemberId::new("data-1").unwrap();
+        let founder = FoundingMember {
+            id: owner.clone(),
+            kind: MemberKind::Data,
+            addresses: cp_catalog::Addresses { peer: "10.0.0.1:1".to_owned(), ..Default::default() },
+            locality: Default::default(),
+            features: Default::default(),
+        };
+        let mut catalog = Catalog::genesis(ClusterId([1; 16]), Generation::default(), vec![founder]).unwrap();
+        let mut index = 0;
+        let mut apply = |command: OwnershipCommand| {
+            index += 1;
+            let entry = Request::new(None, command).to_entry().unwrap();
+            assert!(catalog.apply(ControlPlaneLogIndex(index), &entry).verdict.is_done());
+        };
+        for (collection, ranges) in [("a", 3u8), ("b", 1), ("c", 0), ("d", 4)] {
+            let (collection, group) = (name(collection), GroupName::new("shop").unwrap());
+            apply(OwnershipCommand::CreateCollection { collection: collection.clone(), group, mode: Mode::Ordered });
+            for at in 0..ranges {
+                let [lower, upper] = [at, at + 1].map(|at| Bound::at(&[b'a' + at]).unwrap());
+                apply(OwnershipCommand::CreateRange(NewRange {
+                    range: RangeKey::new(collection.clone(), RangeId(u64::from(9 - at))),
+                    mode: Mode::Ordered,
+                    bounds: Bounds::new(lower, upper).unwrap(),
+                    owner: owner.clone(),
+                    replicas: Copies::default(),
+                    archives: Copies::default(),
+                    placement: Default::default(),
+                }));
+            }
+        }
+        catalog
+    }
+
+    fn ask(catalog: &Catalog, collection: Option<&str>, after: Option<(&str, u64)>, limit: u32) -> Option<Ranges> {
+        let after = after.map(|(collection, id)| RangeName { collection: collection.to_owned(), id });
+        let query = RangesQuery { collection: collection.map(str::to_owned), after, limit, ..RangesQuery::default() };
+        match answer(&Query::Ranges(query), catalog) {
+            ReadResult::Ranges(ranges) => Some(ranges),
+            _ => None,
         }
     }
-    let ranges = left.by_ref().take(limit).map(|(name, range)| item(name, range)).collect();
-    ReadResult::Ranges(Ranges { ranges, more: left.next().is_some() })
+
+    fn keys(ranges: &Ranges) -> Vec<(String, u64)> {
+        let id = |item: &RangeItem| codec::decode_range(&item.range).unwrap().id.0;
+        ranges.ranges.iter().map(|item| (item.collection.clone(), id(item))).collect()
+    }
+
+    #[test]
+    fn pages_of_any_length_give_every_range_once_in_order() {
+        let catalog = catalog();
+        for only in [None, Some("a"), Some("b"), Some("c"), Some("d")] {
+            let whole = keys(&ask(&catalog, only, None, 0).unwrap());
+            assert_eq!(
+                whole.len(),
+                match only {
+                    None => 8,
+                    Some("a") => 3,
+                    Some("b") => 1,
+                    Some("c") => 0,
+                    _ => 4,
+                }
+            );
+            for limit in 1..10 {
+                let (mut all, mut more) = (Vec::new(), true);
+                while more {
+                    let after: Option<(String, u64)> = all.last().cloned();
+                    let after = after.as_ref().map(|(collection, id)| (collection.as_str(), *id));
+                    let page = ask(&catalog, only, after, limit).unwrap();
+                    all.extend(keys(&page));
+                    more = page.more;
+                    assert!(all.len() <= whole.len());
+                }
+                assert_eq!(all, whole, "{only:?} in pages of {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_gone_begins_no_page() {
+        let catalog = catalog();
+        for (only, after) in
+            [(None, ("a", 1)), (None, ("no", 9)), (None, ("", 9)), (Some("b"), ("a", 9)), (Some("a"), ("b", 9))]
+        {
+            assert!(ask(&catalog, only, Some(after), 0).is_none(), "{only:?} {after:?}");
+        }
+        assert!(ask(&catalog, Some("no"), None, 0).is_none());
+    }
 }
