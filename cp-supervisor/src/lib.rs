@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster_file;
 pub mod daemon;
 pub mod describe;
+pub mod executor;
 pub mod leases;
 pub mod session;
 pub mod supervisor;

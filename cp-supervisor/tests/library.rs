@@ -14,6 +14,7 @@ use cp_supervisor::changes::Compacted;
 use cp_supervisor::client::{Client, ClientError};
 use cp_supervisor::daemon::found::{self, First, FoundError};
 use cp_supervisor::daemon::{Daemon, Layer, Settings};
+use cp_supervisor::executor::{self, Goal, Local, ObservedFile};
 use cp_supervisor::supervisor::{SubmitError, Supervisor};
 use cp_supervisor::token::{Secret, Token};
 use std::time::Duration;
@@ -70,6 +71,19 @@ fn create(name: &str) -> OwnershipCommand {
     }
 }
 
+/// The one range of collection `name`, of n1.
+fn range(name: &str) -> OwnershipCommand {
+    OwnershipCommand::CreateRange(cp_catalog::NewRange {
+        range: cp_catalog::RangeKey::new(CollectionName::new(name).unwrap(), cp_catalog::RangeId(1)),
+        mode: Mode::Hash,
+        bounds: cp_catalog::Bounds::ALL,
+        owner: MemberId::new("n1").unwrap(),
+        replicas: cp_catalog::Copies::default(),
+        archives: cp_catalog::Copies::default(),
+        placement: cp_catalog::Placement::default(),
+    })
+}
+
 async fn admit(supervisor: &Supervisor, place: &Place) -> Token {
     let secret = Secret::new().unwrap();
     let admission = Admission {
@@ -121,21 +135,33 @@ async fn a_request_is_decided_once_and_watched_in_order() {
     let located = supervisor.locate(&one, b"key").await.unwrap();
     assert!(!located.stale && located.applied >= two.position.index && located.range.is_none(), "{located:?}");
     assert_eq!(supervisor.owner_of_stale(&one, b"key"), None);
-    let range = cp_catalog::NewRange {
-        range: cp_catalog::RangeKey::new(one.clone(), cp_catalog::RangeId(1)),
-        mode: Mode::Hash,
-        bounds: cp_catalog::Bounds::ALL,
-        owner: MemberId::new("n1").unwrap(),
-        replicas: cp_catalog::Copies::default(),
-        archives: cp_catalog::Copies::default(),
-        placement: cp_catalog::Placement::default(),
-    };
-    let made = supervisor.submit(Request::new(None, OwnershipCommand::CreateRange(range)), PATIENCE).await.unwrap();
+    let made = supervisor.submit(Request::new(None, range("one")), PATIENCE).await.unwrap();
     assert!(made.verdict.is_done(), "{}", made.verdict);
     let located = supervisor.locate(&one, b"key").await.unwrap();
     assert_eq!(located.range.unwrap().owner.as_str(), "n1");
     assert!(supervisor.locate_stale(&one, b"key").stale);
     assert_eq!(supervisor.owner_of_stale(&one, b"key").unwrap().as_str(), "n1");
+    node.shutdown().await.unwrap();
+}
+
+/// A run at the leader, without a network; what one member alone cannot do is named.
+#[tokio::test]
+async fn a_plan_is_run_at_the_leader() {
+    let site = Site::new();
+    let (_, node) = first(&site).await;
+    let supervisor = node.supervisor();
+    for command in [create("one"), range("one")] {
+        assert!(supervisor.submit(Request::new(None, command), PATIENCE).await.unwrap().verdict.is_done());
+    }
+    let control = Local::new(supervisor.clone(), PATIENCE).unwrap();
+    let (nothing, goal) = (ObservedFile::default(), Goal::Drain(MemberId::new("n1").unwrap()));
+    let report = executor::run(&control, &nothing, &goal, executor::Settings::default()).await.unwrap();
+    assert!(!report.finished, "{report}");
+    assert!(report.to_string().contains("blocked: no safe handoff target for range one/1"), "{report}");
+    let catalog = supervisor.read().await.unwrap().catalog;
+    assert_eq!(catalog.members().next().unwrap().service, cp_catalog::Service::Draining);
+    let report = executor::run(&control, &nothing, &Goal::Finish, executor::Settings::default()).await.unwrap();
+    assert!(report.finished, "{report}");
     node.shutdown().await.unwrap();
 }
 

@@ -2,7 +2,9 @@
 
 use super::cluster::LocalityArgs;
 use super::connection::{self, Connection, decide, named};
+use super::exit::invalid;
 use super::output::{self, Format, Report, table};
+use super::plan::Seen;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use cp_catalog::{Admission, Effect, Holdings, Join, MembershipCommand, Service, Verdict, Voting};
@@ -72,6 +74,11 @@ pub(crate) struct Drain {
     /// what stands in the way
     #[arg(long, visible_alias = "explain")]
     dry_run: bool,
+    /// Also hand over what it has, step by step, as far as what was observed allows
+    #[arg(long, conflicts_with = "dry_run")]
+    run: bool,
+    #[command(flatten)]
+    seen: Seen,
 }
 
 #[derive(Debug, Args)]
@@ -201,9 +208,12 @@ impl Report for Changed {
 
 impl Drain {
     async fn run(self, format: Format) -> Result<()> {
-        if self.dry_run {
+        if self.dry_run || self.run {
             let member: MemberId = named("ID", &self.one.member)?;
-            return super::plan::explain_drain(&self.one.connection, &member, format).await;
+            return super::plan::drain(&self.one.connection, member, self.run, &self.seen, format).await;
+        }
+        if self.seen.is_given() {
+            return Err(invalid("--observed", "it is for --dry-run or --run; give one of them"));
         }
         self.one.change(format, |member| MembershipCommand::Drain { member }).await
     }

@@ -81,7 +81,7 @@ enum Command {
     /// Make, list, move, split and merge ranges
     #[command(subcommand)]
     Range(range::Range),
-    /// Say how the ranges would be spread evenly
+    /// Spread the ranges evenly, and end what was left half done
     Rebalance(plan::Rebalance),
     /// Say which clients may do what
     #[command(subcommand)]

@@ -1,23 +1,57 @@
-//! Plans: what a drain or a rebalance would propose, without proposing it.
+//! Plans: what a drain, a failover or a rebalance would propose, and running them.
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::exit::invalid;
 use super::output::{self, Format, Report, Tone};
 use anyhow::Result;
 use clap::Args;
 use cp_catalog::Catalog;
-use cp_catalog::plan::{MOVES_MAX, Observed, Plan, Step, drain, rebalance};
-use cp_recovery::Backup;
+use cp_catalog::plan::{MOVES_MAX, Plan, Step};
 use cp_seam::MemberId;
-use cp_supervisor::client::Client;
+use cp_supervisor::client::Answer;
 use cp_supervisor::describe::describe;
+use cp_supervisor::executor::{self, Goal, ObservedFile, Settings};
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// Whether it is done or only shown.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct How {
+    /// Print what would be proposed, and propose nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Propose it step by step, as far as what was observed allows
+    #[arg(long)]
+    run: bool,
+}
+
+/// What was seen of the data, which the cluster does not know.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Seen {
+    /// Positions, closed gates, loads and disks, as JSON (or TOML, by its name); see
+    /// docs/operating.md. A step that needs what is not in it is not done
+    #[arg(long, value_name = "FILE")]
+    observed: Option<PathBuf>,
+}
+
+impl Seen {
+    pub(crate) fn is_given(&self) -> bool {
+        self.observed.is_some()
+    }
+
+    fn read(&self) -> Result<ObservedFile> {
+        let Some(path) = &self.observed else { return Ok(ObservedFile::default()) };
+        ObservedFile::read(path).map_err(|bad| invalid("--observed", cp_driver::chain(&bad)))
+    }
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Rebalance {
-    /// Print what would be proposed, and propose nothing
-    #[arg(long, required = true)]
-    dry_run: bool,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    seen: Seen,
     /// How many moves and new copies may be under way at a time
     #[arg(long, value_name = "COUNT", default_value_t = MOVES_MAX)]
     moves_max: usize,
@@ -34,7 +68,7 @@ struct Planned {
     blockers: Vec<String>,
     warnings: Vec<String>,
     /// What the plan rests on.
-    note: &'static str,
+    note: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,11 +80,11 @@ struct PlannedStep {
     awaits: Option<String>,
 }
 
-const DRAIN_NOTE: &str = "the cluster does not know how far the copies are: each handoff awaits its evidence";
-const REBALANCE_NOTE: &str = "the cluster does not know loads or disks: all ranges, and all disks, count as equal";
+const POSITIONS_UNSEEN: &str = "the cluster does not know how far the copies are: each handoff awaits its evidence";
+const LOADS_UNSEEN: &str = "the cluster does not know loads or disks: all ranges, and all disks, count as equal";
 
 impl Planned {
-    fn new(plan: &Plan, state: &State, note: &'static str) -> Self {
+    fn new(plan: &Plan, state: &Answer<Catalog>, seen: &Seen, unseen: &str) -> Self {
         let step = |step: &Step| {
             let (command, about) = describe(&step.command.clone().into());
             PlannedStep {
@@ -61,12 +95,15 @@ impl Planned {
             }
         };
         Self {
-            applied: state.applied.clone(),
+            applied: state.applied.to_string(),
             stale: state.stale,
             steps: plan.steps.iter().map(step).collect(),
             blockers: plan.blockers.iter().map(ToString::to_string).collect(),
             warnings: plan.warnings.iter().map(ToString::to_string).collect(),
-            note,
+            note: match &seen.observed {
+                Some(file) => format!("what was observed is what {} says", file.display()),
+                None => unseen.to_owned(),
+            },
         }
     }
 }
@@ -89,38 +126,85 @@ impl Report for Planned {
     }
 }
 
-/// The whole state, as plans need it.
-struct State {
-    catalog: Catalog,
-    applied: String,
-    stale: bool,
+/// What a run has done, as it is printed.
+#[derive(Debug, Serialize)]
+struct Ran {
+    finished: bool,
+    done: Vec<String>,
+    skipped: Vec<String>,
+    blocked: Vec<String>,
+    warnings: Vec<String>,
 }
 
-async fn state(client: &Client, stale: bool) -> Result<State> {
-    let mut pieces = client.snapshot().await?;
-    let meta = pieces.meta().clone();
-    let mut chunks = Vec::new();
-    while let Some(chunk) = pieces.next().await? {
-        chunks.push(chunk);
+impl Report for Ran {
+    const KIND: &'static str = "plan_run";
+
+    fn render(&self) -> String {
+        let label = |tone: Tone, word: &str, text: &String| format!("{} {text}", tone.paint(word));
+        let mut lines: Vec<String> = self.done.iter().map(|text| label(Tone::Good, "done:", text)).collect();
+        lines.extend(self.skipped.iter().map(|text| label(Tone::Warn, "skipped:", text)));
+        lines.extend(self.blocked.iter().map(|text| label(Tone::Bad, "blocked:", text)));
+        lines.extend(self.warnings.iter().map(|text| label(Tone::Warn, "warning:", text)));
+        if self.finished {
+            lines.push("nothing is left to do".to_owned());
+        }
+        lines.join("\n")
     }
-    let applied = meta.position.index.to_string();
-    Ok(State { catalog: Backup { meta, chunks }.catalog()?, applied, stale })
+}
+
+fn words<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+/// Shows the plan for `goal`, or runs it; an error if not all of it is done.
+pub(crate) async fn bring_about(
+    connection: &Connection,
+    goal: &Goal,
+    how: How,
+    seen: &Seen,
+    warnings: Vec<String>,
+    format: Format,
+) -> Result<()> {
+    let (client, file) = (connection.client()?, seen.read()?);
+    if !how.run {
+        let state = client.catalog().await?;
+        let mut observed = file.observed().clone();
+        goal.mark(&mut observed);
+        let unseen = if matches!(goal, Goal::Rebalance { .. }) { LOADS_UNSEEN } else { POSITIONS_UNSEEN };
+        let mut planned = Planned::new(&goal.plan(&state.value, &observed), &state, seen, unseen);
+        planned.warnings.extend(warnings);
+        return output::print(&planned, format);
+    }
+    if connection.stale() {
+        return Err(invalid("--stale", "a run goes by what was acknowledged; leave it out"));
+    }
+    let report = Box::pin(executor::run(&client, &file, goal, Settings::default())).await?;
+    let (done, skipped) = (words(&report.done), words(&report.skipped));
+    let (blocked, mut all) = (words(&report.blocked), words(&report.warnings));
+    all.extend(warnings);
+    output::print(&Ran { finished: report.finished, done, skipped, blocked, warnings: all }, format)?;
+    if report.finished {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!("not all of it is done; mend what is blocked, and run it again: it goes on from there"))
 }
 
 impl Rebalance {
     pub(crate) async fn run(self, format: Format) -> Result<()> {
-        let state = state(&self.connection.client()?, self.connection.stale()).await?;
-        let plan = rebalance(&state.catalog, &Observed::default(), self.moves_max);
-        output::print(&Planned::new(&plan, &state, REBALANCE_NOTE), format)
+        let goal = Goal::Rebalance { moves_max: self.moves_max };
+        bring_about(&self.connection, &goal, self.how, &self.seen, Vec::new(), format).await
     }
 }
 
-/// Prints what the drain of `member` would propose.
-pub(crate) async fn explain_drain(connection: &Connection, member: &MemberId, format: Format) -> Result<()> {
-    let state = state(&connection.client()?, connection.stale()).await?;
-    if state.catalog.member(member).is_none() {
-        return Err(invalid("member", format!("{member} is not a member; `cp-supervisor member list` lists them")));
-    }
-    let plan = drain(&state.catalog, &Observed::default(), member);
-    output::print(&Planned::new(&plan, &state, DRAIN_NOTE), format)
+/// Shows or runs the drain of `member`.
+pub(crate) async fn drain(
+    connection: &Connection,
+    member: MemberId,
+    run: bool,
+    seen: &Seen,
+    format: Format,
+) -> Result<()> {
+    connection::member(&connection.client()?, member.as_str()).await?;
+    let how = How { dry_run: !run, run };
+    bring_about(connection, &Goal::Drain(member), how, seen, Vec::new(), format).await
 }

@@ -11,6 +11,7 @@ mod lease;
 mod query;
 mod route;
 mod snapshot;
+mod state;
 mod watch;
 
 pub use audit::Audit;

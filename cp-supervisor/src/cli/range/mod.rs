@@ -5,20 +5,20 @@
 
 mod awaiting;
 mod create;
+mod failover;
 mod force;
 mod list;
 mod reshape;
 mod transfer;
 
-use super::connection::{decide, named};
+use super::connection::decide;
 use super::exit::invalid;
 use super::output::{self, Format, Report};
 use anyhow::Result;
 use clap::Subcommand;
-use cp_catalog::{
-    Bound, CollectionName, DataPosition, Key, Mode, OwnershipCommand, Range as CatalogRange, RangeId, RangeKey,
-};
+use cp_catalog::{Bound, CollectionName, DataPosition, Key, Mode, OwnershipCommand, Range as CatalogRange, RangeKey};
 use cp_supervisor::client::Client;
+use cp_supervisor::executor;
 use serde::Serialize;
 
 #[derive(Debug, Subcommand)]
@@ -37,6 +37,8 @@ pub(crate) enum Range {
     Handoff(Box<transfer::Handoff>),
     /// Move write authority to a replica when the owner is lost
     Promote(Box<transfer::Promote>),
+    /// Promote replicas of every range whose owner is lost, and reassign its authorities
+    Failover(Box<failover::Failover>),
     /// Cut a range in two
     Split(reshape::Split),
     /// Join two adjacent ranges
@@ -59,6 +61,7 @@ impl Range {
             Self::Move(step) => step.run(format).await,
             Self::Handoff(handoff) => handoff.run(format).await,
             Self::Promote(promote) => promote.run(format).await,
+            Self::Failover(failover) => failover.run(format).await,
             Self::Split(split) => split.run(format).await,
             Self::Merge(merge) => merge.run(format).await,
             Self::Copy(copy) => copy.run(format).await,
@@ -91,10 +94,7 @@ async fn change(client: &Client, format: Format, command: OwnershipCommand) -> R
 
 /// `collection/id`.
 fn key(text: &str) -> Result<RangeKey> {
-    let bad = || invalid("RANGE", format!("{text:?} is no range; write collection/id, as `range list` prints it"));
-    let (collection, id) = text.rsplit_once('/').ok_or_else(bad)?;
-    let id = RangeId(id.parse().map_err(|_| bad())?);
-    Ok(RangeKey::new(named::<CollectionName>("RANGE", collection)?, id))
+    executor::range_key(text).map_err(|bad| invalid("RANGE", bad))
 }
 
 /// The range called `text`, as it is now.
@@ -146,9 +146,7 @@ fn bytes(what: &str, text: &str) -> Result<Vec<u8>> {
 
 /// A position in a range's own log, as `term.lsn`.
 fn data_position(text: &str) -> Result<DataPosition, String> {
-    let bad = || format!("{text:?} is no position; write term.lsn, such as 3.1200");
-    let (term, lsn) = text.split_once('.').ok_or_else(bad)?;
-    Ok(DataPosition { term: term.parse().map_err(|_| bad())?, lsn: lsn.parse().map_err(|_| bad())? })
+    executor::position(text)
 }
 
 #[cfg(test)]
