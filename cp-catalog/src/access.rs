@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::command::{Command, MembershipCommand, OwnershipCommand};
 use crate::edit::Edit;
 use crate::member::Join;
-use crate::refusal::Refusal;
+use crate::refusal::{AccessRefusal, Refusal};
 use crate::verdict::Effect;
 use cp_seam::{BadMemberId, MemberId};
 use std::fmt;
@@ -173,7 +173,11 @@ impl Catalog {
             Principal::Member(_) => open || privilege == Privilege::Read,
             Principal::Client(client) => self.grants.get(client).map_or(open, |granted| granted.has(privilege)),
         };
-        if granted { Ok(()) } else { Err(Refusal::MissingPrivilege { principal: principal.clone(), privilege }) }
+        if granted {
+            Ok(())
+        } else {
+            Err(Refusal::Access(AccessRefusal::MissingPrivilege { principal: principal.clone(), privilege }))
+        }
     }
 
     /// Whether `principal` may ask for `command`.
@@ -198,13 +202,13 @@ impl Catalog {
             // It closes the cluster, for its author too.
             let own = origin.is_none_or(|origin| origin.principal == Principal::Client(client.clone()));
             if !own || !privileges.operate {
-                return Err(Refusal::FirstGrant);
+                return Err(Refusal::Access(AccessRefusal::FirstGrant));
             }
         } else if !privileges.operate && !self.grants().any(|(other, has)| other != client && has.operate) {
-            return Err(Refusal::LastOperator { client: client.clone() });
+            return Err(Refusal::Access(AccessRefusal::LastOperator { client: client.clone() }));
         }
         if self.grants.get(client).is_none() && self.grants.len() >= GRANT_COUNT_MAX && !privileges.is_empty() {
-            return Err(Refusal::TooManyGrants { count: GRANT_COUNT_MAX as u64 });
+            return Err(Refusal::Access(AccessRefusal::TooManyGrants { count: GRANT_COUNT_MAX as u64 }));
         }
         Ok((effect, vec![Edit::Grant(client.clone(), privileges)]))
     }

@@ -2,10 +2,10 @@
 
 use crate::access::{Origin, Privilege};
 use crate::catalog::Catalog;
-use crate::codec::DecodeError;
-use crate::command::{Command, MembershipCommand, OwnershipCommand};
+use crate::codec::{self, DecodeError};
+use crate::command::Command;
 use crate::edit::Edit;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RequestRefusal};
 use crate::request::Request;
 use crate::session::Admission;
 use crate::verdict::{Effect, Verdict};
@@ -36,7 +36,7 @@ impl Catalog {
         #[cfg(planted_bugs)]
         self.roll_a_die();
         self.forget_clients(index);
-        let mut request = match Request::from_entry(entry) {
+        let mut request = match codec::decode_request_at(self.feature_level(), entry) {
             Ok(request) => request,
             Err(error) => {
                 let verdict = Verdict::Refused(Refusal::from(&error));
@@ -45,7 +45,7 @@ impl Catalog {
         };
         if request.command.level() > self.feature_level() {
             // As a release that does not know it would: nothing is remembered of it.
-            let verdict = Verdict::Refused(Refusal::UnknownCommand);
+            let verdict = Verdict::Refused(Refusal::Request(RequestRefusal::UnknownCommand));
             return Applied { request: None, verdict, repeated: false };
         }
         if let Command::Ownership(command) = &mut request.command {
@@ -105,28 +105,23 @@ impl Catalog {
         if let Some(origin) = origin.filter(|_| command.privilege() != Privilege::Force) {
             self.may_ask(&origin.principal, command)?;
         }
-        match command {
-            Command::Membership(MembershipCommand::Grant { client, privileges }) => {
-                self.grant(origin, client, *privileges)
-            }
-            Command::Membership(command) => self.decide_membership(command),
-            Command::Ownership(OwnershipCommand::Force { range, to, reason }) => {
-                self.force(origin, command, range, to, reason)
-            }
-            Command::Ownership(OwnershipCommand::RestoreArchive(restore)) => {
-                self.restore_archive(origin, command, restore)
-            }
-            Command::Ownership(command) => self.decide_ownership(command),
-        }
+        let decided = match command {
+            Command::Membership(command) => self.decide_membership(origin, command),
+            Command::Ownership(command) => self.decide_ownership(origin, command),
+        };
+        // Verdicts are part of the state: members of older releases must come to the same.
+        decided.map_err(|refusal| if self.feature_level() < 2 { codec::without_hints(refusal) } else { refusal })
     }
 }
 
 impl From<&DecodeError> for Refusal {
     fn from(error: &DecodeError) -> Self {
         match error {
-            DecodeError::Newer { .. } => Self::UnknownCommand,
-            DecodeError::WrongKind => Self::WrongKind,
-            DecodeError::Malformed { .. } | DecodeError::Value { .. } | DecodeError::Member { .. } => Self::Undecodable,
+            DecodeError::Newer { .. } => Refusal::Request(RequestRefusal::UnknownCommand),
+            DecodeError::WrongKind => Refusal::Request(RequestRefusal::WrongKind),
+            DecodeError::Malformed { .. } | DecodeError::Value { .. } | DecodeError::Member { .. } => {
+                Refusal::Request(RequestRefusal::Undecodable)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::codec::audit::encode_record;
 use crate::command::{Command, MembershipCommand, OwnershipCommand};
 use crate::cow::CowMap;
-use crate::refusal::Refusal;
+use crate::refusal::{AccessRefusal, Refusal};
 use crate::verdict::Verdict;
 use cp_seam::ControlPlaneLogIndex;
 use std::fmt;
@@ -156,6 +156,21 @@ pub struct AuditChain {
     pub floor: [u8; 32],
 }
 
+impl AuditChain {
+    /// Whether `records`, the oldest first, lead from the floor to the head: none was changed
+    /// or left out.
+    pub fn is_made_of<'a>(&self, records: impl IntoIterator<Item = &'a AuditRecord>) -> bool {
+        let mut reached = (self.forgotten, self.floor);
+        for record in records {
+            if reached.0.checked_add(1) != Some(record.sequence) {
+                return false;
+            }
+            reached = (record.sequence, record.chained(&reached.1));
+        }
+        reached == (self.count, self.head)
+    }
+}
+
 /// The chain and what is kept of it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Audit {
@@ -166,15 +181,8 @@ pub(crate) struct Audit {
 impl Audit {
     /// Whether the records kept lead from the floor to the head.
     pub(crate) fn is_whole(&self) -> bool {
-        let AuditChain { count, head, forgotten, floor } = self.chain;
-        let mut reached = (forgotten, floor);
-        for (sequence, record) in self.kept.iter() {
-            if *sequence != record.sequence || reached.0.checked_add(1) != Some(*sequence) {
-                return false;
-            }
-            reached = (*sequence, record.chained(&reached.1));
-        }
-        reached == (count, head)
+        let records = self.kept.iter().map(|(_, record)| &**record);
+        self.kept.iter().all(|(sequence, record)| *sequence == record.sequence) && self.chain.is_made_of(records)
     }
 }
 
@@ -217,7 +225,9 @@ impl Catalog {
 
 fn disposition(refusal: &Refusal) -> Disposition {
     match refusal {
-        Refusal::MissingPrivilege { .. } | Refusal::NoOperator | Refusal::BlankReason => Disposition::Denied,
+        Refusal::Access(AccessRefusal::MissingPrivilege { .. })
+        | Refusal::Access(AccessRefusal::NoOperator)
+        | Refusal::Access(AccessRefusal::BlankReason) => Disposition::Denied,
         _ => Disposition::Failed,
     }
 }

@@ -24,9 +24,10 @@ pub use public::{
     decode_collection, decode_member, decode_range, decode_recovery, encode_collection, encode_member, encode_range,
     encode_recovery,
 };
-pub(crate) use verdict::refusal_code;
 pub use verdict::{decode_verdict, encode_verdict};
+pub(crate) use verdict::{refusal_code, without_hints};
 
+use crate::access::Origin;
 use crate::bounds::BadValue;
 use crate::command::Command;
 use crate::request::{ClientId, Request, RequestId};
@@ -81,7 +82,7 @@ pub(crate) const fn malformed(what: &'static str) -> DecodeError {
     DecodeError::Malformed { what }
 }
 
-/// The body of every payload.
+/// The body of every payload, as every release knows it.
 #[derive(Clone, PartialEq, Message)]
 struct Envelope {
     #[prost(uint32, tag = "1")]
@@ -92,6 +93,11 @@ struct Envelope {
     membership: Option<membership::Membership>,
     #[prost(message, optional, tag = "4")]
     ownership: Option<ownership::Ownership>,
+}
+
+/// What is attached to it, which a release without feature level 2 skips.
+#[derive(Clone, PartialEq, Message)]
+struct Attached {
     #[prost(message, optional, tag = "5")]
     origin: Option<audit::OriginMessage>,
 }
@@ -116,12 +122,29 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
         Command::Membership(command) => (Some(command.into()), None),
         Command::Ownership(command) => (None, Some(command.into())),
     };
+    let mut bytes = Envelope { version: VERSION, id, membership, ownership }.encode_to_vec();
     let origin = request.origin.as_ref().map(Into::into);
-    let envelope = Envelope { version: VERSION, id, membership, ownership, origin };
-    Ok(request.command.kind().entry(ControlPlanePayload::new(envelope.encode_to_vec())?))
+    bytes.extend(Attached { origin }.encode_to_vec());
+    Ok(request.command.kind().entry(ControlPlanePayload::new(bytes)?))
 }
 
-pub(crate) fn decode_request(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
+/// The request as a cluster at `level` reads it: below feature level 2 it is the same whatever
+/// is attached, as it is to a release that knows of nothing attached.
+pub(crate) fn decode_request_at(level: u32, entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
+    let request = decode_command(entry)?;
+    match decode_attached(entry) {
+        Ok(origin) => Ok(Request { origin, ..request }),
+        Err(_) if level < 2 => Ok(request),
+        Err(error) => Err(error),
+    }
+}
+
+fn decode_attached(entry: &ControlPlaneEntry) -> Result<Option<Origin>, DecodeError> {
+    let attached = Attached::decode(&**entry.payload().as_bytes()).map_err(|_| malformed("what is attached"))?;
+    attached.origin.map(TryInto::try_into).transpose()
+}
+
+fn decode_command(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
     let envelope = Envelope::decode(&**entry.payload().as_bytes()).map_err(|_| malformed("payload"))?;
     match envelope.version {
         0 => return Err(malformed("version")),
@@ -138,8 +161,7 @@ pub(crate) fn decode_request(entry: &ControlPlaneEntry) -> Result<Request, Decod
     if command.kind() != entry.kind() {
         return Err(DecodeError::WrongKind);
     }
-    let origin = envelope.origin.map(TryInto::try_into).transpose()?;
-    Ok(Request { id, command, origin })
+    Ok(Request { id, command, origin: None })
 }
 
 impl TryFrom<RequestIdMessage> for RequestId {

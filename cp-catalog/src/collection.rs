@@ -6,7 +6,11 @@ use crate::id::RangeId;
 use crate::order::{ById, ByLower, Place, Route};
 use crate::range::{CollectionSpec, Range};
 use crate::tree::{Found, Tree};
+use std::cmp::Ordering;
 use std::sync::Arc;
+
+/// How many merges are followed to say where a range went: a bound on what a refusal costs.
+const MERGES_FOLLOWED_MAX: usize = 64;
 
 /// A collection and its ranges. Both indexes hold the same records. The one by key notes where
 /// each ends and the number of its owner, which whoever puts it in has from the holders.
@@ -15,7 +19,8 @@ pub(crate) struct Collection {
     pub(crate) spec: CollectionSpec,
     by_id: Tree<ById>,
     by_lower: Tree<ByLower>,
-    retired: CowMap<RangeId, ()>,
+    /// Each with the range that took it over, if that was noted.
+    retired: CowMap<RangeId, Option<RangeId>>,
 }
 
 impl Collection {
@@ -98,8 +103,35 @@ impl Collection {
         self.by_id.iter_above(id)
     }
 
-    pub(crate) fn retired_above(&self, id: Option<RangeId>) -> impl Iterator<Item = RangeId> {
-        self.retired.iter_above(id.as_ref()).map(|(id, ())| *id)
+    /// The retired ids above `id`, each with the range that took it over, if that was noted.
+    pub(crate) fn retired_above(&self, id: Option<RangeId>) -> impl Iterator<Item = (RangeId, Option<RangeId>)> {
+        self.retired.iter_above(id.as_ref()).map(|(id, into)| (*id, *into))
+    }
+
+    /// The range that took a retired one over, along the merges that were noted.
+    pub(crate) fn merged_into(&self, id: RangeId) -> Option<&Arc<Range>> {
+        let mut into = id;
+        for _ in 0..MERGES_FOLLOWED_MAX {
+            match self.retired.get(&into) {
+                Some(next) => into = (*next)?,
+                None => return self.get(into),
+            }
+        }
+        None
+    }
+
+    /// An id that was never used, above all that were; `None` if there is none above.
+    pub(crate) fn free_id(&self) -> Option<RangeId> {
+        let used = self.by_id.last().map(|range| range.id);
+        let retired = self.retired.floor_by(|_| Ordering::Less).map(|(id, _)| *id);
+        used.max(retired).map_or(Some(RangeId(1)), |last| last.0.checked_add(1).map(RangeId))
+    }
+
+    /// The ranges that touch `bounds` from below and from above.
+    pub(crate) fn beside(&self, bounds: &Bounds) -> [Option<&Arc<Range>>; 2] {
+        let below = self.by_lower.below(bounds.lower().into()).filter(|below| below.bounds.upper() == bounds.lower());
+        let above = self.by_lower.get(bounds.upper().into());
+        [below, above]
     }
 
     /// Whether both indexes hold the same records and find each, noted as it is; `number` gives
@@ -132,15 +164,15 @@ impl Collection {
     }
 
     /// Takes a range away, so that its id is never used again.
-    pub(crate) fn retire(&mut self, id: RangeId) -> Option<Arc<Range>> {
+    pub(crate) fn retire(&mut self, id: RangeId, into: Option<RangeId>) -> Option<Arc<Range>> {
         let was = self.by_id.remove(id)?;
         self.by_lower.remove(was.bounds.lower().into());
-        self.retired.insert(id, ());
+        self.retired.insert(id, into);
         Some(was)
     }
 
-    pub(crate) fn note_retired(&mut self, id: RangeId) {
-        self.retired.insert(id, ());
+    pub(crate) fn note_retired(&mut self, id: RangeId, into: Option<RangeId>) {
+        self.retired.insert(id, into);
     }
 }
 
@@ -183,8 +215,8 @@ mod tests {
         };
         for order in [[1, 2, 3], [3, 2, 1], [1, 3, 2], [2, 1, 3]] {
             let mut there = collection();
-            there.retire(RangeId(1));
-            there.retire(RangeId(2));
+            there.retire(RangeId(1), None);
+            there.retire(RangeId(2), None);
             for at in order {
                 let copy = |bound: &Bound| match bound {
                     Bound::Key(key) => Bound::at(key.as_bytes()).unwrap(),
@@ -244,8 +276,8 @@ mod tests {
     #[test]
     fn what_covers_a_key_is_found_by_its_first_bytes_or_the_whole_key() {
         let mut there = collection();
-        there.retire(RangeId(1));
-        there.retire(RangeId(2));
+        there.retire(RangeId(1), None);
+        there.retire(RangeId(2), None);
         let of = |id, lower: &[u8], upper: &[u8]| {
             let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::at(upper).unwrap()).unwrap();
             Arc::new(Range { bounds, ..(*range(id, b"", 1)).clone() })

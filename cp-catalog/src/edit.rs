@@ -27,7 +27,8 @@ pub(crate) enum Edit {
     PutAuthority(Authority),
     PutCollection(CollectionSpec),
     PutRange(CollectionName, Range),
-    RetireRange(CollectionName, RangeId),
+    /// The range that goes, and the one that took it over, if that is to be noted.
+    RetireRange(CollectionName, RangeId, Option<RangeId>),
     Grant(ClientName, Privileges),
 }
 
@@ -45,7 +46,7 @@ impl Catalog {
                 Edit::PutAuthority(authority) => self.put_authority(authority),
                 Edit::PutCollection(spec) => self.put_collection(spec),
                 Edit::PutRange(collection, range) => self.put_range(&collection, range),
-                Edit::RetireRange(collection, id) => self.retire_range(&collection, id),
+                Edit::RetireRange(collection, id, into) => self.retire_range(&collection, id, into),
                 Edit::Grant(client, privileges) => self.put_grant(client, privileges),
             }
         }
@@ -145,11 +146,11 @@ impl Catalog {
         self.shift_holdings(was.as_deref(), Some(&range));
     }
 
-    fn retire_range(&mut self, name: &CollectionName, id: RangeId) {
+    fn retire_range(&mut self, name: &CollectionName, id: RangeId, into: Option<RangeId>) {
         let Some(collection) = self.collections.get_mut(name) else { return };
-        if let Some(was) = Arc::make_mut(collection).retire(id) {
+        if let Some(was) = Arc::make_mut(collection).retire(id, into) {
             self.sum.subtract(&record::hash_range(name, &was));
-            self.sum.add(&record::hash_retired(name, id));
+            self.sum.add(&record::hash_retired(name, id, into));
             self.range_count -= 1;
             self.shift_holdings(Some(&was), None);
         }

@@ -217,7 +217,7 @@ impl Catalog {
         for (name, collection) in self.collections.iter() {
             sum.add(&record::hash_collection(&collection.spec));
             collection.by_id_above(None).for_each(|range| sum.add(&record::hash_range(name, range)));
-            collection.retired_above(None).for_each(|id| sum.add(&record::hash_retired(name, id)));
+            collection.retired_above(None).for_each(|(id, into)| sum.add(&record::hash_retired(name, id, into)));
         }
         for session in self.sessions.iter_above(None) {
             sum.add(&record::hash_client(&session.header));

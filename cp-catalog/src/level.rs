@@ -8,7 +8,7 @@ use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::edit::Edit;
 use crate::member::{Features, Join};
-use crate::refusal::Refusal;
+use crate::refusal::{MemberRefusal, Refusal};
 use crate::verdict::Effect;
 use cp_seam::MemberId;
 
@@ -25,7 +25,7 @@ impl Catalog {
     pub(crate) fn raise_feature_level(&self, to: u32) -> Decision {
         let current = self.feature_level();
         if to < current {
-            return Err(Refusal::LevelPassed { current });
+            return Err(Refusal::Member(MemberRefusal::LevelPassed { current }));
         }
         let joined = self.members().filter(|member| member.join == Join::Joined);
         for member in joined {
@@ -42,5 +42,5 @@ pub(crate) fn supports(member: &MemberId, features: &Features, level: u32) -> Re
     if supported >= level {
         return Ok(());
     }
-    Err(Refusal::UnsupportedLevel { member: member.clone(), supported, level })
+    Err(Refusal::Member(MemberRefusal::UnsupportedLevel { member: member.clone(), supported, level }))
 }

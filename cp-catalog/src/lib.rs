@@ -89,7 +89,10 @@ pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, Member
 pub use range::{Authority, CollectionSpec, Copies, Move, MovePhase, Placement, Range, RangeStanding, Role};
 pub use range_effect::RangeEffect;
 pub use recovery::{BadRecovery, Cause, Recovery, Successor};
-pub use refusal::Refusal;
+pub use refusal::{
+    AccessRefusal, CopyLimit, EvidenceRefusal, GroupRefusal, HolderRefusal, MemberRefusal, Merged, Refusal,
+    RequestRefusal, ShapeRefusal, StandingRange, StandingRefusal,
+};
 pub use request::{ClientId, Request, RequestId};
 pub use session::{CLIENT_COUNT_MAX, CLIENT_IDLE_MAX_ENTRIES, REPLY_COUNT_MAX, REPLY_TOTAL_MAX};
 pub use snapshot::SNAPSHOT_FORMAT;

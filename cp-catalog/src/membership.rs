@@ -1,5 +1,6 @@
 //! Decisions about members.
 
+use crate::access::Origin;
 use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::command::{Admission, Joining, MembershipCommand};
@@ -8,13 +9,13 @@ use crate::id::TokenHash;
 use crate::level::supports;
 use crate::member::{Addresses, Features, Join, Member, MemberLife, Service, Voting};
 use crate::range::Role;
-use crate::refusal::Refusal;
+use crate::refusal::{MemberRefusal, Refusal, RequestRefusal};
 use crate::verdict::Effect;
 use cp_seam::{Incarnation, MemberId, MemberKind, quorum_threshold};
 use std::collections::BTreeSet;
 
 impl Catalog {
-    pub(crate) fn decide_membership(&self, command: &MembershipCommand) -> Decision {
+    pub(crate) fn decide_membership(&self, origin: Option<&Origin>, command: &MembershipCommand) -> Decision {
         match command {
             MembershipCommand::Admit(admission) => self.admit(admission),
             MembershipCommand::Joined(joining) => self.joined(joining),
@@ -40,17 +41,19 @@ impl Catalog {
                 Ok(())
             }),
             MembershipCommand::RaiseFeatureLevel { to } => self.raise_feature_level(*to),
-            MembershipCommand::Grant { client, privileges } => self.grant(None, client, *privileges),
+            MembershipCommand::Grant { client, privileges } => self.grant(origin, client, *privileges),
         }
     }
 
     /// The member of this name in this life.
     fn living(&self, life: &MemberLife) -> Result<&Member, Refusal> {
-        let member = self.member(&life.id).ok_or_else(|| Refusal::NotAMember { member: life.id.clone() })?;
+        let member = self
+            .member(&life.id)
+            .ok_or_else(|| Refusal::Member(MemberRefusal::NotAMember { member: life.id.clone() }))?;
         if member.incarnation == life.incarnation {
             return Ok(member);
         }
-        Err(Refusal::OtherIncarnation { member: life.id.clone(), current: member.incarnation })
+        Err(Refusal::Member(MemberRefusal::OtherIncarnation { member: life.id.clone(), current: member.incarnation }))
     }
 
     /// Changes one member's record; a record that is as wanted already stays.
@@ -67,7 +70,7 @@ impl Catalog {
         let Admission { member: id, kind, token_hash, locality, standby } = admission;
         if let Some(member) = self.member(id) {
             if member.kind != *kind {
-                return Err(Refusal::KindMismatch { member: id.clone(), admitted: member.kind });
+                return Err(Refusal::Member(MemberRefusal::KindMismatch { member: id.clone(), admitted: member.kind }));
             }
             if member.join != Join::Fenced {
                 return Ok((Effect::AlreadyMember { member: id.clone(), incarnation: member.incarnation }, Vec::new()));
@@ -75,7 +78,7 @@ impl Catalog {
         }
         let incarnation = Incarnation(self.meta.next_incarnation);
         if incarnation.0 == u64::MAX {
-            return Err(Refusal::Exhausted);
+            return Err(Refusal::Request(RequestRefusal::Exhausted));
         }
         let member = Member {
             id: id.clone(),
@@ -93,16 +96,31 @@ impl Catalog {
 
     fn joined(&self, joining: &Joining) -> Decision {
         if let Some(cluster) = self.cluster().filter(|cluster| *cluster != joining.cluster) {
-            return Err(Refusal::WrongCluster { cluster });
+            return Err(Refusal::Member(MemberRefusal::WrongCluster { cluster }));
+        }
+        let was = self.living(&joining.member)?;
+        // Told below feature level 2 as a spent token.
+        if was.join == Join::Joined && self.feature_level() >= 2 {
+            if was.kind != joining.kind {
+                let (member, admitted) = (was.id.clone(), was.kind);
+                return Err(Refusal::Member(MemberRefusal::KindMismatch { member, admitted }));
+            }
+            let effect = Effect::AlreadyMember { member: was.id.clone(), incarnation: was.incarnation };
+            return Ok((effect, Vec::new()));
         }
         self.change(&joining.member, |member| {
             match member.join {
-                Join::Joined | Join::Fenced => return Err(Refusal::TokenSpent { member: member.id.clone() }),
+                Join::Joined | Join::Fenced => {
+                    return Err(Refusal::Member(MemberRefusal::TokenSpent { member: member.id.clone() }));
+                }
                 Join::Awaited(hash) if hash != joining.token_hash => {
-                    return Err(Refusal::WrongToken { member: member.id.clone() });
+                    return Err(Refusal::Member(MemberRefusal::WrongToken { member: member.id.clone() }));
                 }
                 Join::Awaited(_) if member.kind != joining.kind => {
-                    return Err(Refusal::KindMismatch { member: member.id.clone(), admitted: member.kind });
+                    return Err(Refusal::Member(MemberRefusal::KindMismatch {
+                        member: member.id.clone(),
+                        admitted: member.kind,
+                    }));
                 }
                 Join::Awaited(_) => supports(&member.id, &joining.features, self.feature_level())?,
             }
@@ -124,7 +142,7 @@ impl Catalog {
         self.change(life, |member| {
             expect_joined(member)?;
             if member.service == Service::Draining {
-                return Err(Refusal::Draining { member: member.id.clone() });
+                return Err(Refusal::Member(MemberRefusal::Draining { member: member.id.clone() }));
             }
             member.voting = Voting::Voting;
             Ok(())
@@ -142,7 +160,7 @@ impl Catalog {
     fn remove(&self, life: &MemberLife, reachable: &BTreeSet<Incarnation>) -> Decision {
         let member = self.living(life)?;
         if member.service != Service::Draining {
-            return Err(Refusal::NotDraining { member: life.id.clone() });
+            return Err(Refusal::Member(MemberRefusal::NotDraining { member: life.id.clone() }));
         }
         let held = self.holdings(&life.id);
         for (role, count) in [(Role::Owner, held.owned), (Role::Replica, held.replicas), (Role::Archive, held.archives)]
@@ -152,7 +170,11 @@ impl Catalog {
             }
         }
         if let Some(authority) = self.authorities().find(|authority| authority.holder == life.id) {
-            return Err(Refusal::HoldsAuthority { member: life.id.clone(), group: authority.group.clone() });
+            return Err(Refusal::Member(MemberRefusal::HoldsAuthority {
+                member: life.id.clone(),
+                group: authority.group.clone(),
+                fence: Some(authority.fence()),
+            }));
         }
         self.can_spare(member, reachable)?;
         let effect = Effect::Removed { member: life.id.clone(), incarnation: member.incarnation };
@@ -164,7 +186,7 @@ impl Catalog {
         self.can_spare(was, reachable)?;
         let incarnation = Incarnation(self.meta.next_incarnation);
         if incarnation.0 == u64::MAX {
-            return Err(Refusal::Exhausted);
+            return Err(Refusal::Request(RequestRefusal::Exhausted));
         }
         let voting = if was.voting == Voting::Standby { Voting::Standby } else { Voting::CatchingUp };
         let (join, features) = (Join::Awaited(*hash), Features::default());
@@ -179,8 +201,8 @@ impl Catalog {
         let (first, ..) = self.held_by(member).find(|(_, held, _)| *held == role)?;
         let member = member.clone();
         Some(match role {
-            Role::Owner => Refusal::StillOwns { member, count, first },
-            Role::Replica | Role::Archive => Refusal::StillHolds { member, role, count, first },
+            Role::Owner => Refusal::Member(MemberRefusal::StillOwns { member, count, first }),
+            Role::Replica | Role::Archive => Refusal::Member(MemberRefusal::StillHolds { member, role, count, first }),
         })
     }
 
@@ -191,12 +213,16 @@ impl Catalog {
         }
         let rest: Vec<_> = self.quorum.voters.iter().filter(|m| m.incarnation != member.incarnation).collect();
         if !rest.iter().any(|voter| voter.kind == MemberKind::Data) {
-            return Err(Refusal::LastVoter { member: member.id.clone() });
+            return Err(Refusal::Member(MemberRefusal::LastVoter { member: member.id.clone() }));
         }
         let reached = rest.iter().filter(|voter| reachable.contains(&voter.incarnation)).count();
         if reached < quorum_threshold(rest.len()) {
             let (voters, reachable) = (rest.len() as u64, reached as u64);
-            return Err(Refusal::WouldLoseQuorum { member: member.id.clone(), voters, reachable });
+            return Err(Refusal::Member(MemberRefusal::WouldLoseQuorum {
+                member: member.id.clone(),
+                voters,
+                reachable,
+            }));
         }
         Ok(())
     }
@@ -205,6 +231,6 @@ impl Catalog {
 fn expect_joined(member: &Member) -> Result<(), Refusal> {
     match member.join {
         Join::Joined => Ok(()),
-        Join::Awaited(_) | Join::Fenced => Err(Refusal::NotJoined { member: member.id.clone() }),
+        Join::Awaited(_) | Join::Fenced => Err(Refusal::Member(MemberRefusal::NotJoined { member: member.id.clone() })),
     }
 }

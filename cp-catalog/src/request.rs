@@ -3,6 +3,7 @@
 use crate::access::Origin;
 use crate::codec::{self, DecodeError};
 use crate::command::Command;
+use crate::level::FEATURE_LEVEL;
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, PayloadTooLarge};
 use std::fmt;
 
@@ -26,7 +27,7 @@ impl fmt::Debug for ClientId {
 ///
 /// A retry carries the same id and gets the same verdict without a second
 /// application. What is remembered of a client is bounded: a request that has
-/// fallen out of it is refused as [`Refusal::Expired`](crate::Refusal::Expired),
+/// fallen out of it is refused as [`RequestRefusal::Expired`](crate::RequestRefusal::Expired),
 /// never applied again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
@@ -70,6 +71,6 @@ impl Request {
 
     /// The request in `entry`. It never panics, whatever the bytes.
     pub fn from_entry(entry: &ControlPlaneEntry) -> Result<Self, DecodeError> {
-        codec::decode_request(entry)
+        codec::decode_request_at(FEATURE_LEVEL, entry)
     }
 }

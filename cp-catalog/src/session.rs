@@ -11,7 +11,7 @@ use crate::catalog::Meta;
 use crate::codec::record;
 use crate::cow::CowMap;
 use crate::digest::DigestSum;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RequestRefusal};
 use crate::request::{ClientId, RequestId};
 use crate::verdict::Verdict;
 use cp_seam::ControlPlaneLogIndex;
@@ -90,9 +90,9 @@ impl Sessions {
     ) -> Admission {
         let Some(session) = self.clients.get(&id.client) else {
             return if id.since >= index {
-                Admission::Barred(Refusal::ClientFromFuture { since: id.since })
+                Admission::Barred(Refusal::Request(RequestRefusal::ClientFromFuture { since: id.since }))
             } else if id.since.0 < meta.clients_since || id.sequence == 0 {
-                Admission::Barred(Refusal::Expired { low_water: 0 })
+                Admission::Barred(Refusal::Request(RequestRefusal::Expired { low_water: 0 }))
             } else {
                 Admission::Fresh
             };
@@ -100,10 +100,10 @@ impl Sessions {
         let SessionHeader { since, low_water, .. } = session.header;
         let others = session.header.principal.as_ref().is_some_and(|owner| Some(owner) != principal);
         if since != id.since.0 || others {
-            return Admission::Barred(Refusal::ClientIdTaken);
+            return Admission::Barred(Refusal::Request(RequestRefusal::ClientIdTaken));
         }
         if id.sequence <= low_water {
-            return Admission::Barred(Refusal::Expired { low_water });
+            return Admission::Barred(Refusal::Request(RequestRefusal::Expired { low_water }));
         }
         match session.replies.binary_search_by_key(&id.sequence, |(sequence, _)| *sequence) {
             Ok(at) => {

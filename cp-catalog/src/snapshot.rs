@@ -13,7 +13,7 @@ pub(crate) use capture::{CHUNK_SOFT_MAX_BYTES, Capture};
 
 use crate::codec::audit::{AuditChainRecord, AuditEntryRecord, GrantRecord};
 use crate::codec::record::{
-    AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MetaRecord, RangeRecord, ReplyRecord,
+    AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MergedRecord, MetaRecord, RangeRecord, ReplyRecord,
 };
 use crate::codec::recovery::RecoveryRecord;
 use prost::{Message, Oneof};
@@ -35,7 +35,7 @@ struct Chunk {
 
 #[derive(Clone, PartialEq, Message)]
 struct Record {
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     body: Option<Body>,
 }
 
@@ -69,4 +69,7 @@ enum Body {
     /// Of the chain before it.
     #[prost(message, tag = "12")]
     Audit(AuditEntryRecord),
+    /// Of the last collection before it.
+    #[prost(message, tag = "13")]
+    Merged(MergedRecord),
 }

@@ -14,6 +14,7 @@ mod replica;
 pub(crate) use gate::taken_over;
 pub(crate) use movement::{called_off, room};
 
+use crate::access::Origin;
 use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::collection::Collection;
@@ -22,14 +23,14 @@ use crate::edit::Edit;
 use crate::id::{Epoch, Fence, RangeKey};
 use crate::member::Member;
 use crate::range::Range;
-use crate::refusal::Refusal;
+use crate::refusal::{HolderRefusal, MemberRefusal, Merged, Refusal, RequestRefusal, StandingRange, StandingRefusal};
 use crate::verdict::Effect;
 use cp_seam::MemberId;
 #[cfg(planted_bugs)]
 use cp_seam::planted::{self, Bug};
 
 impl Catalog {
-    pub(crate) fn decide_ownership(&self, command: &OwnershipCommand) -> Decision {
+    pub(crate) fn decide_ownership(&self, origin: Option<&Origin>, command: &OwnershipCommand) -> Decision {
         use OwnershipCommand as Command;
         match command {
             Command::CreateCollection { collection, group, mode } => self.create_collection(collection, group, *mode),
@@ -52,15 +53,19 @@ impl Catalog {
             Command::AddArchive(edit) => self.add_archive(edit),
             Command::RemoveArchive(edit) => self.remove_archive(edit),
             Command::SetPlacement { range, fence, placement } => self.set_placement(range, *fence, placement),
-            // Their gate asks who stands behind them.
-            Command::Force { .. } | Command::RestoreArchive(_) => Err(Refusal::NoOperator),
+            Command::Force { range, to, reason } => self.force(origin, range, to, reason),
+            Command::RestoreArchive(restore) => self.restore_archive(origin, restore),
         }
     }
 
     fn found(&self, key: &RangeKey) -> Result<(&Collection, &Range), Refusal> {
         let collection = self.collections.get(&key.collection);
         let range = collection.and_then(|collection| Some((&**collection, &**collection.get(key.id)?)));
-        range.ok_or_else(|| Refusal::UnknownRange { range: key.clone() })
+        range.ok_or_else(|| {
+            let retired = collection.filter(|collection| collection.is_retired(key.id));
+            let merged = retired.map(|collection| Merged { into: collection.merged_into(key.id).map(|r| at(key, r)) });
+            Refusal::Standing(StandingRefusal::UnknownRange { range: key.clone(), merged })
+        })
     }
 
     /// The range, if the writer knows where it stands (CP-S5).
@@ -72,8 +77,9 @@ impl Catalog {
 
     /// The member, if it may own or hold a range.
     fn eligible(&self, id: &MemberId) -> Result<&Member, Refusal> {
-        let member = self.member(id).ok_or_else(|| Refusal::NotAMember { member: id.clone() })?;
-        member.eligibility().map_err(|why| Refusal::Ineligible { member: id.clone(), why })?;
+        let member =
+            self.member(id).ok_or_else(|| Refusal::Member(MemberRefusal::NotAMember { member: id.clone() }))?;
+        member.eligibility().map_err(|why| Refusal::Holder(HolderRefusal::Ineligible { member: id.clone(), why }))?;
         Ok(member)
     }
 
@@ -87,7 +93,7 @@ impl Catalog {
         if planted::active(Bug::EpochFalls) && self.restored {
             return Ok(Epoch::first(self.meta.generation.number));
         }
-        epoch.next(self.meta.generation.number).ok_or(Refusal::Exhausted)
+        epoch.next(self.meta.generation.number).ok_or(Refusal::Request(RequestRefusal::Exhausted))
     }
 }
 
@@ -99,23 +105,32 @@ fn check_fence(key: &RangeKey, range: &Range, expected: Fence) -> Result<(), Ref
     let stands = || (key.clone(), range.standing());
     if expected.epoch != range.epoch {
         let (range, current) = stands();
-        Err(Refusal::StaleEpoch { range, expected, current })
+        Err(Refusal::Standing(StandingRefusal::StaleEpoch { range, expected, current }))
     } else if expected.version != range.version {
         let (range, current) = stands();
-        Err(Refusal::StaleVersion { range, expected, current })
+        Err(Refusal::Standing(StandingRefusal::StaleVersion { range, expected, current }))
     } else {
         Ok(())
     }
 }
 
+/// Where `range`, of the same collection as `key`, stands.
+fn at(key: &RangeKey, range: &Range) -> StandingRange {
+    StandingRange { range: RangeKey::new(key.collection.clone(), range.id), current: range.standing() }
+}
+
 /// A copy of `range` for editing, one version on.
 pub(crate) fn edited(range: &Range) -> Result<Range, Refusal> {
-    Ok(Range { version: range.version.next().ok_or(Refusal::Exhausted)?, ..range.clone() })
+    Ok(Range { version: range.version.next().ok_or(Refusal::Request(RequestRefusal::Exhausted))?, ..range.clone() })
 }
 
 fn not_moving(key: &RangeKey, range: &Range) -> Result<(), Refusal> {
     range.moving.as_ref().map_or(Ok(()), |moving| {
-        Err(Refusal::MoveInFlight { range: key.clone(), target: moving.target.clone(), current: range.standing() })
+        Err(Refusal::Standing(StandingRefusal::MoveInFlight {
+            range: key.clone(),
+            target: moving.target.clone(),
+            current: range.standing(),
+        }))
     })
 }
 

@@ -93,6 +93,15 @@ impl<O: Order> Tree<O> {
         self.root.as_ref()?.floor(target)
     }
 
+    /// The last record below `target`.
+    pub(crate) fn below(&self, target: O::Target<'_>) -> Option<&O::Item> {
+        self.root.as_ref()?.below(target)
+    }
+
+    pub(crate) fn last(&self) -> Option<&O::Item> {
+        self.root.as_ref()?.last()
+    }
+
     pub(crate) fn iter(&self) -> Iter<'_, O> {
         Iter::new(self.root.as_ref(), None)
     }

@@ -7,7 +7,7 @@ use crate::supervisor::Decision;
 use crate::token::{Secret, Token};
 use cp_catalog::{
     Admission, Copies, Effect, Join, Member, MembershipCommand, NewRange, OwnershipCommand, Placement, RangeId,
-    RangeKey, Refusal, Verdict,
+    RangeKey, Refusal, ShapeRefusal, Verdict,
 };
 use cp_seam::{MemberId, MemberKind};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -158,9 +158,11 @@ async fn create_ranges(
             match decision.verdict {
                 Verdict::Done(_) => Ok(true),
                 // Split, merged or made by somebody else meanwhile: the cluster has moved on, the file has not.
-                Verdict::Refused(Refusal::RangeExists { .. } | Refusal::RetiredId { .. } | Refusal::Overlap { .. }) => {
-                    Ok(false)
-                }
+                Verdict::Refused(
+                    Refusal::Shape(ShapeRefusal::RangeExists { .. })
+                    | Refusal::Shape(ShapeRefusal::RetiredId { .. })
+                    | Refusal::Shape(ShapeRefusal::Overlap { .. }),
+                ) => Ok(false),
                 Verdict::Refused(refusal) => {
                     Err(ApplyError::Refused { what: format!("range {name}"), refusal: Box::new(refusal) })
                 }

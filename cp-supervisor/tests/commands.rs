@@ -197,7 +197,7 @@ fn a_joiner_needs_its_own_certificate_and_an_unspent_token() {
     assert!(exit == 1 && error.contains("already holds member n2"), "{exit}: {error}");
     std::fs::remove_dir_all(&second.data_dir).unwrap();
     let (exit, error) = code(&site.join(&second, &token, &first));
-    assert!(exit == 3 && error.contains("token of n2 is spent"), "{exit}: {error}");
+    assert!(exit == 3 && error.contains("n2 has joined already, as #2"), "{exit}: {error}");
     // A client's certificate joins nothing.
     let mut as_client = second.clone();
     as_client.name = "tester.client".to_owned();

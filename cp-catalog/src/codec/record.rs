@@ -381,8 +381,20 @@ pub(crate) fn hash_written_range(collection: &CollectionName, bytes: &[u8]) -> R
     RecordHash::of(RecordKind::Range, collection.as_str().as_bytes(), bytes)
 }
 
-pub(crate) fn hash_retired(collection: &CollectionName, id: RangeId) -> RecordHash {
-    RecordHash::of(RecordKind::Retired, collection.as_str().as_bytes(), &id.0.to_le_bytes())
+/// An id that was retired and the range that took it over; below feature level 2 only the id was noted.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct MergedRecord {
+    #[prost(uint64, tag = "1")]
+    pub(crate) id: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) into: u64,
+}
+
+pub(crate) fn hash_retired(collection: &CollectionName, id: RangeId, into: Option<RangeId>) -> RecordHash {
+    RecordHash::of_written(RecordKind::Retired, collection.as_str().as_bytes(), |to| {
+        to.extend_from_slice(&id.0.to_le_bytes());
+        to.extend(into.into_iter().flat_map(|into| into.0.to_le_bytes()));
+    })
 }
 
 pub(crate) fn hash_client(header: &SessionHeader) -> RecordHash {

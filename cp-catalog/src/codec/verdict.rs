@@ -1,10 +1,15 @@
-//! Messages of verdicts: one flat message, and a table that says which field of
+//! Messages of verdicts: one flat message, and tables that say which field of
 //! a verdict lies in which slot of it. Codes and slots never change.
 
+mod slot;
+
 use super::fencing::{FenceMessage, PositionMessage, RangeKeyMessage, StandingMessage};
-use super::value::{collection_name, group_name, kind, kind_number, member_id, need, phase, phase_number};
+use super::record::CollectionRecord;
 use super::{DecodeError, VERSION, malformed};
-use crate::refusal::Refusal;
+use crate::refusal::{
+    AccessRefusal, EvidenceRefusal, GroupRefusal, HolderRefusal, MemberRefusal, Refusal, RequestRefusal, ShapeRefusal,
+    StandingRefusal,
+};
 use crate::verdict::{Effect, Verdict};
 use prost::Message;
 
@@ -17,6 +22,15 @@ pub fn encode_verdict(verdict: &Verdict) -> Vec<u8> {
     VerdictMessage { done, refused }.encode_to_vec()
 }
 
+/// What `refusal` is to a release that knows no hints.
+pub(crate) fn without_hints(refusal: Refusal) -> Refusal {
+    let mut flat = flatten_refusal(&refusal);
+    match flat.hints.take() {
+        None => refusal,
+        Some(_) => unflatten_refusal(flat).unwrap_or(refusal),
+    }
+}
+
 /// The number of a refusal, which never changes.
 pub(crate) fn refusal_code(refusal: &Refusal) -> u32 {
     flatten_refusal(refusal).code
@@ -26,7 +40,7 @@ pub(crate) fn refusal_code(refusal: &Refusal) -> u32 {
 pub fn decode_verdict(bytes: &[u8]) -> Result<Verdict, DecodeError> {
     let message = VerdictMessage::decode(bytes).map_err(|_| malformed("verdict"))?;
     match (message.done, message.refused) {
-        (Some(flat), None) => unflatten_effect(flat).map(Verdict::Done),
+        (Some(mut flat), None) => known(flat.code, unflatten_effect(&mut flat)?).map(Verdict::Done),
         (None, Some(flat)) => unflatten_refusal(flat).map(Verdict::Refused),
         _ => Err(malformed("verdict")),
     }
@@ -73,126 +87,83 @@ struct Flat {
     /// Privileges as bits: 1 read, 2 operate, 4 force.
     #[prost(uint32, tag = "15")]
     privileges: u32,
+    /// From feature level 2.
+    #[prost(message, optional, tag = "16")]
+    hints: Option<Hints>,
 }
 
-/// How a field of a verdict goes into a [`Flat`] and comes out of it.
-mod slot {
-    use super::*;
-    use crate::codec::value::fixed;
+/// What refusals say from feature level 2 on.
+#[derive(Clone, PartialEq, Message)]
+struct Hints {
+    #[prost(bool, tag = "1")]
+    merged: bool,
+    #[prost(message, optional, tag = "2")]
+    into: Option<PlaceMessage>,
+    #[prost(message, optional, tag = "3")]
+    below: Option<PlaceMessage>,
+    #[prost(message, optional, tag = "4")]
+    above: Option<PlaceMessage>,
+    #[prost(message, optional, tag = "5")]
+    current: Option<StandingMessage>,
+    #[prost(uint32, tag = "6")]
+    mode: u32,
+    #[prost(message, optional, tag = "7")]
+    exists: Option<CollectionRecord>,
+    #[prost(uint32, tag = "8")]
+    role: u32,
+    #[prost(uint64, tag = "9")]
+    max: u64,
+    #[prost(uint64, optional, tag = "10")]
+    free: Option<u64>,
+    #[prost(message, optional, tag = "11")]
+    fence: Option<FenceMessage>,
+}
 
-    macro_rules! slots {
-        ($($slot:ident: $type:ty, |$flat:ident, $value:ident| $put:expr, $take:expr;)*) => {$(
-            pub(super) mod $slot {
-                use super::*;
+/// A range and where it stands.
+#[derive(Clone, PartialEq, Message)]
+struct PlaceMessage {
+    #[prost(message, optional, tag = "1")]
+    range: Option<RangeKeyMessage>,
+    #[prost(message, optional, tag = "2")]
+    current: Option<StandingMessage>,
+}
 
-                pub(in super::super) fn put($flat: &mut Flat, $value: &$type) {
-                    $put;
-                }
+fn known<T>(code: u32, found: Option<T>) -> Result<T, DecodeError> {
+    found.ok_or(if code == 0 { malformed("verdict code") } else { DecodeError::Newer { found: VERSION } })
+}
 
-                pub(in super::super) fn take($flat: &mut Flat) -> Result<$type, DecodeError> {
-                    $take
-                }
+fn flatten_refusal(refusal: &Refusal) -> Flat {
+    match refusal {
+        Refusal::Request(refusal) => flatten_request(refusal),
+        Refusal::Access(refusal) => flatten_access(refusal),
+        Refusal::Member(refusal) => flatten_member(refusal),
+        Refusal::Group(refusal) => flatten_group(refusal),
+        Refusal::Standing(refusal) => flatten_standing(refusal),
+        Refusal::Shape(refusal) => flatten_shape(refusal),
+        Refusal::Holder(refusal) => flatten_holder(refusal),
+        Refusal::Evidence(refusal) => flatten_evidence(refusal),
+    }
+}
+
+fn unflatten_refusal(mut flat: Flat) -> Result<Refusal, DecodeError> {
+    macro_rules! first {
+        ($($unflatten:ident),*) => {$(
+            if let Some(found) = $unflatten(&mut flat)? {
+                return Ok(found.into());
             }
         )*};
     }
-
-    slots! {
-        member: cp_seam::MemberId, |flat, v| flat.member = v.as_str().to_owned(), member_id(&flat.member, "member");
-        number: u64, |flat, v| flat.number = *v, Ok(flat.number);
-        second: u64, |flat, v| flat.second = *v, Ok(flat.second);
-        level: u32, |flat, v| flat.number = (*v).into(), u32::try_from(flat.number).map_err(|_| malformed("level"));
-        supported: u32, |flat, v| flat.second = (*v).into(), u32::try_from(flat.second).map_err(|_| malformed("level"));
-        incarnation: cp_seam::Incarnation, |flat, v| flat.number = v.0, Ok(cp_seam::Incarnation(flat.number));
-        index: cp_seam::ControlPlaneLogIndex, |flat, v| flat.number = v.0, Ok(cp_seam::ControlPlaneLogIndex(flat.number));
-        range: crate::id::RangeKey, |flat, v| flat.range = Some(v.into()), need(flat.range.take(), "range")?.try_into();
-        other: crate::id::RangeKey, |flat, v| flat.other = Some(v.into()), need(flat.other.take(), "range")?.try_into();
-        current: crate::range::RangeStanding, |flat, v| flat.current = Some(v.into()),
-            need(flat.current.take(), "standing")?.try_into();
-        other_current: crate::range::RangeStanding, |flat, v| flat.other_current = Some(v.into()),
-            need(flat.other_current.take(), "standing")?.try_into();
-        fence: crate::id::Fence, |flat, v| flat.fence = Some((*v).into()), need(flat.fence, "fence").map(Into::into);
-        group: crate::id::GroupName, |flat, v| flat.name = v.as_str().to_owned(), group_name(&flat.name);
-        collection: crate::id::CollectionName, |flat, v| flat.name = v.as_str().to_owned(), collection_name(&flat.name);
-        kind: cp_seam::MemberKind, |flat, v| flat.choice = kind_number(*v), super::kind(flat.choice);
-        phase: crate::range::MovePhase, |flat, v| flat.choice = phase_number(*v), super::phase(flat.choice);
-        role: crate::range::Role, |flat, v| flat.choice = role_number(*v), super::role_of(flat.choice);
-        why: crate::member::Ineligible, |flat, v| flat.choice = why_number(*v), super::why_of(flat.choice);
-        applied: crate::id::DataPosition, |flat, v| flat.applied = Some((*v).into()),
-            need(flat.applied, "position").map(Into::into);
-        watermark: crate::id::DataPosition, |flat, v| flat.watermark = Some((*v).into()),
-            need(flat.watermark, "watermark").map(Into::into);
-        cluster: cp_seam::ClusterId, |flat, v| flat.cluster = v.0.to_vec(),
-            fixed(&flat.cluster, "cluster id").map(cp_seam::ClusterId);
-        client: crate::access::ClientName, |flat, v| flat.name = v.as_str().to_owned(), crate::codec::audit::client_name(&flat.name);
-        principal: crate::access::Principal, |flat, v| (flat.choice, flat.name) = crate::codec::audit::principal_parts(v),
-            crate::codec::audit::principal(flat.choice, &flat.name);
-        privilege: crate::access::Privilege, |flat, v| flat.privileges = privilege_bit(*v), super::privilege_of(flat.privileges);
-        privileges: crate::access::Privileges, |flat, v| flat.privileges = privilege_bits(*v),
-            Ok(super::privileges_of(flat.privileges));
-    }
-
-    fn privilege_bit(privilege: crate::access::Privilege) -> u32 {
-        use crate::access::Privilege;
-        match privilege {
-            Privilege::Read => 1,
-            Privilege::Operate => 2,
-            Privilege::Force => 4,
-        }
-    }
-
-    fn privilege_bits(privileges: crate::access::Privileges) -> u32 {
-        let crate::access::Privileges { read, operate, force } = privileges;
-        u32::from(read) | (u32::from(operate) << 1) | (u32::from(force) << 2)
-    }
-
-    fn role_number(role: crate::range::Role) -> u32 {
-        use crate::range::Role;
-        match role {
-            Role::Owner => 1,
-            Role::Replica => 2,
-            Role::Archive => 3,
-        }
-    }
-
-    fn why_number(why: crate::member::Ineligible) -> u32 {
-        use crate::member::Ineligible;
-        match why {
-            Ineligible::Witness => 1,
-            Ineligible::Draining => 2,
-            Ineligible::NotJoined => 3,
-            Ineligible::Fenced => 4,
-        }
-    }
-}
-
-fn privilege_of(bit: u32) -> Result<crate::access::Privilege, DecodeError> {
-    use crate::access::Privilege;
-    match bit {
-        1 => Ok(Privilege::Read),
-        2 => Ok(Privilege::Operate),
-        4 => Ok(Privilege::Force),
-        _ => Err(malformed("privilege")),
-    }
-}
-
-fn privileges_of(bits: u32) -> crate::access::Privileges {
-    crate::access::Privileges { read: bits & 1 != 0, operate: bits & 2 != 0, force: bits & 4 != 0 }
-}
-
-fn role_of(number: u32) -> Result<crate::range::Role, DecodeError> {
-    use crate::range::Role;
-    [Role::Owner, Role::Replica, Role::Archive]
-        .into_iter()
-        .zip(1..)
-        .find(|(_, n)| *n == number)
-        .map(|(role, _)| role)
-        .ok_or(malformed("role"))
-}
-
-fn why_of(number: u32) -> Result<crate::member::Ineligible, DecodeError> {
-    use crate::member::Ineligible;
-    let all = [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined, Ineligible::Fenced];
-    all.into_iter().zip(1..).find(|(_, n)| *n == number).map(|(why, _)| why).ok_or(malformed("eligibility"))
+    first!(
+        unflatten_request,
+        unflatten_access,
+        unflatten_member,
+        unflatten_group,
+        unflatten_standing,
+        unflatten_shape,
+        unflatten_holder,
+        unflatten_evidence
+    );
+    known(flat.code, None)
 }
 
 macro_rules! table {
@@ -208,11 +179,11 @@ macro_rules! table {
             flat
         }
 
-        fn $unflatten(mut flat: Flat) -> Result<$type, DecodeError> {
+        /// `None` if the code is not of this table.
+        fn $unflatten(flat: &mut Flat) -> Result<Option<$type>, DecodeError> {
             match flat.code {
-                0 => Err(malformed("verdict code")),
-                $($code => Ok($type::$variant { $($field: slot::$slot::take(&mut flat)?),* }),)*
-                _ => Err(DecodeError::Newer { found: VERSION }),
+                $($code => Ok(Some($type::$variant { $($field: slot::$slot::take(flat)?),* })),)*
+                _ => Ok(None),
             }
         }
     };
@@ -234,7 +205,7 @@ table! { flatten_effect, unflatten_effect, Effect;
     22 RestoredWithGap { range: range, now: current, restored: applied, watermark: watermark }
 }
 
-table! { flatten_refusal, unflatten_refusal, Refusal;
+table! { flatten_request, unflatten_request, RequestRefusal;
     1 Undecodable {}
     2 UnknownCommand {}
     3 WrongKind {}
@@ -242,12 +213,18 @@ table! { flatten_refusal, unflatten_refusal, Refusal;
     5 ClientFromFuture { since: index }
     6 ClientIdTaken {}
     7 Exhausted {}
+}
+
+table! { flatten_access, unflatten_access, AccessRefusal;
     8 MissingPrivilege { principal: principal, privilege: privilege }
     9 NoOperator {}
     10 BlankReason {}
     11 LastOperator { client: client }
     12 TooManyGrants { count: number }
     13 FirstGrant {}
+}
+
+table! { flatten_member, unflatten_member, MemberRefusal;
     20 NotAMember { member: member }
     21 OtherIncarnation { member: member, current: incarnation }
     22 WrongCluster { cluster: cluster }
@@ -261,39 +238,54 @@ table! { flatten_refusal, unflatten_refusal, Refusal;
     30 StillHolds { member: member, role: role, count: number, first: range }
     31 LastVoter { member: member }
     32 WouldLoseQuorum { member: member, voters: number, reachable: second }
-    33 HoldsAuthority { member: member, group: group }
+    33 HoldsAuthority { member: member, group: group, fence: maybe_fence }
     35 UnsupportedLevel { member: member, supported: supported, level: level }
     36 LevelPassed { current: level }
+}
+
+table! { flatten_group, unflatten_group, GroupRefusal;
     40 UnknownCollection { collection: collection }
-    41 CollectionDiffers { collection: collection }
+    41 CollectionDiffers { collection: collection, exists: exists }
     42 AuthorityExists { group: group, holder: member, fence: fence }
     43 UnknownAuthority { group: group }
     44 StaleAuthority { group: group, holder: member, fence: fence }
-    60 UnknownRange { range: range }
-    61 RangeExists { range: range, current: current }
-    62 RetiredId { range: range }
-    63 ModeDiffers { range: range }
-    64 NotASlot { range: range }
-    65 Overlap { range: range, other: other, current: current }
+}
+
+table! { flatten_standing, unflatten_standing, StandingRefusal;
+    60 UnknownRange { range: range, merged: merged }
     66 OwnerMismatch { range: range, current: current }
     67 StaleEpoch { range: range, expected: fence, current: current }
     68 StaleVersion { range: range, expected: fence, current: current }
+    78 MoveInFlight { range: range, target: member, current: current }
+    79 NotMoving { range: range, current: current }
+    80 WrongPhase { range: range, phase: phase, current: current }
+}
+
+table! { flatten_shape, unflatten_shape, ShapeRefusal;
+    61 RangeExists { range: range, current: current, free: free }
+    62 RetiredId { range: range, free: free }
+    63 ModeDiffers { range: range, mode: maybe_mode }
+    64 NotASlot { range: range }
+    65 Overlap { range: range, other: other, current: current }
+    81 CutOutside { range: range, current: current }
+    82 NotAdjacent { range: range, other: other, below: below, above: above }
+    83 OwnersDiffer { range: range, other: other, current: current }
+    84 CopiesDiffer { range: range, other: other, current: current }
+}
+
+table! { flatten_holder, unflatten_holder, HolderRefusal;
     69 AlreadyOwner { range: range, candidate: member, current: current }
     70 NeedsRestore { range: range, candidate: member, current: current }
     71 NotInRole { range: range, member: member, role: role, current: current }
     72 Ineligible { member: member, why: why }
-    73 RoleTaken { range: range, member: member, role: role }
-    74 TooManyCopies { range: range, count: number }
+    73 RoleTaken { range: range, member: member, role: role, current: maybe_current }
+    74 TooManyCopies { range: range, count: number, limit: limit }
+}
+
+table! { flatten_evidence, unflatten_evidence, EvidenceRefusal;
     75 MissingEvidence { range: range, candidate: member, current: current }
     76 OtherEvidence { range: range, candidate: member, current: current }
     77 NotCovered { range: range, candidate: member, applied: applied, watermark: watermark, current: current }
-    78 MoveInFlight { range: range, target: member, current: current }
-    79 NotMoving { range: range, current: current }
-    80 WrongPhase { range: range, phase: phase, current: current }
-    81 CutOutside { range: range, current: current }
-    82 NotAdjacent { range: range, other: other }
-    83 OwnersDiffer { range: range, other: other, current: current }
-    84 CopiesDiffer { range: range, other: other, current: current }
     85 ChecksumDiffers { range: range, archive: member, current: current }
     86 BoundsDiffer { range: range, archive: member, current: current }
     87 Gap { range: range, archive: member, restored: applied, watermark: watermark, current: current }

@@ -55,7 +55,7 @@ fn whole() -> Catalog {
     put(&mut catalog, range(1, b"", b"m"));
     put(&mut catalog, range(2, b"m", b"t"));
     put(&mut catalog, range(3, b"t", b""));
-    catalog.commit(vec![Edit::RetireRange(books(), RangeId(3))]);
+    catalog.commit(vec![Edit::RetireRange(books(), RangeId(3), None)]);
     catalog
 }
 
@@ -217,7 +217,7 @@ fn a_step_keeps_collections_coverage_and_retired_ids() {
     assert_eq!(after.violations_since(&before), vec![]);
     // Retired is gone with a reason, if its keys are elsewhere.
     let mut merged = before.clone();
-    merged.commit(vec![Edit::RetireRange(books(), RangeId(2))]);
+    merged.commit(vec![Edit::RetireRange(books(), RangeId(2), None)]);
     put(&mut merged, Range { version: Version(7), ..range(1, b"", b"t") });
     assert_eq!(merged.violations_since(&before), vec![]);
     let mut lost = before.clone();

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::command::{CopyEdit, Evidence, OwnershipCommand, Transfer};
 use crate::id::RangeKey;
 use crate::range::{Move, MovePhase, Range, Role};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, StandingRefusal};
 use crate::transition::{called_off, edited, room, taken_over};
 use cp_seam::MemberId;
 
@@ -55,7 +55,7 @@ impl<'a> Draft<'a> {
     pub(super) fn complete(&mut self, observed: &Observed) -> Result<(OwnershipCommand, Option<Awaits>), Refusal> {
         let (range, fence) = (self.key.clone(), self.range.fence());
         let Some(moving) = self.range.moving.clone() else {
-            return Err(Refusal::NotMoving { range, current: self.range.standing() });
+            return Err(Refusal::Standing(StandingRefusal::NotMoving { range, current: self.range.standing() }));
         };
         let (evidence, awaits) = self.cutover(observed, &moving.target);
         self.range = self.catalog.cut_over(&self.range, &moving)?;
@@ -80,8 +80,13 @@ impl<'a> Draft<'a> {
     pub(super) fn add(&mut self, role: Role, member: &MemberId) -> Result<OwnershipCommand, Refusal> {
         let edit = self.edit(member);
         let mut next = edited(&self.range)?;
-        let copies = if role == Role::Archive { &mut next.archives } else { &mut next.replicas };
-        *copies = room(&self.key, copies)?.with(member);
+        let copies = if role == Role::Archive { &next.archives } else { &next.replicas };
+        let copies = room(&self.key, &self.range, role, copies)?.with(member);
+        if role == Role::Archive {
+            next.archives = copies;
+        } else {
+            next.replicas = copies;
+        }
         self.range = next;
         Ok(if role == Role::Archive { OwnershipCommand::AddArchive(edit) } else { OwnershipCommand::AddReplica(edit) })
     }

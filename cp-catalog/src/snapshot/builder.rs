@@ -6,7 +6,7 @@ use crate::audit::{AuditChain, AuditRecord};
 use crate::catalog::Catalog;
 use crate::codec::canonical::{Known, Wire, read_range};
 use crate::codec::range::read_placement;
-use crate::codec::record::{self, RangeRecord};
+use crate::codec::record::{self, MergedRecord, RangeRecord};
 use crate::codec::{DecodeError, malformed};
 use crate::holders::Holders;
 use crate::id::RangeId;
@@ -189,12 +189,8 @@ impl Builder {
                 self.collection = Some(Loading::new(spec));
             }
             Body::Range(record) => self.take_range(record)?,
-            Body::Retired(id) => {
-                let there = &mut self.collection.as_mut().ok_or(malformed("collection"))?.collection;
-                once(!there.is_retired(RangeId(id)))?;
-                there.note_retired(RangeId(id));
-                catalog.sum.add(&record::hash_retired(&there.spec.name, RangeId(id)));
-            }
+            Body::Retired(id) => self.take_retired(id, None)?,
+            Body::Merged(MergedRecord { id, into }) => self.take_retired(id, Some(RangeId(into)))?,
             Body::Client(record) => {
                 self.close_session();
                 let header: SessionHeader = record.try_into()?;
@@ -228,6 +224,15 @@ impl Builder {
         catalog.range_count += 1;
         there.push(range, *owner);
         true
+    }
+
+    fn take_retired(&mut self, id: u64, into: Option<RangeId>) -> Result<(), DecodeError> {
+        let there = &mut self.collection.as_mut().ok_or(malformed("collection"))?.collection;
+        let id = RangeId(id);
+        once(!there.is_retired(id))?;
+        there.note_retired(id, into);
+        self.catalog.sum.add(&record::hash_retired(&there.spec.name, id, into));
+        Ok(())
     }
 
     fn take_range(&mut self, record: RangeRecord) -> Result<(), DecodeError> {

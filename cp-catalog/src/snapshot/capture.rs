@@ -5,7 +5,7 @@ use crate::access::ClientName;
 use crate::catalog::Catalog;
 use crate::codec::audit::GrantRecord;
 use crate::codec::range::{delimited_len, message, write_range};
-use crate::codec::record::ReplyRecord;
+use crate::codec::record::{MergedRecord, ReplyRecord};
 use crate::id::{CollectionName, GroupName, RangeId};
 use crate::range::Range;
 use crate::request::ClientId;
@@ -174,8 +174,11 @@ impl Capture {
             }
             Stage::Retired(name, after) => {
                 let retired = catalog.collections.get(name).into_iter().flat_map(|c| c.retired_above(*after));
-                let full = page.fill(retired, |page, id| {
-                    page.push(Body::Retired(id.0));
+                let full = page.fill(retired, |page, (id, into)| {
+                    page.push(match into {
+                        None => Body::Retired(id.0),
+                        Some(into) => Body::Merged(MergedRecord { id: id.0, into: into.0 }),
+                    });
                     id
                 });
                 let name = name.clone();

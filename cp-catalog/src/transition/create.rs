@@ -9,7 +9,7 @@ use crate::command::NewRange;
 use crate::edit::Edit;
 use crate::id::{CollectionName, Epoch, Fence, GroupName, RangeKey, Version};
 use crate::range::{Authority, CollectionSpec, Copies, Range, Role};
-use crate::refusal::Refusal;
+use crate::refusal::{GroupRefusal, HolderRefusal, Refusal, RequestRefusal, ShapeRefusal};
 use crate::verdict::Effect;
 use cp_seam::MemberId;
 use std::sync::Arc;
@@ -21,26 +21,31 @@ impl Catalog {
         match self.collection(name) {
             None => Ok((effect, vec![Edit::PutCollection(spec)])),
             Some(was) if *was == spec => Ok((effect, Vec::new())),
-            Some(_) => Err(Refusal::CollectionDiffers { collection: name.clone() }),
+            Some(was) => {
+                let (collection, exists) = (name.clone(), Some(was.clone()));
+                Err(Refusal::Group(GroupRefusal::CollectionDiffers { collection, exists }))
+            }
         }
     }
 
     pub(super) fn assign_authority(&self, group: &GroupName, holder: &MemberId) -> Decision {
         if let Some(was) = self.authority(group) {
             let (holder, fence) = (was.holder.clone(), was.fence());
-            return Err(Refusal::AuthorityExists { group: group.clone(), holder, fence });
+            return Err(Refusal::Group(GroupRefusal::AuthorityExists { group: group.clone(), holder, fence }));
         }
         let epoch = Epoch::first(self.meta.generation.number);
         self.authority_at(group, holder, Fence { epoch, version: Version::FIRST })
     }
 
     pub(super) fn reassign_authority(&self, group: &GroupName, fence: Fence, holder: &MemberId) -> Decision {
-        let was = self.authority(group).ok_or_else(|| Refusal::UnknownAuthority { group: group.clone() })?;
+        let was = self
+            .authority(group)
+            .ok_or_else(|| Refusal::Group(GroupRefusal::UnknownAuthority { group: group.clone() }))?;
         if was.fence() != fence {
             let (holder, fence) = (was.holder.clone(), was.fence());
-            return Err(Refusal::StaleAuthority { group: group.clone(), holder, fence });
+            return Err(Refusal::Group(GroupRefusal::StaleAuthority { group: group.clone(), holder, fence }));
         }
-        let version = was.version.next().ok_or(Refusal::Exhausted)?;
+        let version = was.version.next().ok_or(Refusal::Request(RequestRefusal::Exhausted))?;
         self.authority_at(group, holder, Fence { epoch: self.epoch_after(was.epoch)?, version })
     }
 
@@ -56,19 +61,19 @@ impl Catalog {
         let collection = self
             .collections
             .get(&key.collection)
-            .ok_or_else(|| Refusal::UnknownCollection { collection: key.collection.clone() })?;
+            .ok_or_else(|| Refusal::Group(GroupRefusal::UnknownCollection { collection: key.collection.clone() }))?;
         let mode = collection.spec.mode;
         if mode != new.mode {
-            return Err(Refusal::ModeDiffers { range: key.clone() });
+            return Err(Refusal::Shape(ShapeRefusal::ModeDiffers { range: key.clone(), mode: Some(mode) }));
         }
-        new.bounds.check(mode).map_err(|_| Refusal::NotASlot { range: key.clone() })?;
+        new.bounds.check(mode).map_err(|_| Refusal::Shape(ShapeRefusal::NotASlot { range: key.clone() }))?;
         unused(collection, key)?;
         if let Some(other) = collection.overlapping(&new.bounds) {
-            return Err(Refusal::Overlap {
+            return Err(Refusal::Shape(ShapeRefusal::Overlap {
                 range: key.clone(),
                 other: RangeKey::new(key.collection.clone(), other.id),
                 current: other.standing(),
-            });
+            }));
         }
         let (owner, replicas, archives) = self.roles(new)?;
         let range = Range {
@@ -88,8 +93,10 @@ impl Catalog {
     /// The members of a new range, if each may have its role and has that one only.
     fn roles(&self, new: &NewRange) -> Result<(MemberId, Copies, Copies), Refusal> {
         let owner = self.eligible(&new.owner)?.id.clone();
-        let taken =
-            |member: &MemberId, role| Refusal::RoleTaken { range: new.range.clone(), member: member.clone(), role };
+        let taken = |member: &MemberId, role| {
+            let (range, member) = (new.range.clone(), member.clone());
+            Refusal::Holder(HolderRefusal::RoleTaken { range, member, role, current: None })
+        };
         let copies = |wanted: &Copies, others: &Copies| {
             wanted
                 .iter()
@@ -113,10 +120,11 @@ impl Catalog {
 /// Whether the id of `key` is free, and was never taken.
 pub(super) fn unused(collection: &Collection, key: &RangeKey) -> Result<(), Refusal> {
     if let Some(range) = collection.get(key.id) {
-        return Err(Refusal::RangeExists { range: key.clone(), current: range.standing() });
+        let (current, free) = (range.standing(), collection.free_id());
+        return Err(Refusal::Shape(ShapeRefusal::RangeExists { range: key.clone(), current, free }));
     }
     if collection.is_retired(key.id) {
-        return Err(Refusal::RetiredId { range: key.clone() });
+        return Err(Refusal::Shape(ShapeRefusal::RetiredId { range: key.clone(), free: collection.free_id() }));
     }
     Ok(())
 }

@@ -1,22 +1,23 @@
 //! Split and merge. Neither leaves a gap or an overlap.
 
 use super::create::unused;
-use super::{check_fence, edited, not_moving};
+use super::{at, check_fence, edited, not_moving};
 use crate::apply::Decision;
 use crate::bounds::{Bound, Bounds, Key, check_key};
 use crate::catalog::Catalog;
 use crate::edit::Edit;
 use crate::id::{Fence, RangeId, RangeKey, Version};
 use crate::range::Range;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, ShapeRefusal};
 use crate::verdict::Effect;
 
 impl Catalog {
     pub(super) fn split(&self, key: &RangeKey, fence: Fence, at: &Key, new_id: RangeId) -> Decision {
         let (collection, range) = self.fenced(key, fence)?;
         not_moving(key, range)?;
-        check_key(at, collection.spec.mode).map_err(|_| Refusal::NotASlot { range: key.clone() })?;
-        let outside = || Refusal::CutOutside { range: key.clone(), current: range.standing() };
+        check_key(at, collection.spec.mode)
+            .map_err(|_| Refusal::Shape(ShapeRefusal::NotASlot { range: key.clone() }))?;
+        let outside = || Refusal::Shape(ShapeRefusal::CutOutside { range: key.clone(), current: range.standing() });
         let at = Bound::Key(at.clone());
         let lower_bounds = Bounds::new(range.bounds.lower().clone(), at.clone()).map_err(|_| outside())?;
         let upper_bounds = Bounds::new(at, range.bounds.upper().clone()).map_err(|_| outside())?;
@@ -36,26 +37,29 @@ impl Catalog {
     }
 
     pub(super) fn merge(&self, key: &RangeKey, fence: Fence, retired: RangeId, retired_fence: Fence) -> Decision {
-        let (_, survivor) = self.fenced(key, fence)?;
+        let (collection, survivor) = self.fenced(key, fence)?;
         let other_key = RangeKey::new(key.collection.clone(), retired);
         let (_, other) = self.found(&other_key)?;
         check_fence(&other_key, other, retired_fence)?;
         not_moving(key, survivor)?;
         not_moving(&other_key, other)?;
-        let bounds = joined(&survivor.bounds, &other.bounds)
-            .ok_or_else(|| Refusal::NotAdjacent { range: key.clone(), other: other_key.clone() })?;
+        let bounds = joined(&survivor.bounds, &other.bounds).ok_or_else(|| {
+            let [below, above] = collection.beside(&survivor.bounds).map(|beside| beside.map(|range| at(key, range)));
+            Refusal::Shape(ShapeRefusal::NotAdjacent { range: key.clone(), other: other_key.clone(), below, above })
+        })?;
         let (range, current) = (key.clone(), other.standing());
         if survivor.owner != other.owner {
-            return Err(Refusal::OwnersDiffer { range, other: other_key, current });
+            return Err(Refusal::Shape(ShapeRefusal::OwnersDiffer { range, other: other_key, current }));
         }
         if survivor.replicas != other.replicas || survivor.archives != other.archives {
-            return Err(Refusal::CopiesDiffer { range, other: other_key, current });
+            return Err(Refusal::Shape(ShapeRefusal::CopiesDiffer { range, other: other_key, current }));
         }
         let epoch = self.epoch_after(survivor.epoch.max(other.epoch))?;
         let next = Range { bounds, epoch, ..edited(survivor)? };
         let effect = Effect::Merged { survivor: range, now: next.standing(), retired: other_key };
         let name = &key.collection;
-        Ok((effect, vec![Edit::RetireRange(name.clone(), retired), Edit::PutRange(name.clone(), next)]))
+        let into = (self.feature_level() >= 2).then_some(key.id);
+        Ok((effect, vec![Edit::RetireRange(name.clone(), retired, into), Edit::PutRange(name.clone(), next)]))
     }
 }
 

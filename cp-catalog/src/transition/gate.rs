@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::command::{Evidence, Transfer};
 use crate::id::RangeKey;
 use crate::range::{Range, Role};
-use crate::refusal::Refusal;
+use crate::refusal::{EvidenceRefusal, HolderRefusal, Refusal, StandingRefusal};
 use cp_seam::MemberId;
 
 /// What is known of the owner that gives up a range.
@@ -27,7 +27,10 @@ impl Catalog {
         let Transfer { range: key, from, fence, to, evidence } = transfer;
         let (_, range) = self.found(key)?;
         if range.owner != *from {
-            return Err(Refusal::OwnerMismatch { range: key.clone(), current: range.standing() });
+            return Err(Refusal::Standing(StandingRefusal::OwnerMismatch {
+                range: key.clone(),
+                current: range.standing(),
+            }));
         }
         check_fence(key, range, *fence)?;
         let to = self.candidate(key, range, to)?;
@@ -39,9 +42,18 @@ impl Catalog {
         let (of, current) = (key.clone(), range.standing());
         match range.role(candidate) {
             Some(Role::Replica) => Ok(self.eligible(candidate)?.id.clone()),
-            Some(Role::Owner) => Err(Refusal::AlreadyOwner { range: of, candidate: candidate.clone(), current }),
-            Some(Role::Archive) => Err(Refusal::NeedsRestore { range: of, candidate: candidate.clone(), current }),
-            None => Err(Refusal::NotInRole { range: of, member: candidate.clone(), role: Role::Replica, current }),
+            Some(Role::Owner) => {
+                Err(Refusal::Holder(HolderRefusal::AlreadyOwner { range: of, candidate: candidate.clone(), current }))
+            }
+            Some(Role::Archive) => {
+                Err(Refusal::Holder(HolderRefusal::NeedsRestore { range: of, candidate: candidate.clone(), current }))
+            }
+            None => Err(Refusal::Holder(HolderRefusal::NotInRole {
+                range: of,
+                member: candidate.clone(),
+                role: Role::Replica,
+                current,
+            })),
         }
     }
 }
@@ -71,29 +83,34 @@ pub(super) fn safe(
     evidence: Option<&Evidence>,
     source: Source,
 ) -> Result<(), Refusal> {
-    let missing =
-        || Refusal::MissingEvidence { range: key.clone(), candidate: candidate.clone(), current: range.standing() };
+    let missing = || {
+        Refusal::Evidence(EvidenceRefusal::MissingEvidence {
+            range: key.clone(),
+            candidate: candidate.clone(),
+            current: range.standing(),
+        })
+    };
     let evidence = evidence.ok_or_else(missing)?;
     if evidence.closed_gate.is_none() && source == Source::Alive {
         return Err(missing());
     }
     let other_gate = evidence.closed_gate.is_some_and(|gate| gate.epoch != range.epoch);
     if evidence.candidate != *candidate || other_gate {
-        return Err(Refusal::OtherEvidence {
+        return Err(Refusal::Evidence(EvidenceRefusal::OtherEvidence {
             range: key.clone(),
             candidate: candidate.clone(),
             current: range.standing(),
-        });
+        }));
     }
     let watermark = evidence.needed();
     if !evidence.covers() {
-        return Err(Refusal::NotCovered {
+        return Err(Refusal::Evidence(EvidenceRefusal::NotCovered {
             range: key.clone(),
             candidate: candidate.clone(),
             applied: evidence.applied,
             watermark,
             current: range.standing(),
-        });
+        }));
     }
     Ok(())
 }

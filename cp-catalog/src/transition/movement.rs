@@ -7,8 +7,8 @@ use crate::catalog::Catalog;
 use crate::command::Evidence;
 use crate::edit::Edit;
 use crate::id::{Fence, RangeKey};
-use crate::range::{Copies, Move, MovePhase, Range};
-use crate::refusal::Refusal;
+use crate::range::{Copies, Move, MovePhase, Range, Role};
+use crate::refusal::{CopyLimit, EvidenceRefusal, HolderRefusal, Refusal, StandingRefusal};
 use crate::verdict::Effect;
 use cp_seam::MemberId;
 
@@ -18,11 +18,11 @@ impl Catalog {
         not_moving(key, range)?;
         if range.owner == *target {
             let (candidate, current) = (target.clone(), range.standing());
-            return Err(Refusal::AlreadyOwner { range: key.clone(), candidate, current });
+            return Err(Refusal::Holder(HolderRefusal::AlreadyOwner { range: key.clone(), candidate, current }));
         }
         let target = self.newcomer(key, range, target)?;
         let mut next = edited(range)?;
-        next.replicas = room(key, &range.replicas)?.with(&target);
+        next.replicas = room(key, range, Role::Replica, &range.replicas)?.with(&target);
         next.moving = Some(Box::new(Move { target, phase: MovePhase::Begun }));
         written(key, next)
     }
@@ -58,7 +58,7 @@ impl Catalog {
         let shown = safe(key, range, &moving.target, evidence, Source::Lost);
         match shown.and_then(|()| self.eligible(&moving.target)) {
             Ok(_) => written(key, self.cut_over(range, moving)?),
-            Err(refusal @ Refusal::OtherEvidence { .. }) => Err(refusal),
+            Err(refusal @ Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })) => Err(refusal),
             Err(_) => {
                 let next = called_off(range, moving)?;
                 let effect = Effect::SourceKept { range: key.clone(), now: next.standing() };
@@ -85,26 +85,36 @@ impl Catalog {
     /// The member, if it may hold a copy of the range and has no role in it yet.
     pub(super) fn newcomer(&self, key: &RangeKey, range: &Range, member: &MemberId) -> Result<MemberId, Refusal> {
         if let Some(role) = range.role(member) {
-            return Err(Refusal::RoleTaken { range: key.clone(), member: member.clone(), role });
+            let (member, current) = (member.clone(), Some(range.standing()));
+            return Err(Refusal::Holder(HolderRefusal::RoleTaken { range: key.clone(), member, role, current }));
         }
         Ok(self.eligible(member)?.id.clone())
     }
 }
 
-/// `copies`, if one more fits.
-pub(crate) fn room<'a>(key: &RangeKey, copies: &'a Copies) -> Result<&'a Copies, Refusal> {
+/// `copies`, which are to be those of `range` in `role`, if one more fits.
+pub(crate) fn room<'a>(key: &RangeKey, range: &Range, role: Role, copies: &'a Copies) -> Result<&'a Copies, Refusal> {
     if copies.len() < Copies::COUNT_MAX {
         return Ok(copies);
     }
-    Err(Refusal::TooManyCopies { range: key.clone(), count: copies.len() as u64 })
+    let limit = CopyLimit { role, max: Copies::COUNT_MAX as u64, current: range.standing() };
+    let (range, count, limit) = (key.clone(), copies.len() as u64, Some(Box::new(limit)));
+    Err(Refusal::Holder(HolderRefusal::TooManyCopies { range, count, limit }))
 }
 
 fn moving<'a>(key: &RangeKey, range: &'a Range) -> Result<&'a Move, Refusal> {
-    range.moving.as_deref().ok_or_else(|| Refusal::NotMoving { range: key.clone(), current: range.standing() })
+    range
+        .moving
+        .as_deref()
+        .ok_or_else(|| Refusal::Standing(StandingRefusal::NotMoving { range: key.clone(), current: range.standing() }))
 }
 
 fn wrong_phase(key: &RangeKey, range: &Range, moving: &Move) -> Refusal {
-    Refusal::WrongPhase { range: key.clone(), phase: moving.phase, current: range.standing() }
+    Refusal::Standing(StandingRefusal::WrongPhase {
+        range: key.clone(),
+        phase: moving.phase,
+        current: range.standing(),
+    })
 }
 
 /// The range without its move and without the copy that the move enlisted.

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::command::CopyEdit;
 use crate::id::{Fence, RangeKey};
 use crate::range::{Placement, Range, Role};
-use crate::refusal::Refusal;
+use crate::refusal::{HolderRefusal, Refusal, StandingRefusal};
 use cp_seam::MemberId;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ impl Catalog {
     pub(super) fn add_replica(&self, edit: &CopyEdit) -> Decision {
         let (_, range) = self.fenced(&edit.range, edit.fence)?;
         let member = self.newcomer(&edit.range, range, &edit.member)?;
-        let replicas = room(&edit.range, &range.replicas)?.with(&member);
+        let replicas = room(&edit.range, range, Role::Replica, &range.replicas)?.with(&member);
         written(&edit.range, Range { replicas, ..edited(range)? })
     }
 
@@ -24,7 +24,11 @@ impl Catalog {
         in_role(&edit.range, range, &edit.member, Role::Replica)?;
         if let Some(moving) = range.moving.as_ref().filter(|moving| moving.target == edit.member) {
             let (target, current) = (moving.target.clone(), range.standing());
-            return Err(Refusal::MoveInFlight { range: edit.range.clone(), target, current });
+            return Err(Refusal::Standing(StandingRefusal::MoveInFlight {
+                range: edit.range.clone(),
+                target,
+                current,
+            }));
         }
         let replicas = range.replicas.without(&edit.member);
         written(&edit.range, Range { replicas, ..edited(range)? })
@@ -33,7 +37,7 @@ impl Catalog {
     pub(super) fn add_archive(&self, edit: &CopyEdit) -> Decision {
         let (_, range) = self.fenced(&edit.range, edit.fence)?;
         let member = self.newcomer(&edit.range, range, &edit.member)?;
-        let archives = room(&edit.range, &range.archives)?.with(&member);
+        let archives = room(&edit.range, range, Role::Archive, &range.archives)?.with(&member);
         written(&edit.range, Range { archives, ..edited(range)? })
     }
 
@@ -54,5 +58,10 @@ fn in_role(key: &RangeKey, range: &Range, member: &MemberId, role: Role) -> Resu
     if range.role(member) == Some(role) {
         return Ok(());
     }
-    Err(Refusal::NotInRole { range: key.clone(), member: member.clone(), role, current: range.standing() })
+    Err(Refusal::Holder(HolderRefusal::NotInRole {
+        range: key.clone(),
+        member: member.clone(),
+        role,
+        current: range.standing(),
+    }))
 }

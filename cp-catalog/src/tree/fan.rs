@@ -69,6 +69,14 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
         found.or_else(|| (0..way).rev().find_map(|at| self.child(at).and_then(|child| child.floor(target))))
     }
 
+    pub(super) fn last(&self) -> Option<&O::Item> {
+        self.child(self.len.checked_sub(1)?)?.last()
+    }
+
+    pub(super) fn below(&self, target: O::Target<'_>) -> Option<&O::Item> {
+        (0..=self.way(target)).rev().find_map(|at| self.child(at).and_then(|child| child.below(target)))
+    }
+
     pub(super) fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
         let at = self.way(target);
         self.child_mut(at)?.get_mut(target)

@@ -162,6 +162,14 @@ impl<O: Order> Child<O> for Arc<Leaf<O>> {
         Some(Found { leaf: self, at })
     }
 
+    fn last(&self) -> Option<&O::Item> {
+        self.at(self.len.checked_sub(1)?)
+    }
+
+    fn below(&self, target: O::Target<'_>) -> Option<&O::Item> {
+        self.at(self.rank(target).unwrap_or_else(|above| above).checked_sub(1)?)
+    }
+
     fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
         Arc::make_mut(self).item_mut(target)
     }

@@ -22,6 +22,8 @@ pub(super) trait Child<O: Order>: Debug + Clone {
 
     fn len(&self) -> usize;
     fn first(&self) -> Option<&O::Item>;
+    fn last(&self) -> Option<&O::Item>;
+    fn below(&self, target: O::Target<'_>) -> Option<&O::Item>;
     fn floor(&self, target: O::Target<'_>) -> Option<Found<'_, O>>;
     fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item>;
     fn insert(&mut self, item: O::Item, note: O::Note) -> Inserted<O, Self>;
@@ -91,6 +93,22 @@ impl<O: Order> Child<O> for Node<O> {
             Self::Leaf(leaf) => leaf.floor(target),
             Self::Low(fan) => fan.floor(target),
             Self::High(fan) => fan.floor(target),
+        }
+    }
+
+    fn last(&self) -> Option<&O::Item> {
+        match self {
+            Self::Leaf(leaf) => leaf.last(),
+            Self::Low(fan) => fan.last(),
+            Self::High(fan) => fan.last(),
+        }
+    }
+
+    fn below(&self, target: O::Target<'_>) -> Option<&O::Item> {
+        match self {
+            Self::Leaf(leaf) => leaf.below(target),
+            Self::Low(fan) => fan.below(target),
+            Self::High(fan) => fan.below(target),
         }
     }
 

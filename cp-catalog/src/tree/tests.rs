@@ -92,6 +92,8 @@ fn behaves<const SHIFT: u32>(steps: Vec<(u8, u16, u8)>) -> Result<(), TestCaseEr
         prop_assert_eq!(tree.get(key).copied(), model.get(&key).map(|value| (key, *value)));
         let floor = model.range(..=key).next_back().map(|(key, value)| ((*key, *value), noted(*key, *value)));
         prop_assert_eq!(tree.floor(key).map(|found| (*found.item().unwrap(), found.note())), floor);
+        prop_assert_eq!(tree.last().copied(), model.last_key_value().map(item));
+        prop_assert_eq!(tree.below(key).copied(), model.range(..key).next_back().map(item));
         prop_assert_eq!(tree.iter_above(Some(key)).next().copied(), model.range(key + 1..).next().map(item));
         if step % 100 == 0 {
             leaves(&tree);

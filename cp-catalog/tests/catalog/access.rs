@@ -16,7 +16,10 @@ pub(crate) fn grant(client: &str, privileges: Privileges) -> MembershipCommand {
 }
 
 fn missing(client: &str, privilege: Privilege) -> Verdict {
-    Verdict::Refused(Refusal::MissingPrivilege { principal: Principal::Client(name(client)), privilege })
+    Verdict::Refused(Refusal::Access(AccessRefusal::MissingPrivilege {
+        principal: Principal::Client(name(client)),
+        privilege,
+    }))
 }
 
 #[test]
@@ -31,8 +34,12 @@ fn without_grants_everybody_operates_and_nobody_forces() {
 #[test]
 fn the_first_grant_closes_the_cluster() {
     let mut node = Node::new(founded_at(2));
-    assert_eq!(node.refused_by("ann", grant("bob", READ)), Refusal::FirstGrant);
-    assert_eq!(node.refused_by("ann", grant("bob", OPERATE)), Refusal::FirstGrant, "she would lock herself out");
+    assert_eq!(node.refused_by("ann", grant("bob", READ)), Refusal::Access(AccessRefusal::FirstGrant));
+    assert_eq!(
+        node.refused_by("ann", grant("bob", OPERATE)),
+        Refusal::Access(AccessRefusal::FirstGrant),
+        "she would lock herself out"
+    );
     assert!(node.run_of("ann", grant("bob", Privileges::default())).is_done(), "there is nothing to take back");
     assert!(node.run_of("ann", grant("ann", OPERATE)).is_done());
     let drain = MembershipCommand::Drain { member: node.life("c") };
@@ -43,7 +50,10 @@ fn the_first_grant_closes_the_cluster() {
     let catalog = node.catalog();
     let reads = |client: &str| catalog.may(&Principal::Client(name(client)), Privilege::Read);
     assert!(reads("ann").is_ok() && reads("bob").is_ok());
-    assert!(matches!(reads("eve"), Err(Refusal::MissingPrivilege { privilege: Privilege::Read, .. })));
+    assert!(matches!(
+        reads("eve"),
+        Err(Refusal::Access(AccessRefusal::MissingPrivilege { privilege: Privilege::Read, .. }))
+    ));
     assert!(catalog.may(&Principal::Member(id("a")), Privilege::Read).is_ok());
     assert_eq!(catalog.violations(), vec![]);
 }
@@ -54,9 +64,12 @@ fn the_last_operator_stays() {
     node.done(grant("ann", OPERATE));
     assert_eq!(
         node.refused_by("ann", grant("ann", Privileges::default())),
-        Refusal::LastOperator { client: name("ann") }
+        Refusal::Access(AccessRefusal::LastOperator { client: name("ann") })
     );
-    assert_eq!(node.refused_by("ann", grant("ann", READ)), Refusal::LastOperator { client: name("ann") });
+    assert_eq!(
+        node.refused_by("ann", grant("ann", READ)),
+        Refusal::Access(AccessRefusal::LastOperator { client: name("ann") })
+    );
     node.done(grant("bob", OPERATE));
     assert!(node.run_of("ann", grant("ann", Privileges::default())).is_done());
     assert_eq!(node.catalog().grants().map(|(client, _)| client.to_string()).collect::<Vec<_>>(), ["bob"]);
@@ -94,7 +107,7 @@ fn a_session_is_its_principals_alone() {
     assert!(node.run_of_as("ann", Some(id(1)), first.clone()).is_done());
     for sequence in [1, 2] {
         let stolen = node.run_of_as("eve", Some(id(sequence)), first.clone());
-        assert_eq!(stolen, Verdict::Refused(Refusal::ClientIdTaken));
+        assert_eq!(stolen, Verdict::Refused(Refusal::Request(RequestRefusal::ClientIdTaken)));
     }
     let second = drain(&node, "d");
     assert!(node.run_of_as("ann", Some(id(2)), second).is_done(), "nobody was there before her");
@@ -151,7 +164,10 @@ fn below_its_level_a_command_is_unknown_and_leaves_nothing() {
         let id = RequestId { client: ClientId([1; 16]), since: cp_seam::ControlPlaneLogIndex(0), sequence: 1 };
         let force = OwnershipCommand::Force { range, to: crate::common::id("b"), reason: "why".to_owned() };
         for command in [Command::from(force), grant("ann", OPERATE).into()] {
-            assert_eq!(node.run_as(Some(id), command), Verdict::Refused(Refusal::UnknownCommand));
+            assert_eq!(
+                node.run_as(Some(id), command),
+                Verdict::Refused(Refusal::Request(RequestRefusal::UnknownCommand))
+            );
         }
         assert_eq!(node.machine.digest(), before);
         let drain = MembershipCommand::Drain { member: node.life("c") };

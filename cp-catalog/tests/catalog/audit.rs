@@ -24,9 +24,15 @@ fn every_attempt_to_force_is_on_record() {
     let (mut node, range) = library_at(2);
     node.done(grant("ann", OPERATE));
     node.done(grant("fay", FORCE));
-    assert!(matches!(node.refused_by("ann", force(&range, "c", "disk gone")), Refusal::MissingPrivilege { .. }));
-    assert_eq!(node.refused_by("fay", force(&range, "c", " \t")), Refusal::BlankReason);
-    assert!(matches!(node.refused_by("fay", force(&rk("books", 9), "c", "disk gone")), Refusal::UnknownRange { .. }));
+    assert!(matches!(
+        node.refused_by("ann", force(&range, "c", "disk gone")),
+        Refusal::Access(AccessRefusal::MissingPrivilege { .. })
+    ));
+    assert_eq!(node.refused_by("fay", force(&range, "c", " \t")), Refusal::Access(AccessRefusal::BlankReason));
+    assert!(matches!(
+        node.refused_by("fay", force(&rk("books", 9), "c", "disk gone")),
+        Refusal::Standing(StandingRefusal::UnknownRange { .. })
+    ));
     assert!(node.run_of("fay", force(&range, "c", "disk gone")).is_done());
     use Disposition::{Allowed, Denied, Failed};
     let seen: Vec<_> = dispositions(&node).into_iter().filter(|(action, ..)| *action == Action::Force).collect();

@@ -195,21 +195,29 @@ fn single_records_come_back_as_they_went() {
 fn a_command_in_the_wrong_kind_is_refused() {
     for (_, command) in all_commands() {
         let other = KINDS.into_iter().find(|kind| *kind != command.kind()).unwrap();
-        assert_eq!(refusal_of(other, raw(command)), Refusal::WrongKind);
+        assert_eq!(refusal_of(other, raw(command)), Refusal::Request(RequestRefusal::WrongKind));
     }
 }
 
 #[test]
 fn what_is_no_command_is_refused() {
     for kind in KINDS {
-        assert_eq!(refusal_of(kind, vec![]), Refusal::Undecodable, "no version");
-        assert_eq!(refusal_of(kind, vec![0xff; 9]), Refusal::Undecodable);
-        assert_eq!(refusal_of(kind, vec![8, 1]), Refusal::UnknownCommand, "no command: a newer release's");
-        assert_eq!(refusal_of(kind, vec![8, 1, 0x1a, 0]), Refusal::UnknownCommand, "an empty command: likewise");
-        assert_eq!(refusal_of(kind, vec![8, 2]), Refusal::UnknownCommand, "a newer version");
+        assert_eq!(refusal_of(kind, vec![]), Refusal::Request(RequestRefusal::Undecodable), "no version");
+        assert_eq!(refusal_of(kind, vec![0xff; 9]), Refusal::Request(RequestRefusal::Undecodable));
+        assert_eq!(
+            refusal_of(kind, vec![8, 1]),
+            Refusal::Request(RequestRefusal::UnknownCommand),
+            "no command: a newer release's"
+        );
+        assert_eq!(
+            refusal_of(kind, vec![8, 1, 0x1a, 0]),
+            Refusal::Request(RequestRefusal::UnknownCommand),
+            "an empty command: likewise"
+        );
+        assert_eq!(refusal_of(kind, vec![8, 2]), Refusal::Request(RequestRefusal::UnknownCommand), "a newer version");
     }
     let both = [raw(MembershipCommand::Drain { member: life(&founded(), "a") }), vec![0x22, 0]].concat();
-    assert_eq!(refusal_of(KINDS[0], both), Refusal::Undecodable);
+    assert_eq!(refusal_of(KINDS[0], both), Refusal::Request(RequestRefusal::Undecodable));
 }
 
 /// The version is the first field of a payload; all else is as this release writes it.
@@ -221,7 +229,7 @@ fn a_payload_of_a_newer_version_is_refused_and_changes_nothing() {
         bytes[1] = 2;
         let refused = Request::from_entry(&entry(kind, bytes.clone()));
         assert_eq!(refused, Err(DecodeError::Newer { found: 2 }), "{name}");
-        assert_eq!(refusal_of(kind, bytes), Refusal::UnknownCommand, "{name}");
+        assert_eq!(refusal_of(kind, bytes), Refusal::Request(RequestRefusal::UnknownCommand), "{name}");
     }
 }
 
@@ -244,7 +252,33 @@ fn bounds_that_cannot_be_are_no_command() {
     let mut bytes = raw(OwnershipCommand::CreateRange(new));
     let at = bytes.windows(6).position(|w| w == [10, 1, b'b', 18, 1, b'q']).unwrap();
     bytes[at + 2] = b'r';
-    assert_eq!(refusal_of(KINDS[1], bytes), Refusal::Undecodable);
+    assert_eq!(refusal_of(KINDS[1], bytes), Refusal::Request(RequestRefusal::Undecodable));
+}
+
+/// What is attached to a request is skipped by a release without feature level 2, whatever it is:
+/// below that level, one that knows it comes to the same state.
+#[test]
+fn what_is_attached_and_malformed_counts_from_level_2_on() {
+    let drain = |node: &Node| MembershipCommand::Drain { member: node.life("c") };
+    for attached in [&[0x2a, 1, 0xff][..], &[0x28, 1], &[0x2a, 2, 8, 9], &[0x2a, 4, 8, 2, 0x12, 0]] {
+        for level in [0, 1, 2] {
+            let mut node = Node::new(founded_at(level));
+            let plain = Request::new(Some(RequestId { since: ControlPlaneLogIndex(0), ..request_id() }), drain(&node));
+            let plain = plain.to_entry().unwrap();
+            let bytes = [plain.payload().as_bytes(), attached].concat();
+            let mut catalog = node.catalog();
+            let applied = catalog.apply(ControlPlaneLogIndex(1), &entry(KINDS[0], bytes));
+            node.index += 1;
+            let mut other = node.catalog();
+            let expected = other.apply(ControlPlaneLogIndex(1), &plain);
+            if level < 2 {
+                assert_eq!((applied.verdict, catalog.digest()), (expected.verdict, other.digest()), "{attached:x?}");
+            } else {
+                assert_eq!(applied.verdict, Verdict::Refused(RequestRefusal::Undecodable.into()), "{attached:x?}");
+                assert_eq!(catalog.digest(), node.catalog().digest());
+            }
+        }
+    }
 }
 
 proptest! {

@@ -14,7 +14,10 @@ fn a_collection_is_made_once_and_stays_as_it_is() {
     assert_eq!(node.done(make("shelf", Mode::Ordered)), Effect::CollectionReady { collection: coll("books") });
     assert_eq!(node.machine.digest(), before, "a repetition changes nothing");
     for other in [make("other", Mode::Ordered), make("shelf", Mode::Hash)] {
-        assert_eq!(node.refused(other), Refusal::CollectionDiffers { collection: coll("books") });
+        assert_eq!(
+            node.refused(other),
+            Refusal::Group(GroupRefusal::CollectionDiffers { collection: coll("books"), exists: None })
+        );
     }
 }
 
@@ -62,5 +65,8 @@ fn a_range_that_has_64_copies_of_a_kind_gets_no_more() {
     let last = add(&node, "n64");
     node.done(last);
     let one_more = add(&node, "n65");
-    assert_eq!(node.refused(one_more), Refusal::TooManyCopies { range: range.clone(), count: 64 });
+    assert_eq!(
+        node.refused(one_more),
+        Refusal::Holder(HolderRefusal::TooManyCopies { range: range.clone(), count: 64, limit: None })
+    );
 }

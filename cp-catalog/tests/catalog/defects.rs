@@ -115,10 +115,10 @@ fn defect_4_only_active_data_members_own_or_hold() {
     node.done(OwnershipCommand::CreateCollection { collection: coll("new"), group: group("g"), mode: Mode::Ordered });
     let fresh = rk("new", 1);
     for (member, expected) in [
-        ("z", Refusal::NotAMember { member: id("z") }),
-        ("w", Refusal::Ineligible { member: id("w"), why: Ineligible::Witness }),
-        ("c", Refusal::Ineligible { member: id("c"), why: Ineligible::Draining }),
-        ("e", Refusal::Ineligible { member: id("e"), why: Ineligible::NotJoined }),
+        ("z", Refusal::Member(MemberRefusal::NotAMember { member: id("z") })),
+        ("w", Refusal::Holder(HolderRefusal::Ineligible { member: id("w"), why: Ineligible::Witness })),
+        ("c", Refusal::Holder(HolderRefusal::Ineligible { member: id("c"), why: Ineligible::Draining })),
+        ("e", Refusal::Holder(HolderRefusal::Ineligible { member: id("e"), why: Ineligible::NotJoined })),
     ] {
         let edit = CopyEdit { range: key.clone(), fence: node.fence(&key), member: id(member) };
         for command in [
@@ -146,7 +146,10 @@ fn defect_4_a_target_that_drains_meanwhile_does_not_get_the_range() {
     node.done(MembershipCommand::Drain { member: node.life("c") });
     let (range, fence, evidence) = (key.clone(), node.fence(&key), Some(evidence("c", Epoch(1))));
     let complete = OwnershipCommand::CompleteMove { range: range.clone(), fence, evidence: evidence.clone() };
-    assert_eq!(node.refused(complete), Refusal::Ineligible { member: id("c"), why: Ineligible::Draining });
+    assert_eq!(
+        node.refused(complete),
+        Refusal::Holder(HolderRefusal::Ineligible { member: id("c"), why: Ineligible::Draining })
+    );
     assert!(matches!(node.done(OwnershipCommand::ResolveMove { range, fence, evidence }), Effect::SourceKept { .. }));
 }
 
@@ -156,7 +159,12 @@ fn defect_5_a_member_with_an_archive_copy_is_not_removed() {
     let (mut node, key) = library();
     node.done(MembershipCommand::Drain { member: node.life("d") });
     let remove = MembershipCommand::Remove { member: node.life("d"), reachable: node.everyone() };
-    let still = Refusal::StillHolds { member: id("d"), role: Role::Archive, count: 1, first: key.clone() };
+    let still = Refusal::Member(MemberRefusal::StillHolds {
+        member: id("d"),
+        role: Role::Archive,
+        count: 1,
+        first: key.clone(),
+    });
     assert_eq!(node.refused(remove.clone()), still);
     node.done(OwnershipCommand::RemoveArchive(CopyEdit {
         range: key.clone(),

@@ -38,13 +38,26 @@ fn force_is_refused_in_order() {
     let nowhere = rk("books", 9);
     let blank =
         |range: &RangeKey, to| OwnershipCommand::Force { range: range.clone(), to: id(to), reason: "  ".into() };
-    assert!(matches!(node.refused_by("eve", blank(&nowhere, "w")), Refusal::MissingPrivilege { .. }));
-    assert_eq!(node.refused_by("fay", blank(&nowhere, "w")), Refusal::BlankReason);
-    assert!(matches!(node.refused_by("fay", force(&nowhere, "w")), Refusal::UnknownRange { .. }));
+    assert!(matches!(
+        node.refused_by("eve", blank(&nowhere, "w")),
+        Refusal::Access(AccessRefusal::MissingPrivilege { .. })
+    ));
+    assert_eq!(node.refused_by("fay", blank(&nowhere, "w")), Refusal::Access(AccessRefusal::BlankReason));
+    assert!(matches!(
+        node.refused_by("fay", force(&nowhere, "w")),
+        Refusal::Standing(StandingRefusal::UnknownRange { .. })
+    ));
     let refused = node.refused_by("fay", force(&range, "w"));
-    assert!(matches!(refused, Refusal::Ineligible { why: Ineligible::Witness, .. }), "{refused}");
-    assert!(matches!(node.refused_by("fay", force(&range, "x")), Refusal::NotAMember { .. }));
-    assert_eq!(node.run(force(&range, "b")), Verdict::Refused(Refusal::NoOperator), "nobody stands behind it");
+    assert!(
+        matches!(refused, Refusal::Holder(HolderRefusal::Ineligible { why: Ineligible::Witness, .. })),
+        "{refused}"
+    );
+    assert!(matches!(node.refused_by("fay", force(&range, "x")), Refusal::Member(MemberRefusal::NotAMember { .. })));
+    assert_eq!(
+        node.run(force(&range, "b")),
+        Verdict::Refused(Refusal::Access(AccessRefusal::NoOperator)),
+        "nobody stands behind it"
+    );
     assert_eq!(node.range(&range).owner, id("a"));
 }
 
@@ -71,7 +84,10 @@ fn defect_9_a_forced_transition_fences_like_a_handoff() {
         to: id("a"),
         evidence: Some(evidence("a", old.epoch)),
     };
-    assert!(matches!(node.refused_by("fay", OwnershipCommand::Handoff(transfer)), Refusal::StaleEpoch { .. }));
+    assert!(matches!(
+        node.refused_by("fay", OwnershipCommand::Handoff(transfer)),
+        Refusal::Standing(StandingRefusal::StaleEpoch { .. })
+    ));
 }
 
 #[test]
@@ -129,17 +145,17 @@ fn an_archive_is_refused_in_order() {
     bad.proof.bounds = bounds("a", "b");
     bad.proof.restored = at(3, 9);
     let mut refuse = |bad: &Restore| node.refused_by("fay", OwnershipCommand::RestoreArchive(bad.clone()));
-    assert!(matches!(refuse(&bad), Refusal::UnknownRange { .. }));
+    assert!(matches!(refuse(&bad), Refusal::Standing(StandingRefusal::UnknownRange { .. })));
     bad.range = range.clone();
-    assert!(matches!(refuse(&bad), Refusal::StaleEpoch { .. }));
+    assert!(matches!(refuse(&bad), Refusal::Standing(StandingRefusal::StaleEpoch { .. })));
     bad.fence = restore(&library_at(2).0, &range).fence;
-    assert!(matches!(refuse(&bad), Refusal::NotInRole { role: Role::Archive, .. }));
+    assert!(matches!(refuse(&bad), Refusal::Holder(HolderRefusal::NotInRole { role: Role::Archive, .. })));
     bad.archive = id("d");
-    assert!(matches!(refuse(&bad), Refusal::ChecksumDiffers { .. }));
+    assert!(matches!(refuse(&bad), Refusal::Evidence(EvidenceRefusal::ChecksumDiffers { .. })));
     bad.proof.checksum = [1; 32];
-    assert!(matches!(refuse(&bad), Refusal::BoundsDiffer { .. }));
+    assert!(matches!(refuse(&bad), Refusal::Evidence(EvidenceRefusal::BoundsDiffer { .. })));
     bad.proof.bounds = Bounds::ALL;
-    assert!(matches!(refuse(&bad), Refusal::Gap { .. }));
+    assert!(matches!(refuse(&bad), Refusal::Evidence(EvidenceRefusal::Gap { .. })));
     bad.proof.restored = at(3, 10);
     assert!(node.run_of("fay", OwnershipCommand::RestoreArchive(bad)).is_done());
 }
@@ -154,12 +170,18 @@ fn a_gap_is_passed_by_force_alone_and_named() {
     gap.forced = Some(" ".to_owned());
     assert!(matches!(
         node.refused_by("ann", OwnershipCommand::RestoreArchive(gap.clone())),
-        Refusal::MissingPrivilege { .. }
+        Refusal::Access(AccessRefusal::MissingPrivilege { .. })
     ));
-    assert_eq!(node.refused_by("fay", OwnershipCommand::RestoreArchive(gap.clone())), Refusal::BlankReason);
+    assert_eq!(
+        node.refused_by("fay", OwnershipCommand::RestoreArchive(gap.clone())),
+        Refusal::Access(AccessRefusal::BlankReason)
+    );
     let elsewhere = Restore { range: rk("books", 9), ..gap.clone() };
     let refused = node.refused_by("ann", OwnershipCommand::RestoreArchive(elsewhere));
-    assert!(matches!(refused, Refusal::MissingPrivilege { .. }), "who may not learns nothing: {refused}");
+    assert!(
+        matches!(refused, Refusal::Access(AccessRefusal::MissingPrivilege { .. })),
+        "who may not learns nothing: {refused}"
+    );
     gap.forced = Some("all else is gone".to_owned());
     let effect = node.run_of("fay", OwnershipCommand::RestoreArchive(gap)).into_result().unwrap();
     let Effect::RestoredWithGap { restored, watermark, now, .. } = effect else { panic!("{effect}") };

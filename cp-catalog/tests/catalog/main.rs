@@ -15,6 +15,7 @@ mod common;
 mod defects;
 mod draws;
 mod force;
+mod hints;
 mod limits;
 mod machine;
 mod membership;

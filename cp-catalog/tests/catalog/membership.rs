@@ -39,7 +39,10 @@ fn a_member_lives_from_admission_to_removal() {
     assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![]), "a member that has not joined is no learner yet");
     let again = node.done(MembershipCommand::Admit(admission("e")));
     assert_eq!(again, Effect::AlreadyMember { member: id("e"), incarnation: Incarnation(6) });
-    assert!(matches!(node.refused(MembershipCommand::SetVoting { member: node.life("e") }), Refusal::NotJoined { .. }));
+    assert!(matches!(
+        node.refused(MembershipCommand::SetVoting { member: node.life("e") }),
+        Refusal::Member(MemberRefusal::NotJoined { .. })
+    ));
     node.done(MembershipCommand::Joined(joining(&node, "e")));
     assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![6]));
     assert_eq!(node.machine.wanted_quorum().learners[0].address, "e:7001");
@@ -48,12 +51,15 @@ fn a_member_lives_from_admission_to_removal() {
     node.done(MembershipCommand::Demote { member: node.life("e"), reachable: node.everyone() });
     assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![6]));
     let remove = MembershipCommand::Remove { member: node.life("e"), reachable: node.everyone() };
-    assert_eq!(node.refused(remove.clone()), Refusal::NotDraining { member: id("e") });
+    assert_eq!(node.refused(remove.clone()), Refusal::Member(MemberRefusal::NotDraining { member: id("e") }));
     node.done(MembershipCommand::Drain { member: node.life("e") });
-    assert!(matches!(node.refused(MembershipCommand::SetVoting { member: node.life("e") }), Refusal::Draining { .. }));
+    assert!(matches!(
+        node.refused(MembershipCommand::SetVoting { member: node.life("e") }),
+        Refusal::Member(MemberRefusal::Draining { .. })
+    ));
     node.done(remove.clone());
     assert_eq!(quorum(&node), (vec![1, 2, 3, 4, 5], vec![]));
-    assert_eq!(node.refused(remove), Refusal::NotAMember { member: id("e") });
+    assert_eq!(node.refused(remove), Refusal::Member(MemberRefusal::NotAMember { member: id("e") }));
 }
 
 /// CP-M3: what is meant for one life never reaches the next, and no number is allotted twice.
@@ -67,7 +73,7 @@ fn an_incarnation_is_never_used_again() {
     let effect = node.done(MembershipCommand::Admit(admission("e")));
     assert_eq!(effect, Effect::Admitted { member: id("e"), incarnation: Incarnation(7) });
     let current = Incarnation(7);
-    let refused = Refusal::OtherIncarnation { member: id("e"), current };
+    let refused = Refusal::Member(MemberRefusal::OtherIncarnation { member: id("e"), current });
     assert_eq!(node.refused(MembershipCommand::Drain { member: old.clone() }), refused);
     let ghost = Joining { member: old, ..joining(&node, "e") };
     assert_eq!(node.refused(MembershipCommand::Joined(ghost)), refused);
@@ -85,20 +91,26 @@ fn joining_is_checked_in_its_order_and_once() {
         ..joining(&node, "e")
     };
     let join = |node: &mut Node, joining: &Joining| node.refused(MembershipCommand::Joined(joining.clone()));
-    assert_eq!(join(&mut node, &wrong), Refusal::WrongCluster { cluster: CLUSTER });
+    assert_eq!(join(&mut node, &wrong), Refusal::Member(MemberRefusal::WrongCluster { cluster: CLUSTER }));
     wrong.cluster = CLUSTER;
-    assert_eq!(join(&mut node, &wrong), Refusal::NotAMember { member: id("f") });
+    assert_eq!(join(&mut node, &wrong), Refusal::Member(MemberRefusal::NotAMember { member: id("f") }));
     wrong.member = MemberLife { id: id("e"), incarnation: Incarnation(5) };
-    assert!(matches!(join(&mut node, &wrong), Refusal::OtherIncarnation { .. }));
+    assert!(matches!(join(&mut node, &wrong), Refusal::Member(MemberRefusal::OtherIncarnation { .. })));
     wrong.member = node.life("e");
-    assert_eq!(join(&mut node, &wrong), Refusal::WrongToken { member: id("e") });
+    assert_eq!(join(&mut node, &wrong), Refusal::Member(MemberRefusal::WrongToken { member: id("e") }));
     wrong.token_hash = TokenHash([9; 32]);
-    assert_eq!(join(&mut node, &wrong), Refusal::KindMismatch { member: id("e"), admitted: MemberKind::Data });
+    assert_eq!(
+        join(&mut node, &wrong),
+        Refusal::Member(MemberRefusal::KindMismatch { member: id("e"), admitted: MemberKind::Data })
+    );
     let right = joining(&node, "e");
     node.done(MembershipCommand::Joined(right.clone()));
-    assert_eq!(join(&mut node, &right), Refusal::TokenSpent { member: id("e") });
+    assert_eq!(join(&mut node, &right), Refusal::Member(MemberRefusal::TokenSpent { member: id("e") }));
     let other_kind = Admission { kind: MemberKind::Witness, ..admission("e") };
-    assert!(matches!(node.refused(MembershipCommand::Admit(other_kind)), Refusal::KindMismatch { .. }));
+    assert!(matches!(
+        node.refused(MembershipCommand::Admit(other_kind)),
+        Refusal::Member(MemberRefusal::KindMismatch { .. })
+    ));
 }
 
 #[test]
@@ -111,31 +123,46 @@ fn removal_is_refused_in_its_order() {
         node.refused(command)
     };
     for name in ["a", "b", "d"] {
-        assert_eq!(remove(&mut node, name), Refusal::NotDraining { member: id(name) });
+        assert_eq!(remove(&mut node, name), Refusal::Member(MemberRefusal::NotDraining { member: id(name) }));
     }
     // All drain at once, so that each has every later reason too.
     for name in ["a", "b", "c", "d"] {
         node.done(MembershipCommand::Drain { member: node.life(name) });
     }
-    assert_eq!(remove(&mut node, "a"), Refusal::StillOwns { member: id("a"), count: 1, first: key.clone() });
+    assert_eq!(
+        remove(&mut node, "a"),
+        Refusal::Member(MemberRefusal::StillOwns { member: id("a"), count: 1, first: key.clone() })
+    );
     let (count, first) = (1, key.clone());
     let role = Role::Replica;
-    assert_eq!(remove(&mut node, "b"), Refusal::StillHolds { member: id("b"), role, count, first: first.clone() });
+    assert_eq!(
+        remove(&mut node, "b"),
+        Refusal::Member(MemberRefusal::StillHolds { member: id("b"), role, count, first: first.clone() })
+    );
     let role = Role::Archive;
-    assert_eq!(remove(&mut node, "d"), Refusal::StillHolds { member: id("d"), role, count, first });
-    assert_eq!(remove(&mut node, "c"), Refusal::WouldLoseQuorum { member: id("c"), voters: 4, reachable: 0 });
+    assert_eq!(
+        remove(&mut node, "d"),
+        Refusal::Member(MemberRefusal::StillHolds { member: id("d"), role, count, first })
+    );
+    assert_eq!(
+        remove(&mut node, "c"),
+        Refusal::Member(MemberRefusal::WouldLoseQuorum { member: id("c"), voters: 4, reachable: 0 })
+    );
     node.done(MembershipCommand::Undrain { member: node.life("c") });
     node.done(OwnershipCommand::AddReplica(CopyEdit { range: key.clone(), fence: node.fence(&key), member: id("c") }));
     let fence = node.fence(&key);
     let evidence = Some(evidence("c", fence.epoch));
     node.done(OwnershipCommand::Promote(Transfer { range: key.clone(), from: id("a"), fence, to: id("c"), evidence }));
-    assert!(matches!(remove(&mut node, "a"), Refusal::StillHolds { role: Role::Replica, .. }));
+    assert!(matches!(remove(&mut node, "a"), Refusal::Member(MemberRefusal::StillHolds { role: Role::Replica, .. })));
     node.done(OwnershipCommand::RemoveReplica(CopyEdit {
         range: key.clone(),
         fence: node.fence(&key),
         member: id("a"),
     }));
-    assert_eq!(remove(&mut node, "a"), Refusal::HoldsAuthority { member: id("a"), group: group("shelf") });
+    assert_eq!(
+        remove(&mut node, "a"),
+        Refusal::Member(MemberRefusal::HoldsAuthority { member: id("a"), group: group("shelf"), fence: None })
+    );
 }
 
 #[test]
@@ -145,10 +172,10 @@ fn the_last_voting_data_member_stays() {
     let mut node = Node::new(Catalog::genesis(CLUSTER, cp_seam::Generation::default(), founding).unwrap());
     node.done(MembershipCommand::Demote { member: node.life("b"), reachable: node.everyone() });
     let demote = MembershipCommand::Demote { member: node.life("a"), reachable: node.everyone() };
-    assert_eq!(node.refused(demote), Refusal::LastVoter { member: id("a") });
+    assert_eq!(node.refused(demote), Refusal::Member(MemberRefusal::LastVoter { member: id("a") }));
     node.done(MembershipCommand::Drain { member: node.life("a") });
     let remove = MembershipCommand::Remove { member: node.life("a"), reachable: node.everyone() };
-    assert_eq!(node.refused(remove), Refusal::LastVoter { member: id("a") });
+    assert_eq!(node.refused(remove), Refusal::Member(MemberRefusal::LastVoter { member: id("a") }));
     let witness = MembershipCommand::Demote { member: node.life("w"), reachable: node.everyone() };
     node.done(witness);
 }
@@ -162,7 +189,7 @@ fn the_rest_must_reach_a_quorum() {
     };
     // Of b, c, d and w three must be reachable; a itself does not count.
     let refusal = node.refused(demote(&node, &[1, 2, 3]));
-    assert_eq!(refusal, Refusal::WouldLoseQuorum { member: id("a"), voters: 4, reachable: 2 });
+    assert_eq!(refusal, Refusal::Member(MemberRefusal::WouldLoseQuorum { member: id("a"), voters: 4, reachable: 2 }));
     node.done(demote(&node, &[2, 3, 5]));
 }
 
@@ -240,7 +267,7 @@ fn the_feature_level_is_what_every_member_supports() {
     node.done(raise(1));
     assert_eq!((level(&node), node.machine.digest()), (1, digest));
 
-    assert_eq!(node.refused(raise(0)), Refusal::LevelPassed { current: 1 });
+    assert_eq!(node.refused(raise(0)), Refusal::Member(MemberRefusal::LevelPassed { current: 1 }));
     let back = MembershipCommand::SetFeatures { member: node.life("a"), features: supports(0) };
     assert_eq!(node.refused(back), unsupported("a", 0, 1));
     let old = Joining { features: supports(0), ..joining(&node, "e") };
@@ -252,7 +279,7 @@ fn the_feature_level_is_what_every_member_supports() {
 }
 
 fn unsupported(member: &str, supported: u32, level: u32) -> Refusal {
-    Refusal::UnsupportedLevel { member: id(member), supported, level }
+    Refusal::Member(MemberRefusal::UnsupportedLevel { member: id(member), supported, level })
 }
 
 /// A release that does not support the level stops at the entry that raises it, and does not start from
@@ -297,10 +324,13 @@ fn a_replaced_member_keeps_its_ranges_and_loses_its_vote() {
         reachable: reachable.iter().copied().map(Incarnation).collect(),
     };
     let refusal = node.refused(replace(&[1, 2]));
-    assert_eq!(refusal, Refusal::WouldLoseQuorum { member: id("a"), voters: 4, reachable: 1 });
+    assert_eq!(refusal, Refusal::Member(MemberRefusal::WouldLoseQuorum { member: id("a"), voters: 4, reachable: 1 }));
     let Effect::Admitted { incarnation, .. } = node.done(replace(&[2, 3, 4])) else { panic!("admitted") };
     assert_eq!((incarnation, quorum(&node)), (Incarnation(6), (vec![2, 3, 4, 5], vec![])));
-    assert_eq!(node.refused(replace(&[2, 3, 4])), Refusal::OtherIncarnation { member: id("a"), current: incarnation });
+    assert_eq!(
+        node.refused(replace(&[2, 3, 4])),
+        Refusal::Member(MemberRefusal::OtherIncarnation { member: id("a"), current: incarnation })
+    );
     assert_eq!(node.catalog().range(&rk("c", 1)).unwrap().owner, id("a"));
     node.done(MembershipCommand::Joined(joining(&node, "a")));
     assert_eq!(quorum(&node), (vec![2, 3, 4, 5], vec![6]));

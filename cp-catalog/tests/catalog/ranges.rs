@@ -20,28 +20,38 @@ fn the_gate_refuses_in_its_order() {
         to: id("a"),
         evidence: None,
     };
-    assert!(matches!(node.refused(OwnershipCommand::Promote(wrong.clone())), Refusal::UnknownRange { .. }));
+    assert!(matches!(
+        node.refused(OwnershipCommand::Promote(wrong.clone())),
+        Refusal::Standing(StandingRefusal::UnknownRange { .. })
+    ));
     // Everything is wrong; each repair reveals the next refusal.
     wrong.range = key.clone();
     let now = node.range(&key).standing();
     let expect = |node: &mut Node, transfer: &Transfer| node.refused(OwnershipCommand::Promote(transfer.clone()));
-    assert_eq!(expect(&mut node, &wrong), Refusal::OwnerMismatch { range: key.clone(), current: now.clone() });
+    assert_eq!(
+        expect(&mut node, &wrong),
+        Refusal::Standing(StandingRefusal::OwnerMismatch { range: key.clone(), current: now.clone() })
+    );
     wrong.from = id("a");
-    assert!(matches!(expect(&mut node, &wrong), Refusal::StaleEpoch { current, .. } if current == now));
+    assert!(
+        matches!(expect(&mut node, &wrong), Refusal::Standing(StandingRefusal::StaleEpoch { current, .. }) if current == now)
+    );
     wrong.fence.epoch = now.epoch;
-    assert!(matches!(expect(&mut node, &wrong), Refusal::StaleVersion { current, .. } if current == now));
+    assert!(
+        matches!(expect(&mut node, &wrong), Refusal::Standing(StandingRefusal::StaleVersion { current, .. }) if current == now)
+    );
     wrong.fence.version = now.version;
-    assert!(matches!(expect(&mut node, &wrong), Refusal::AlreadyOwner { .. }));
+    assert!(matches!(expect(&mut node, &wrong), Refusal::Holder(HolderRefusal::AlreadyOwner { .. })));
     wrong.to = id("d");
-    assert!(matches!(expect(&mut node, &wrong), Refusal::NeedsRestore { .. }));
+    assert!(matches!(expect(&mut node, &wrong), Refusal::Holder(HolderRefusal::NeedsRestore { .. })));
     wrong.to = id("c");
-    assert!(matches!(expect(&mut node, &wrong), Refusal::NotInRole { role: Role::Replica, .. }));
+    assert!(matches!(expect(&mut node, &wrong), Refusal::Holder(HolderRefusal::NotInRole { role: Role::Replica, .. })));
     wrong.to = id("b");
-    assert!(matches!(expect(&mut node, &wrong), Refusal::MissingEvidence { .. }));
+    assert!(matches!(expect(&mut node, &wrong), Refusal::Evidence(EvidenceRefusal::MissingEvidence { .. })));
     wrong.evidence = Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence("c", now.epoch) });
-    assert!(matches!(expect(&mut node, &wrong), Refusal::OtherEvidence { .. }));
+    assert!(matches!(expect(&mut node, &wrong), Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })));
     wrong.evidence = Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence("b", now.epoch) });
-    assert!(matches!(expect(&mut node, &wrong), Refusal::NotCovered { .. }));
+    assert!(matches!(expect(&mut node, &wrong), Refusal::Evidence(EvidenceRefusal::NotCovered { .. })));
     wrong.evidence = Some(Evidence { closed_gate: None, ..evidence("b", now.epoch) });
     let effect = node.done(OwnershipCommand::Promote(wrong));
     assert_eq!(effect, Effect::RangeAt { range: key.clone(), now: node.range(&key).standing() });
@@ -56,7 +66,10 @@ fn a_candidate_that_drains_is_refused() {
     let (mut node, key) = library();
     node.done(MembershipCommand::Drain { member: node.life("b") });
     let promote = OwnershipCommand::Promote(transfer(&node, &key, "a", "b"));
-    assert_eq!(node.refused(promote), Refusal::Ineligible { member: id("b"), why: Ineligible::Draining });
+    assert_eq!(
+        node.refused(promote),
+        Refusal::Holder(HolderRefusal::Ineligible { member: id("b"), why: Ineligible::Draining })
+    );
 }
 
 /// CP-S5: what is decided under a stale fence changes nothing, in every command that has one.
@@ -105,7 +118,11 @@ fn every_command_on_a_range_is_fenced() {
             let expected = Fence { epoch: up, ..good };
             assert_eq!(
                 refusal,
-                Refusal::StaleEpoch { range: range.clone(), expected, current: current.clone() },
+                Refusal::Standing(StandingRefusal::StaleEpoch {
+                    range: range.clone(),
+                    expected,
+                    current: current.clone()
+                }),
                 "{command:?}"
             );
         }
@@ -114,7 +131,11 @@ fn every_command_on_a_range_is_fenced() {
             let expected = Fence { version: down, ..good };
             assert_eq!(
                 refusal,
-                Refusal::StaleVersion { range: range.clone(), expected, current: current.clone() },
+                Refusal::Standing(StandingRefusal::StaleVersion {
+                    range: range.clone(),
+                    expected,
+                    current: current.clone()
+                }),
                 "{command:?}"
             );
         }
@@ -127,14 +148,22 @@ fn a_handoff_needs_the_closed_gate_and_all_that_passed_it() {
     let mut handoff = transfer(&node, &key, "a", "b");
     let epoch = handoff.fence.epoch;
     handoff.evidence = Some(Evidence { closed_gate: None, ..evidence("b", epoch) });
-    assert!(matches!(node.refused(OwnershipCommand::Handoff(handoff.clone())), Refusal::MissingEvidence { .. }));
+    assert!(matches!(
+        node.refused(OwnershipCommand::Handoff(handoff.clone())),
+        Refusal::Evidence(EvidenceRefusal::MissingEvidence { .. })
+    ));
     let gate = ClosedGate { epoch: Epoch(epoch.0 + 1), last: at(3, 10) };
     handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence("b", epoch) });
-    assert!(matches!(node.refused(OwnershipCommand::Handoff(handoff.clone())), Refusal::OtherEvidence { .. }));
+    assert!(matches!(
+        node.refused(OwnershipCommand::Handoff(handoff.clone())),
+        Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })
+    ));
     let gate = ClosedGate { epoch, last: at(3, 11) };
     handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence("b", epoch) });
     let refusal = node.refused(OwnershipCommand::Handoff(handoff.clone()));
-    assert!(matches!(refusal, Refusal::NotCovered { watermark, .. } if watermark == at(3, 11)));
+    assert!(
+        matches!(refusal, Refusal::Evidence(EvidenceRefusal::NotCovered { watermark, .. }) if watermark == at(3, 11))
+    );
     handoff.evidence = Some(evidence("b", epoch));
     node.done(OwnershipCommand::Handoff(handoff));
     assert_eq!(node.range(&key).owner, id("b"));
@@ -148,7 +177,10 @@ fn a_longer_copy_of_an_older_term_does_not_cover() {
     let claim =
         |applied| Some(Evidence { applied, watermark: at(3, 10), closed_gate: None, ..evidence("b", Epoch(1)) });
     promote.evidence = claim(at(2, 99));
-    assert!(matches!(node.refused(OwnershipCommand::Promote(promote.clone())), Refusal::NotCovered { .. }));
+    assert!(matches!(
+        node.refused(OwnershipCommand::Promote(promote.clone())),
+        Refusal::Evidence(EvidenceRefusal::NotCovered { .. })
+    ));
     promote.evidence = claim(at(4, 0));
     node.done(OwnershipCommand::Promote(promote));
 }
@@ -168,30 +200,51 @@ fn a_move_goes_through_its_phases() {
         fence: node.fence(&key),
         evidence,
     };
-    assert!(matches!(node.refused(complete(&node, None)), Refusal::NotMoving { .. }));
-    assert!(matches!(node.refused(begin(&node, "a")), Refusal::AlreadyOwner { .. }));
-    assert!(matches!(node.refused(begin(&node, "b")), Refusal::RoleTaken { role: Role::Replica, .. }));
-    assert!(matches!(node.refused(begin(&node, "d")), Refusal::RoleTaken { role: Role::Archive, .. }));
-    assert!(matches!(node.refused(begin(&node, "w")), Refusal::Ineligible { why: Ineligible::Witness, .. }));
-    assert!(matches!(node.refused(begin(&node, "z")), Refusal::NotAMember { .. }));
+    assert!(matches!(node.refused(complete(&node, None)), Refusal::Standing(StandingRefusal::NotMoving { .. })));
+    assert!(matches!(node.refused(begin(&node, "a")), Refusal::Holder(HolderRefusal::AlreadyOwner { .. })));
+    assert!(matches!(
+        node.refused(begin(&node, "b")),
+        Refusal::Holder(HolderRefusal::RoleTaken { role: Role::Replica, .. })
+    ));
+    assert!(matches!(
+        node.refused(begin(&node, "d")),
+        Refusal::Holder(HolderRefusal::RoleTaken { role: Role::Archive, .. })
+    ));
+    assert!(matches!(
+        node.refused(begin(&node, "w")),
+        Refusal::Holder(HolderRefusal::Ineligible { why: Ineligible::Witness, .. })
+    ));
+    assert!(matches!(node.refused(begin(&node, "z")), Refusal::Member(MemberRefusal::NotAMember { .. })));
     node.done(begin(&node, "c"));
     assert!(node.range(&key).replicas.contains(&id("c")), "the target is enlisted");
-    assert!(matches!(node.refused(begin(&node, "c")), Refusal::MoveInFlight { .. }));
+    assert!(matches!(node.refused(begin(&node, "c")), Refusal::Standing(StandingRefusal::MoveInFlight { .. })));
     let drop_target = CopyEdit { range: key.clone(), fence: node.fence(&key), member: id("c") };
-    assert!(matches!(node.refused(OwnershipCommand::RemoveReplica(drop_target)), Refusal::MoveInFlight { .. }));
+    assert!(matches!(
+        node.refused(OwnershipCommand::RemoveReplica(drop_target)),
+        Refusal::Standing(StandingRefusal::MoveInFlight { .. })
+    ));
     let split = OwnershipCommand::Split {
         range: key.clone(),
         fence: node.fence(&key),
         at: crate::common::key("m"),
         new_id: RangeId(2),
     };
-    assert!(matches!(node.refused(split), Refusal::MoveInFlight { .. }));
-    assert!(matches!(node.refused(advance(&node, MovePhase::CatchingUp)), Refusal::WrongPhase { .. }));
+    assert!(matches!(node.refused(split), Refusal::Standing(StandingRefusal::MoveInFlight { .. })));
+    assert!(matches!(
+        node.refused(advance(&node, MovePhase::CatchingUp)),
+        Refusal::Standing(StandingRefusal::WrongPhase { .. })
+    ));
     node.done(advance(&node, MovePhase::Copying));
-    assert!(matches!(node.refused(complete(&node, Some(evidence("c", Epoch(1))))), Refusal::WrongPhase { .. }));
+    assert!(matches!(
+        node.refused(complete(&node, Some(evidence("c", Epoch(1))))),
+        Refusal::Standing(StandingRefusal::WrongPhase { .. })
+    ));
     node.done(advance(&node, MovePhase::CatchingUp));
-    assert!(matches!(node.refused(advance(&node, MovePhase::CatchingUp)), Refusal::WrongPhase { .. }));
-    assert!(matches!(node.refused(complete(&node, None)), Refusal::MissingEvidence { .. }));
+    assert!(matches!(
+        node.refused(advance(&node, MovePhase::CatchingUp)),
+        Refusal::Standing(StandingRefusal::WrongPhase { .. })
+    ));
+    assert!(matches!(node.refused(complete(&node, None)), Refusal::Evidence(EvidenceRefusal::MissingEvidence { .. })));
     assert_eq!(node.range(&key).epoch, Epoch(1), "only the cutover moves write authority");
     node.done(complete(&node, Some(evidence("c", Epoch(1)))));
     let range = node.range(&key);
@@ -214,7 +267,7 @@ fn an_interrupted_move_ends_with_the_target_only_if_it_is_covered() {
             fence: node.fence(&key),
             evidence: Some(evidence("b", Epoch(1))),
         };
-        assert!(matches!(node.refused(other), Refusal::OtherEvidence { .. }));
+        assert!(matches!(node.refused(other), Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })));
         let resolve = OwnershipCommand::ResolveMove { range: key.clone(), fence: node.fence(&key), evidence: given };
         let effect = node.done(resolve);
         let range = node.range(&key);
@@ -249,24 +302,33 @@ fn create_refuses_what_cannot_be() {
     });
     let new = |name: &str, id| new_range(&rk(name, id), Bounds::ALL, "a", &["b"], &["d"]);
     let create = |node: &mut Node, new: NewRange| node.refused(OwnershipCommand::CreateRange(new));
-    assert!(matches!(create(&mut node, new("none", 1)), Refusal::UnknownCollection { .. }));
-    assert!(matches!(create(&mut node, new("hashed", 1)), Refusal::ModeDiffers { .. }));
+    assert!(matches!(create(&mut node, new("none", 1)), Refusal::Group(GroupRefusal::UnknownCollection { .. })));
+    assert!(matches!(create(&mut node, new("hashed", 1)), Refusal::Shape(ShapeRefusal::ModeDiffers { .. })));
     let slots = NewRange { mode: Mode::Hash, bounds: bounds("a", ""), ..new("hashed", 1) };
-    assert!(matches!(create(&mut node, slots), Refusal::NotASlot { .. }));
+    assert!(matches!(create(&mut node, slots), Refusal::Shape(ShapeRefusal::NotASlot { .. })));
     let current = node.range(&old).standing();
     assert_eq!(
         create(&mut node, new("books", 1)),
-        Refusal::RangeExists { range: old.clone(), current: current.clone() }
+        Refusal::Shape(ShapeRefusal::RangeExists { range: old.clone(), current: current.clone(), free: None })
     );
-    let overlap = Refusal::Overlap { range: rk("books", 2), other: old, current };
+    let overlap = Refusal::Shape(ShapeRefusal::Overlap { range: rk("books", 2), other: old, current });
     assert_eq!(create(&mut node, new("books", 2)), overlap);
     let free = |owner: &str, replicas: &[&str], archives: &[&str]| NewRange {
         mode: Mode::Hash,
         ..new_range(&rk("hashed", 1), Bounds::slots(0, 8).unwrap(), owner, replicas, archives)
     };
-    assert!(matches!(create(&mut node, free("a", &["a"], &[])), Refusal::RoleTaken { role: Role::Owner, .. }));
-    assert!(matches!(create(&mut node, free("a", &[], &["a"])), Refusal::RoleTaken { role: Role::Owner, .. }));
-    assert!(matches!(create(&mut node, free("a", &["b"], &["b"])), Refusal::RoleTaken { role: Role::Replica, .. }));
+    assert!(matches!(
+        create(&mut node, free("a", &["a"], &[])),
+        Refusal::Holder(HolderRefusal::RoleTaken { role: Role::Owner, .. })
+    ));
+    assert!(matches!(
+        create(&mut node, free("a", &[], &["a"])),
+        Refusal::Holder(HolderRefusal::RoleTaken { role: Role::Owner, .. })
+    ));
+    assert!(matches!(
+        create(&mut node, free("a", &["b"], &["b"])),
+        Refusal::Holder(HolderRefusal::RoleTaken { role: Role::Replica, .. })
+    ));
     node.done(OwnershipCommand::CreateRange(free("a", &["b"], &["c"])));
 }
 
@@ -308,10 +370,13 @@ fn split_refuses_what_is_no_cut() {
         new_id: RangeId(new_id),
     };
     node.done(split(&node, &range, "m", 2));
-    assert!(matches!(node.refused(split(&node, &range, "m", 3)), Refusal::CutOutside { .. }));
-    assert!(matches!(node.refused(split(&node, &range, "z", 3)), Refusal::CutOutside { .. }));
-    assert!(matches!(node.refused(split(&node, &rk("books", 2), "m", 3)), Refusal::CutOutside { .. }));
-    assert!(matches!(node.refused(split(&node, &range, "c", 2)), Refusal::RangeExists { .. }));
+    assert!(matches!(node.refused(split(&node, &range, "m", 3)), Refusal::Shape(ShapeRefusal::CutOutside { .. })));
+    assert!(matches!(node.refused(split(&node, &range, "z", 3)), Refusal::Shape(ShapeRefusal::CutOutside { .. })));
+    assert!(matches!(
+        node.refused(split(&node, &rk("books", 2), "m", 3)),
+        Refusal::Shape(ShapeRefusal::CutOutside { .. })
+    ));
+    assert!(matches!(node.refused(split(&node, &range, "c", 2)), Refusal::Shape(ShapeRefusal::RangeExists { .. })));
 }
 
 #[test]
@@ -331,15 +396,15 @@ fn merge_joins_neighbours_under_an_epoch_above_both_and_retires_the_id() {
         retired: RangeId(retired),
         retired_fence: node.fence(&rk("books", retired)),
     };
-    assert!(matches!(node.refused(merge(&node, 1, 3)), Refusal::NotAdjacent { .. }));
-    assert!(matches!(node.refused(merge(&node, 1, 1)), Refusal::NotAdjacent { .. }));
+    assert!(matches!(node.refused(merge(&node, 1, 3)), Refusal::Shape(ShapeRefusal::NotAdjacent { .. })));
+    assert!(matches!(node.refused(merge(&node, 1, 1)), Refusal::Shape(ShapeRefusal::NotAdjacent { .. })));
     node.done(OwnershipCommand::Promote(transfer(&node, &rk("books", 2), "a", "b")));
-    assert!(matches!(node.refused(merge(&node, 1, 2)), Refusal::OwnersDiffer { .. }));
+    assert!(matches!(node.refused(merge(&node, 1, 2)), Refusal::Shape(ShapeRefusal::OwnersDiffer { .. })));
     node.done(OwnershipCommand::Promote(transfer(&node, &rk("books", 2), "b", "a")));
     assert_eq!(node.range(&rk("books", 2)).epoch, Epoch(3));
     let extra = CopyEdit { range: one.clone(), fence: node.fence(&one), member: id("c") };
     node.done(OwnershipCommand::AddReplica(extra.clone()));
-    assert!(matches!(node.refused(merge(&node, 1, 2)), Refusal::CopiesDiffer { .. }));
+    assert!(matches!(node.refused(merge(&node, 1, 2)), Refusal::Shape(ShapeRefusal::CopiesDiffer { .. })));
     node.done(OwnershipCommand::RemoveReplica(CopyEdit { fence: node.fence(&one), ..extra }));
     // The upper one survives: the lower bound of the survivor moves.
     let effect = node.done(merge(&node, 2, 1));
@@ -347,21 +412,45 @@ fn merge_joins_neighbours_under_an_epoch_above_both_and_retires_the_id() {
     assert_eq!(effect, Effect::Merged { survivor: rk("books", 2), now: range.standing(), retired: one.clone() });
     assert_eq!((range.epoch, range.bounds.clone()), (Epoch(4), bounds("", "t")));
     assert_eq!(node.machine.read(|c| c.locate(&coll("books"), b"a").unwrap().id), RangeId(2));
-    assert!(matches!(node.refused(split(&node, &rk("books", 2), "c", 1)), Refusal::RetiredId { .. }));
+    assert!(matches!(
+        node.refused(split(&node, &rk("books", 2), "c", 1)),
+        Refusal::Shape(ShapeRefusal::RetiredId { .. })
+    ));
     let again = new_range(&one, Bounds::ALL, "a", &[], &[]);
-    assert_eq!(node.refused(OwnershipCommand::CreateRange(again)), Refusal::RetiredId { range: one });
+    assert_eq!(
+        node.refused(OwnershipCommand::CreateRange(again)),
+        Refusal::Shape(ShapeRefusal::RetiredId { range: one, free: None })
+    );
 }
 
 #[test]
 fn copies_are_edited_one_role_each() {
     let (mut node, key) = library();
     let edit = |node: &Node, member: &str| CopyEdit { range: key.clone(), fence: node.fence(&key), member: id(member) };
-    assert!(matches!(node.refused(OwnershipCommand::AddReplica(edit(&node, "a"))), Refusal::RoleTaken { .. }));
-    assert!(matches!(node.refused(OwnershipCommand::AddReplica(edit(&node, "d"))), Refusal::RoleTaken { .. }));
-    assert!(matches!(node.refused(OwnershipCommand::AddArchive(edit(&node, "b"))), Refusal::RoleTaken { .. }));
-    assert!(matches!(node.refused(OwnershipCommand::RemoveReplica(edit(&node, "d"))), Refusal::NotInRole { .. }));
-    assert!(matches!(node.refused(OwnershipCommand::RemoveArchive(edit(&node, "b"))), Refusal::NotInRole { .. }));
-    assert!(matches!(node.refused(OwnershipCommand::AddArchive(edit(&node, "w"))), Refusal::Ineligible { .. }));
+    assert!(matches!(
+        node.refused(OwnershipCommand::AddReplica(edit(&node, "a"))),
+        Refusal::Holder(HolderRefusal::RoleTaken { .. })
+    ));
+    assert!(matches!(
+        node.refused(OwnershipCommand::AddReplica(edit(&node, "d"))),
+        Refusal::Holder(HolderRefusal::RoleTaken { .. })
+    ));
+    assert!(matches!(
+        node.refused(OwnershipCommand::AddArchive(edit(&node, "b"))),
+        Refusal::Holder(HolderRefusal::RoleTaken { .. })
+    ));
+    assert!(matches!(
+        node.refused(OwnershipCommand::RemoveReplica(edit(&node, "d"))),
+        Refusal::Holder(HolderRefusal::NotInRole { .. })
+    ));
+    assert!(matches!(
+        node.refused(OwnershipCommand::RemoveArchive(edit(&node, "b"))),
+        Refusal::Holder(HolderRefusal::NotInRole { .. })
+    ));
+    assert!(matches!(
+        node.refused(OwnershipCommand::AddArchive(edit(&node, "w"))),
+        Refusal::Holder(HolderRefusal::Ineligible { .. })
+    ));
     node.done(OwnershipCommand::RemoveArchive(edit(&node, "d")));
     node.done(OwnershipCommand::AddReplica(edit(&node, "d")));
     node.done(OwnershipCommand::RemoveReplica(edit(&node, "b")));
@@ -376,15 +465,18 @@ fn one_authority_per_group_under_its_fence() {
     let assign = |holder: &str| OwnershipCommand::AssignAuthority { group: group("g"), holder: id(holder) };
     let reassign =
         |fence, holder: &str| OwnershipCommand::ReassignAuthority { group: group("g"), fence, holder: id(holder) };
-    assert!(matches!(node.refused(reassign(Fence::default(), "b")), Refusal::UnknownAuthority { .. }));
-    assert!(matches!(node.refused(assign("w")), Refusal::Ineligible { .. }));
+    assert!(matches!(
+        node.refused(reassign(Fence::default(), "b")),
+        Refusal::Group(GroupRefusal::UnknownAuthority { .. })
+    ));
+    assert!(matches!(node.refused(assign("w")), Refusal::Holder(HolderRefusal::Ineligible { .. })));
     let Effect::AuthorityHeld { fence, .. } = node.done(assign("a")) else { panic!("assigned") };
-    assert!(matches!(node.refused(assign("b")), Refusal::AuthorityExists { .. }));
+    assert!(matches!(node.refused(assign("b")), Refusal::Group(GroupRefusal::AuthorityExists { .. })));
     let Effect::AuthorityHeld { fence: next, .. } = node.done(reassign(fence, "b")) else { panic!("reassigned") };
     assert!(next.epoch > fence.epoch && next.version > fence.version);
     assert_eq!(
         node.refused(reassign(fence, "c")),
-        Refusal::StaleAuthority { group: group("g"), holder: id("b"), fence: next }
+        Refusal::Group(GroupRefusal::StaleAuthority { group: group("g"), holder: id("b"), fence: next })
     );
 }
 

@@ -44,7 +44,7 @@ fn every_epoch_rises_into_the_new_generation() {
     let mut later = Node::new(after);
     let placement = Placement { replication_factor: 2, ..Placement::default() };
     let edit = |fence| OwnershipCommand::SetPlacement { range: key.clone(), fence, placement: placement.clone() };
-    assert!(matches!(later.refused(edit(stale)), Refusal::StaleEpoch { .. }));
+    assert!(matches!(later.refused(edit(stale)), Refusal::Standing(StandingRefusal::StaleEpoch { .. })));
     later.done(edit(later.fence(&key)));
 }
 
@@ -88,14 +88,17 @@ fn a_fenced_member_comes_back_in_a_new_life_only() {
             features: Features::default(),
         })
     };
-    assert!(matches!(node.refused(MembershipCommand::SetVoting { member: old.clone() }), Refusal::NotJoined { .. }));
-    assert!(matches!(node.refused(joining(old.clone())), Refusal::TokenSpent { .. }));
-    assert!(matches!(node.refused(admit(MemberKind::Witness)), Refusal::KindMismatch { .. }));
+    assert!(matches!(
+        node.refused(MembershipCommand::SetVoting { member: old.clone() }),
+        Refusal::Member(MemberRefusal::NotJoined { .. })
+    ));
+    assert!(matches!(node.refused(joining(old.clone())), Refusal::Member(MemberRefusal::TokenSpent { .. })));
+    assert!(matches!(node.refused(admit(MemberKind::Witness)), Refusal::Member(MemberRefusal::KindMismatch { .. })));
     assert!(matches!(node.done(admit(MemberKind::Data)), Effect::Admitted { .. }));
     assert!(matches!(node.done(admit(MemberKind::Data)), Effect::AlreadyMember { .. }));
     let new = node.life("a");
     assert!(new.incarnation > old.incarnation);
-    assert!(matches!(node.refused(joining(old.clone())), Refusal::OtherIncarnation { .. }));
+    assert!(matches!(node.refused(joining(old.clone())), Refusal::Member(MemberRefusal::OtherIncarnation { .. })));
     assert_eq!(node.catalog().violations(), vec![]);
     node.done(joining(new.clone()));
     node.done(MembershipCommand::SetVoting { member: new });

@@ -38,7 +38,7 @@ fn a_retry_gets_the_same_verdict_and_no_second_application() {
     assert!(node.machine.change(ControlPlaneLogIndex(node.index)).unwrap().repeated);
     assert!(!node.machine.change(ControlPlaneLogIndex(node.index - 1)).unwrap().repeated);
     assert!(
-        matches!(node.run(command), Verdict::Refused(Refusal::StaleVersion { .. })),
+        matches!(node.run(command), Verdict::Refused(Refusal::Standing(StandingRefusal::StaleVersion { .. }))),
         "without an id it is a new request"
     );
 }
@@ -49,7 +49,7 @@ fn a_refusal_is_repeated_too() {
     let good = split(&node, &range);
     let bad = OwnershipCommand::AbortMove { range: range.clone(), fence: node.fence(&range) };
     let first = node.run_as(Some(request(1, 0, 1)), bad);
-    assert!(matches!(first, Verdict::Refused(Refusal::NotMoving { .. })));
+    assert!(matches!(first, Verdict::Refused(Refusal::Standing(StandingRefusal::NotMoving { .. }))));
     // The same id with another command is still the first request.
     assert_eq!(node.run_as(Some(request(1, 0, 1)), good), first);
     assert_eq!(node.machine.read(Catalog::range_count), 1);
@@ -67,7 +67,7 @@ fn below_the_low_water_mark_a_request_is_expired() {
     let command = toggle(&node);
     assert_eq!(
         node.run_as(Some(request(1, 0, 1)), command.clone()),
-        Verdict::Refused(Refusal::Expired { low_water: 1 })
+        Verdict::Refused(Refusal::Request(RequestRefusal::Expired { low_water: 1 }))
     );
     assert_eq!(node.machine.digest(), state);
     assert!(node.run_as(Some(request(1, 0, 2)), command).is_done());
@@ -102,7 +102,10 @@ fn a_client_that_was_forgotten_is_not_taken_for_a_new_one() {
     let command = toggle(&node);
     let state = |node: &Node| node.catalog().member(&id("a")).unwrap().service;
     let before = state(&node);
-    assert_eq!(node.run_as(Some(numbered(0)), command.clone()), Verdict::Refused(Refusal::Expired { low_water: 0 }));
+    assert_eq!(
+        node.run_as(Some(numbered(0)), command.clone()),
+        Verdict::Refused(Refusal::Request(RequestRefusal::Expired { low_water: 0 }))
+    );
     assert_eq!(state(&node), before);
     assert_eq!(node.machine.read(Catalog::client_count), CLIENT_COUNT_MAX);
     // A client that is provably newer than any that was forgotten is welcome.
@@ -129,7 +132,7 @@ fn an_idle_client_is_forgotten_by_log_index() {
     let (_, count, _) = apply(11 + CLIENT_IDLE_MAX_ENTRIES, None, &drain);
     assert_eq!(count, 0);
     let (late, ..) = apply(12 + CLIENT_IDLE_MAX_ENTRIES, Some(id), &undrain);
-    assert_eq!(late, Verdict::Refused(Refusal::Expired { low_water: 0 }));
+    assert_eq!(late, Verdict::Refused(Refusal::Request(RequestRefusal::Expired { low_water: 0 })));
 }
 
 #[test]
@@ -162,11 +165,17 @@ fn a_client_id_is_one_clients() {
     }
     let command = toggle(&node);
     let future = request(1, 4, 1);
-    let refused = Refusal::ClientFromFuture { since: ControlPlaneLogIndex(4) };
+    let refused = Refusal::Request(RequestRefusal::ClientFromFuture { since: ControlPlaneLogIndex(4) });
     assert_eq!(node.run_as(Some(future), command.clone()), Verdict::Refused(refused));
     assert!(node.run_as(Some(request(1, 2, 1)), command.clone()).is_done());
-    assert_eq!(node.run_as(Some(request(1, 3, 2)), command.clone()), Verdict::Refused(Refusal::ClientIdTaken));
-    assert_eq!(node.run_as(Some(request(2, 2, 0)), command), Verdict::Refused(Refusal::Expired { low_water: 0 }));
+    assert_eq!(
+        node.run_as(Some(request(1, 3, 2)), command.clone()),
+        Verdict::Refused(Refusal::Request(RequestRefusal::ClientIdTaken))
+    );
+    assert_eq!(
+        node.run_as(Some(request(2, 2, 0)), command),
+        Verdict::Refused(Refusal::Request(RequestRefusal::Expired { low_water: 0 }))
+    );
 }
 
 #[test]

@@ -74,9 +74,18 @@ fn seen(catalog: &Catalog) -> Model {
     }
 }
 
+/// What a value of an enum is called.
 fn variant(debug: &impl std::fmt::Debug) -> String {
-    let text = format!("{debug:?}");
-    text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+    first_word(&format!("{debug:?}"))
+}
+
+/// The refusal's own name, within its family.
+fn reason(refusal: &Refusal) -> String {
+    format!("{refusal:?}").split_once('(').map(|(_, reason)| first_word(reason)).unwrap_or_default()
+}
+
+fn first_word(text: &str) -> String {
+    text.split([' ', '{', '(', ')']).next().unwrap_or_default().to_owned()
 }
 
 fn label(command: &Command) -> String {
@@ -115,7 +124,7 @@ fn run(draws: &[Draw], counts: &mut BTreeMap<(String, String), u64>) -> Result<(
         let verdict = node.run_as(Some(request), command.clone());
         let given = match &verdict {
             Verdict::Done(_) => "Done".to_owned(),
-            Verdict::Refused(refusal) => variant(refusal),
+            Verdict::Refused(refusal) => reason(refusal),
         };
         let expected = answer.err().unwrap_or("Done");
         prop_assert_eq!(&given, expected, "step {}: {:?} gave {}", step, command, verdict);

@@ -6,7 +6,9 @@ use super::server::{NodeApi, refused};
 use crate::supervisor::SubmitError;
 use crate::token::Token;
 use bytes::Bytes;
-use cp_catalog::{Addresses, ClientId, Features, Joining, MemberLife, MembershipCommand, Request, RequestId, Verdict};
+use cp_catalog::{
+    Addresses, ClientId, Effect, Features, Joining, MemberLife, MembershipCommand, Request, RequestId, Verdict,
+};
 use cp_net::tls::PeerName;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, MemberId};
 use futures::StreamExt;
@@ -55,6 +57,10 @@ async fn let_in(api: &NodeApi, peer: &PeerName, request: JoinRequest) -> Result<
     let request = Request::new(Some(id), MembershipCommand::Joined(joining));
     match api.supervisor.submit(request, WAIT).await {
         Ok(decision) => match decision.verdict {
+            // What it acknowledged in this life is in its directory: a second one would lack it (CP-M3).
+            Verdict::Done(Effect::AlreadyMember { member, incarnation }) => Err(invalid(format!(
+                "{member} has joined already, as {incarnation}; start it with the directory that it has, or if that was lost, remove it and admit it again"
+            ))),
             Verdict::Done(_) => Ok(token.incarnation),
             Verdict::Refused(refusal) => Err(invalid(refusal.to_string())),
         },

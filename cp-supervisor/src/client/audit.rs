@@ -16,11 +16,7 @@ pub struct Audit {
 impl Audit {
     /// Whether the records lead from the chain's floor to its head: none was changed or left out.
     pub fn is_whole(&self) -> bool {
-        let AuditChain { count, head, forgotten, floor } = self.chain;
-        let step = |reached: (u64, [u8; 32]), record: &AuditRecord| {
-            (reached.0.checked_add(1) == Some(record.sequence)).then(|| (record.sequence, record.chained(&reached.1)))
-        };
-        self.records.iter().try_fold((forgotten, floor), step) == Some((count, head))
+        self.chain.is_made_of(&self.records)
     }
 }
 

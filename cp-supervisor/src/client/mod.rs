@@ -28,7 +28,7 @@ use crate::api::messages::{
 use crate::session::Session;
 use crate::supervisor::Decision;
 use connect::Connections;
-use cp_catalog::{Command, Refusal, Request, RequestId, Verdict, codec};
+use cp_catalog::{Command, Refusal, Request, RequestId, RequestRefusal, Verdict, codec};
 use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
 use futures::FutureExt;
@@ -125,7 +125,7 @@ impl Client {
         match &decision.verdict {
             // The session began in what a recovery has lost: nothing of it is in the state. But an
             // attempt that was not answered may still come, and by then the log may have got so far.
-            Verdict::Refused(refusal @ Refusal::ClientFromFuture { .. }) => {
+            Verdict::Refused(refusal @ Refusal::Request(RequestRefusal::ClientFromFuture { .. })) => {
                 self.renew(&id).await;
                 if doubts.load(Ordering::Relaxed) > 0 {
                     return Err(ClientError::Unknown { reason: refusal.to_string() });
@@ -135,7 +135,7 @@ impl Client {
             }
             // Forgotten, and nobody can tell whether an earlier attempt took effect: that is the
             // caller's to judge, and the next request need not share its fate.
-            Verdict::Refused(Refusal::Expired { .. }) => {
+            Verdict::Refused(Refusal::Request(RequestRefusal::Expired { .. })) => {
                 self.renew(&id).await;
                 Ok(decision)
             }
