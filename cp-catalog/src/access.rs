@@ -86,7 +86,7 @@ pub enum Privilege {
     Read,
     /// To change it under its rules.
     Operate,
-    /// To move write authority past evidence and fences.
+    /// To move write authority past evidence and fences, and to remove members that own ranges.
     Force,
 }
 
@@ -140,7 +140,8 @@ impl Command {
     /// The privilege that it takes.
     pub fn privilege(&self) -> Privilege {
         match self {
-            Self::Ownership(OwnershipCommand::Force { .. }) => Privilege::Force,
+            Self::Membership(MembershipCommand::ForceRemove { .. })
+            | Self::Ownership(OwnershipCommand::Force { .. }) => Privilege::Force,
             Self::Ownership(OwnershipCommand::RestoreArchive(restore)) if restore.forced.is_some() => Privilege::Force,
             Self::Ownership(_) | Self::Membership(_) => Privilege::Operate,
         }
@@ -183,14 +184,14 @@ impl Catalog {
     /// Whether `principal` may ask for `command`.
     pub fn may_ask(&self, principal: &Principal, command: &Command) -> Result<(), Refusal> {
         match principal {
-            // Who was fenced is let in by an operator alone.
-            Principal::Member(member) if command.concerns_only(member) && !self.is_fenced(member) => Ok(()),
+            // Whose life is over is let in by an operator alone.
+            Principal::Member(member) if command.concerns_only(member) && !self.is_over(member) => Ok(()),
             _ => self.may(principal, command.privilege()),
         }
     }
 
-    fn is_fenced(&self, member: &MemberId) -> bool {
-        self.member(member).is_some_and(|member| member.join == Join::Fenced)
+    fn is_over(&self, member: &MemberId) -> bool {
+        self.member(member).is_some_and(|member| matches!(member.join, Join::Fenced | Join::Expelled))
     }
 
     pub(crate) fn grant(&self, origin: Option<&Origin>, client: &ClientName, privileges: Privileges) -> Decision {

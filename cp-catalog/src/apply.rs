@@ -6,7 +6,7 @@ use crate::codec::{self, DecodeError};
 use crate::command::Command;
 use crate::edit::Edit;
 use crate::refusal::{Refusal, RequestRefusal};
-use crate::request::Request;
+use crate::request::{AuthorityClaim, Request};
 use crate::session::Admission;
 use crate::verdict::{Effect, Verdict};
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex};
@@ -57,13 +57,14 @@ impl Catalog {
 
     /// What `command` would do now. Changes nothing, and knows nothing of retries.
     pub fn judge(&self, command: &Command) -> Verdict {
-        self.decide(None, command).map(|(effect, _)| effect).into()
+        self.decide(None, None, command).map(|(effect, _)| effect).into()
     }
 
     fn apply_request(&mut self, index: ControlPlaneLogIndex, request: &Request) -> (Verdict, bool) {
         // A member of an older release knows neither origins nor the audit.
         let speaks = self.feature_level() >= 2;
         let origin = request.origin.as_ref().filter(|_| speaks);
+        let claim = request.claim.as_ref().filter(|_| speaks);
         let principal = origin.map(|origin| &origin.principal);
         if let Some(id) = &request.id {
             match self.sessions.admit(&self.meta, index, id, principal) {
@@ -73,7 +74,7 @@ impl Catalog {
             }
         }
         let mut changed = true;
-        let verdict = self.decide(origin, &request.command).map(|(effect, edits)| {
+        let verdict = self.decide(origin, claim, &request.command).map(|(effect, edits)| {
             changed = !edits.is_empty();
             self.commit(edits);
             effect
@@ -97,20 +98,28 @@ impl Catalog {
 
     /// As [`judge`](Self::judge), asked by `origin`.
     pub fn judge_of(&self, origin: &Origin, command: &Command) -> Verdict {
-        self.decide(Some(origin), command).map(|(effect, _)| effect).into()
+        self.decide(Some(origin), None, command).map(|(effect, _)| effect).into()
     }
 
-    fn decide(&self, origin: Option<&Origin>, command: &Command) -> Decision {
-        // The gate of forced changes has an order of its own.
-        if let Some(origin) = origin.filter(|_| command.privilege() != Privilege::Force) {
-            self.may_ask(&origin.principal, command)?;
-        }
-        let decided = match command {
-            Command::Membership(command) => self.decide_membership(origin, command),
-            Command::Ownership(command) => self.decide_ownership(origin, command),
-        };
+    fn decide(&self, origin: Option<&Origin>, claim: Option<&AuthorityClaim>, command: &Command) -> Decision {
         // Verdicts are part of the state: members of older releases must come to the same.
-        decided.map_err(|refusal| if self.feature_level() < 2 { codec::without_hints(refusal) } else { refusal })
+        let told = |refusal| if self.feature_level() < 2 { codec::without_hints(refusal) } else { refusal };
+        self.allow(origin, claim, command)
+            .and_then(|()| match command {
+                Command::Membership(command) => self.decide_membership(origin, command),
+                Command::Ownership(command) => self.decide_ownership(origin, command),
+            })
+            .map_err(told)
+    }
+
+    /// Whether who asks may, and acts by an authority that has not moved.
+    fn allow(&self, origin: Option<&Origin>, claim: Option<&AuthorityClaim>, command: &Command) -> Result<(), Refusal> {
+        if command.privilege() == Privilege::Force {
+            // The gate of forced changes has an order of its own, and is past authorities.
+            return Ok(());
+        }
+        origin.map_or(Ok(()), |origin| self.may_ask(&origin.principal, command))?;
+        claim.map_or(Ok(()), |claim| self.check_claim(claim, command))
     }
 }
 

@@ -48,11 +48,13 @@ pub enum Action {
     Force,
     /// Write authority was to go to an archive.
     RestoreArchive,
+    /// A member was to be removed, whatever it owned.
+    ForceRemove,
 }
 
 impl Action {
     /// All, each at the place that its number says, from 1. Numbers never change.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Admit,
         Self::Demote,
         Self::Drain,
@@ -65,6 +67,7 @@ impl Action {
         Self::ReassignAuthority,
         Self::Force,
         Self::RestoreArchive,
+        Self::ForceRemove,
     ];
 
     /// Its name, as commands are named.
@@ -82,6 +85,7 @@ impl Action {
             Self::ReassignAuthority => "reassign-authority",
             Self::Force => "force",
             Self::RestoreArchive => "restore-archive",
+            Self::ForceRemove => "force-remove",
         }
     }
 }
@@ -244,6 +248,7 @@ fn audited(command: &Command) -> Option<(Action, String, &str)> {
             M::Drain { member } => plain(Action::Drain, member),
             M::Undrain { member } => plain(Action::Undrain, member),
             M::Remove { member, .. } => plain(Action::Remove, member),
+            M::ForceRemove { member, reason, .. } => Some((Action::ForceRemove, member.to_string(), reason)),
             M::Replace { member, .. } => plain(Action::Replace, member),
             M::RaiseFeatureLevel { to } => plain(Action::RaiseFeatureLevel, to),
             M::Grant { client, privileges } => plain(Action::Grant, &format_args!("{client} {privileges}")),

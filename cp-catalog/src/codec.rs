@@ -30,7 +30,8 @@ pub(crate) use verdict::{refusal_code, without_hints};
 use crate::access::Origin;
 use crate::bounds::BadValue;
 use crate::command::Command;
-use crate::request::{ClientId, Request, RequestId};
+use crate::id::Epoch;
+use crate::request::{AuthorityClaim, ClientId, Request, RequestId};
 use cp_seam::{BadMemberId, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlanePayload, PayloadTooLarge};
 use prost::Message;
 
@@ -100,6 +101,16 @@ struct Envelope {
 struct Attached {
     #[prost(message, optional, tag = "5")]
     origin: Option<audit::OriginMessage>,
+    #[prost(message, optional, tag = "6")]
+    claim: Option<ClaimMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ClaimMessage {
+    #[prost(string, tag = "1")]
+    group: String,
+    #[prost(uint64, tag = "2")]
+    epoch: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -124,7 +135,8 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
     };
     let mut bytes = Envelope { version: VERSION, id, membership, ownership }.encode_to_vec();
     let origin = request.origin.as_ref().map(Into::into);
-    bytes.extend(Attached { origin }.encode_to_vec());
+    let claim = request.claim.as_ref().map(Into::into);
+    bytes.extend(Attached { origin, claim }.encode_to_vec());
     Ok(request.command.kind().entry(ControlPlanePayload::new(bytes)?))
 }
 
@@ -133,15 +145,15 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
 pub(crate) fn decode_request_at(level: u32, entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
     let request = decode_command(entry)?;
     match decode_attached(entry) {
-        Ok(origin) => Ok(Request { origin, ..request }),
+        Ok((origin, claim)) => Ok(Request { origin, claim, ..request }),
         Err(_) if level < 2 => Ok(request),
         Err(error) => Err(error),
     }
 }
 
-fn decode_attached(entry: &ControlPlaneEntry) -> Result<Option<Origin>, DecodeError> {
+fn decode_attached(entry: &ControlPlaneEntry) -> Result<(Option<Origin>, Option<AuthorityClaim>), DecodeError> {
     let attached = Attached::decode(&**entry.payload().as_bytes()).map_err(|_| malformed("what is attached"))?;
-    attached.origin.map(TryInto::try_into).transpose()
+    Ok((attached.origin.map(TryInto::try_into).transpose()?, attached.claim.map(TryInto::try_into).transpose()?))
 }
 
 fn decode_command(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
@@ -161,7 +173,21 @@ fn decode_command(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
     if command.kind() != entry.kind() {
         return Err(DecodeError::WrongKind);
     }
-    Ok(Request { id, command, origin: None })
+    Ok(Request { id, command, origin: None, claim: None })
+}
+
+impl From<&AuthorityClaim> for ClaimMessage {
+    fn from(claim: &AuthorityClaim) -> Self {
+        Self { group: claim.group.as_str().to_owned(), epoch: claim.epoch.0 }
+    }
+}
+
+impl TryFrom<ClaimMessage> for AuthorityClaim {
+    type Error = DecodeError;
+
+    fn try_from(claim: ClaimMessage) -> Result<Self, DecodeError> {
+        Ok(Self { group: value::group_name(&claim.group)?, epoch: Epoch(claim.epoch) })
+    }
 }
 
 impl TryFrom<RequestIdMessage> for RequestId {

@@ -39,7 +39,7 @@ impl Command {
     /// The feature level below which it is unknown, to releases that support it too.
     pub fn level(&self) -> u32 {
         match self {
-            Self::Membership(MembershipCommand::Grant { .. })
+            Self::Membership(MembershipCommand::Grant { .. } | MembershipCommand::ForceRemove { .. })
             | Self::Ownership(OwnershipCommand::Force { .. } | OwnershipCommand::RestoreArchive(_)) => 2,
             Self::Membership(_) | Self::Ownership(_) => 0,
         }
@@ -94,6 +94,19 @@ pub enum MembershipCommand {
         /// Who.
         member: MemberLife,
         /// As in [`MembershipCommand::Demote`].
+        reachable: BTreeSet<Incarnation>,
+    },
+    /// Ends the life of a member that is gone for good, whatever it owns and holds (CP-M3): its
+    /// vote is taken, and what it has may only go from it. Takes a privilege of its own and a
+    /// reason; every attempt is on record. Who holds nothing is removed at once; again, once
+    /// everything is released, so is anybody else. Idempotent.
+    ForceRemove {
+        /// Who.
+        member: MemberLife,
+        /// Why.
+        reason: String,
+        /// All that the proposing leader is in touch with, voters or not. As in
+        /// [`MembershipCommand::Demote`], and the member must not be among them.
         reachable: BTreeSet<Incarnation>,
     },
     /// Ends the life of a member that holds nothing worth its vote any more, and admits the
@@ -314,6 +327,30 @@ pub enum OwnershipCommand {
     },
     /// Gives a range to an archive of it that was restored.
     RestoreArchive(Restore),
+}
+
+impl OwnershipCommand {
+    /// The range that it is about, of two that which stays; `None` if it is about none.
+    pub fn range(&self) -> Option<&RangeKey> {
+        match self {
+            Self::CreateCollection { .. } | Self::AssignAuthority { .. } | Self::ReassignAuthority { .. } => None,
+            Self::CreateRange(new) => Some(&new.range),
+            Self::Handoff(transfer) | Self::Promote(transfer) => Some(&transfer.range),
+            Self::AddReplica(edit) | Self::RemoveReplica(edit) | Self::AddArchive(edit) | Self::RemoveArchive(edit) => {
+                Some(&edit.range)
+            }
+            Self::RestoreArchive(restore) => Some(&restore.range),
+            Self::BeginMove { range, .. }
+            | Self::AdvanceMove { range, .. }
+            | Self::CompleteMove { range, .. }
+            | Self::ResolveMove { range, .. }
+            | Self::AbortMove { range, .. }
+            | Self::Split { range, .. }
+            | Self::Merge { survivor: range, .. }
+            | Self::SetPlacement { range, .. }
+            | Self::Force { range, .. } => Some(range),
+        }
+    }
 }
 
 /// A range to be made.

@@ -167,7 +167,7 @@ impl Catalog {
         // followed, with an incarnation above the survivor's.
         let anew = |m: &Member| self.recoveries().last().is_some_and(|r| m.incarnation > r.survivor.incarnation);
         let has_joined = |m: &Member| match m.join {
-            Join::Joined | Join::Fenced => true,
+            Join::Joined | Join::Fenced | Join::Expelled => true,
             Join::Awaited(_) => !m.addresses.peer.is_empty() || anew(m),
         };
         let may = self.member(member).is_some_and(|m| m.kind == MemberKind::Data && has_joined(m));

@@ -93,7 +93,7 @@ pub use refusal::{
     AccessRefusal, CopyLimit, EvidenceRefusal, GroupRefusal, HolderRefusal, MemberRefusal, Merged, Refusal,
     RequestRefusal, ShapeRefusal, StandingRange, StandingRefusal,
 };
-pub use request::{ClientId, Request, RequestId};
+pub use request::{AuthorityClaim, ClientId, Request, RequestId};
 pub use session::{CLIENT_COUNT_MAX, CLIENT_IDLE_MAX_ENTRIES, REPLY_COUNT_MAX, REPLY_TOTAL_MAX};
 pub use snapshot::SNAPSHOT_FORMAT;
 pub use verdict::{Effect, Verdict};

@@ -36,6 +36,7 @@ impl Member {
             (MemberKind::Witness, _, _) => Err(Ineligible::Witness),
             (MemberKind::Data, Join::Awaited(_), _) => Err(Ineligible::NotJoined),
             (MemberKind::Data, Join::Fenced, _) => Err(Ineligible::Fenced),
+            (MemberKind::Data, Join::Expelled, _) => Err(Ineligible::Expelled),
             (MemberKind::Data, Join::Joined, Service::Draining) => Err(Ineligible::Draining),
             (MemberKind::Data, Join::Joined, Service::Active) => Ok(()),
         }
@@ -85,6 +86,9 @@ pub enum Join {
     /// neither votes nor receives the log until it is admitted and joins anew.
     /// What it held is still recorded.
     Fenced,
+    /// It is removed by force: that life is over (CP-M3), and no other begins under its name
+    /// until everything that it owned and held is released and it is gone.
+    Expelled,
 }
 
 /// Why a member may not own or hold a range.
@@ -99,6 +103,8 @@ pub enum Ineligible {
     NotJoined,
     /// A forced recovery has ended its life.
     Fenced,
+    /// It is being removed by force.
+    Expelled,
 }
 
 impl fmt::Display for Ineligible {
@@ -107,6 +113,7 @@ impl fmt::Display for Ineligible {
             Self::Witness => "it is a witness",
             Self::Draining => "it is draining",
             Self::NotJoined => "it has not joined yet",
+            Self::Expelled => "it is being removed by force",
             Self::Fenced => "a forced recovery has fenced it and it has not joined anew",
         })
     }

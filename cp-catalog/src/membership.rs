@@ -1,4 +1,6 @@
-//! Decisions about members.
+//! Decisions about members; how they go is in a file of its own.
+
+mod removal;
 
 use crate::access::Origin;
 use crate::apply::Decision;
@@ -8,10 +10,9 @@ use crate::edit::Edit;
 use crate::id::TokenHash;
 use crate::level::supports;
 use crate::member::{Addresses, Features, Join, Member, MemberLife, Service, Voting};
-use crate::range::Role;
 use crate::refusal::{MemberRefusal, Refusal, RequestRefusal};
 use crate::verdict::Effect;
-use cp_seam::{Incarnation, MemberId, MemberKind, quorum_threshold};
+use cp_seam::Incarnation;
 use std::collections::BTreeSet;
 
 impl Catalog {
@@ -24,6 +25,9 @@ impl Catalog {
             MembershipCommand::Drain { member } => self.set_service(member, Service::Draining),
             MembershipCommand::Undrain { member } => self.set_service(member, Service::Active),
             MembershipCommand::Remove { member, reachable } => self.remove(member, reachable),
+            MembershipCommand::ForceRemove { member, reason, reachable } => {
+                self.force_remove(origin, member, reason, reachable)
+            }
             MembershipCommand::Replace { member, token_hash, reachable } => self.replace(member, token_hash, reachable),
             MembershipCommand::SetAddresses { member, addresses } => self.change(member, |member| {
                 expect_joined(member)?;
@@ -46,7 +50,7 @@ impl Catalog {
     }
 
     /// The member of this name in this life.
-    fn living(&self, life: &MemberLife) -> Result<&Member, Refusal> {
+    pub(crate) fn living(&self, life: &MemberLife) -> Result<&Member, Refusal> {
         let member = self
             .member(&life.id)
             .ok_or_else(|| Refusal::Member(MemberRefusal::NotAMember { member: life.id.clone() }))?;
@@ -72,6 +76,7 @@ impl Catalog {
             if member.kind != *kind {
                 return Err(Refusal::Member(MemberRefusal::KindMismatch { member: id.clone(), admitted: member.kind }));
             }
+            not_expelled(member)?;
             if member.join != Join::Fenced {
                 return Ok((Effect::AlreadyMember { member: id.clone(), incarnation: member.incarnation }, Vec::new()));
             }
@@ -109,8 +114,9 @@ impl Catalog {
             return Ok((effect, Vec::new()));
         }
         self.change(&joining.member, |member| {
+            not_expelled(member)?;
             match member.join {
-                Join::Joined | Join::Fenced => {
+                Join::Joined | Join::Fenced | Join::Expelled => {
                     return Err(Refusal::Member(MemberRefusal::TokenSpent { member: member.id.clone() }));
                 }
                 Join::Awaited(hash) if hash != joining.token_hash => {
@@ -133,6 +139,9 @@ impl Catalog {
 
     fn set_service(&self, life: &MemberLife, service: Service) -> Decision {
         self.change(life, |member| {
+            if service == Service::Active {
+                not_expelled(member)?;
+            }
             member.service = service;
             Ok(())
         })
@@ -157,32 +166,9 @@ impl Catalog {
         })
     }
 
-    fn remove(&self, life: &MemberLife, reachable: &BTreeSet<Incarnation>) -> Decision {
-        let member = self.living(life)?;
-        if member.service != Service::Draining {
-            return Err(Refusal::Member(MemberRefusal::NotDraining { member: life.id.clone() }));
-        }
-        let held = self.holdings(&life.id);
-        for (role, count) in [(Role::Owner, held.owned), (Role::Replica, held.replicas), (Role::Archive, held.archives)]
-        {
-            if let Some(refusal) = self.still(&life.id, role, count) {
-                return Err(refusal);
-            }
-        }
-        if let Some(authority) = self.authorities().find(|authority| authority.holder == life.id) {
-            return Err(Refusal::Member(MemberRefusal::HoldsAuthority {
-                member: life.id.clone(),
-                group: authority.group.clone(),
-                fence: Some(authority.fence()),
-            }));
-        }
-        self.can_spare(member, reachable)?;
-        let effect = Effect::Removed { member: life.id.clone(), incarnation: member.incarnation };
-        Ok((effect, vec![Edit::DropMember(life.id.clone())]))
-    }
-
     fn replace(&self, life: &MemberLife, hash: &TokenHash, reachable: &BTreeSet<Incarnation>) -> Decision {
         let was = self.living(life)?;
+        not_expelled(was)?;
         self.can_spare(was, reachable)?;
         let incarnation = Incarnation(self.meta.next_incarnation);
         if incarnation.0 == u64::MAX {
@@ -193,44 +179,20 @@ impl Catalog {
         let next = Member { incarnation, voting, join, features, ..was.clone() };
         Ok((Effect::Admitted { member: life.id.clone(), incarnation }, vec![Edit::Admit(Box::new(next))]))
     }
-
-    fn still(&self, member: &MemberId, role: Role, count: u64) -> Option<Refusal> {
-        if count == 0 {
-            return None;
-        }
-        let (first, ..) = self.held_by(member).find(|(_, held, _)| *held == role)?;
-        let member = member.clone();
-        Some(match role {
-            Role::Owner => Refusal::Member(MemberRefusal::StillOwns { member, count, first }),
-            Role::Replica | Role::Archive => Refusal::Member(MemberRefusal::StillHolds { member, role, count, first }),
-        })
-    }
-
-    /// Whether the quorum can do without the vote of `member`, if it has one.
-    fn can_spare(&self, member: &Member, reachable: &BTreeSet<Incarnation>) -> Result<(), Refusal> {
-        if member.voting != Voting::Voting {
-            return Ok(());
-        }
-        let rest: Vec<_> = self.quorum.voters.iter().filter(|m| m.incarnation != member.incarnation).collect();
-        if !rest.iter().any(|voter| voter.kind == MemberKind::Data) {
-            return Err(Refusal::Member(MemberRefusal::LastVoter { member: member.id.clone() }));
-        }
-        let reached = rest.iter().filter(|voter| reachable.contains(&voter.incarnation)).count();
-        if reached < quorum_threshold(rest.len()) {
-            let (voters, reachable) = (rest.len() as u64, reached as u64);
-            return Err(Refusal::Member(MemberRefusal::WouldLoseQuorum {
-                member: member.id.clone(),
-                voters,
-                reachable,
-            }));
-        }
-        Ok(())
-    }
 }
 
 fn expect_joined(member: &Member) -> Result<(), Refusal> {
     match member.join {
         Join::Joined => Ok(()),
         Join::Awaited(_) | Join::Fenced => Err(Refusal::Member(MemberRefusal::NotJoined { member: member.id.clone() })),
+        Join::Expelled => not_expelled(member),
     }
+}
+
+fn not_expelled(member: &Member) -> Result<(), Refusal> {
+    if member.join != Join::Expelled {
+        return Ok(());
+    }
+    let (member, incarnation) = (member.id.clone(), member.incarnation);
+    Err(Refusal::Member(MemberRefusal::Expelled { member, incarnation }))
 }

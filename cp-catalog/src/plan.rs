@@ -5,6 +5,7 @@
 //! |---|---|
 //! | let a member go | [`drain`] |
 //! | replace owners that are lost | [`Health`], [`failover`] |
+//! | release what a member has that is gone for good | [`expel`] |
 //! | end what an interrupted run left half done | [`finish`] |
 //! | even out the load | [`rebalance`] |
 //!
@@ -19,6 +20,7 @@ mod authorities;
 mod draft;
 mod drain;
 mod evacuate;
+mod expel;
 mod failover;
 mod finish;
 mod health;
@@ -29,6 +31,7 @@ mod report;
 mod sites;
 
 pub use drain::drain;
+pub use expel::expel;
 pub use failover::failover;
 pub use finish::finish;
 pub use health::{Condition, Health, HealthSettings, Heard};
@@ -162,6 +165,18 @@ pub enum Awaits {
         /// What it must cover at the least, if that was seen.
         watermark: Option<DataPosition>,
     },
+    /// The candidate is shown to have all that was acknowledged. This is the step's evidence,
+    /// without which the state refuses it. The owner is lost: its gate is not waited for.
+    Shown {
+        /// Which range.
+        range: RangeKey,
+        /// Whose position is to be shown.
+        candidate: MemberId,
+        /// Where it was seen.
+        applied: Option<DataPosition>,
+        /// What it must cover, if that was seen.
+        watermark: Option<DataPosition>,
+    },
     /// Copies are whole. The state does not know and does not check: without it the
     /// range has fewer whole copies than it wants for a while.
     Caught {
@@ -179,11 +194,15 @@ impl fmt::Display for Awaits {
         match self {
             Self::Cutover { owner, epoch, candidate, applied, watermark, .. } => {
                 write!(f, "{owner} closes its gate of epoch {epoch}, and {candidate}")?;
-                if let Some(applied) = applied {
-                    write!(f, " (seen at {applied})")?;
-                }
+                applied.map_or(Ok(()), |applied| write!(f, " (seen at {applied})"))?;
                 f.write_str(" shows a position that covers its last write")?;
                 watermark.map_or(Ok(()), |watermark| write!(f, " and the watermark {watermark}"))
+            }
+            Self::Shown { candidate, applied, watermark, .. } => {
+                write!(f, "{candidate}")?;
+                applied.map_or(Ok(()), |applied| write!(f, " (seen at {applied})"))?;
+                f.write_str(" shows a position that covers the watermark")?;
+                watermark.map_or(Ok(()), |watermark| write!(f, " {watermark}"))
             }
             Self::Caught { members, watermark, .. } => {
                 report::list(f, members)?;

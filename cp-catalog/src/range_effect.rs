@@ -51,6 +51,7 @@ impl Effect {
             | Self::AlreadyMember { .. }
             | Self::MemberChanged { .. }
             | Self::Removed { .. }
+            | Self::Expelled { .. }
             | Self::FeatureLevelAt { .. }
             | Self::Granted { .. }
             | Self::CollectionReady { .. }

@@ -242,8 +242,11 @@ impl Catalog {
     }
 }
 
-/// What is left of a member whose life is over.
+/// What is left of a member whose life is over. One that is being removed by force stays so.
 fn fenced(member: &Member) -> Member {
+    if member.join == Join::Expelled {
+        return member.clone();
+    }
     let voting = if member.voting == Voting::Standby { Voting::Standby } else { Voting::CatchingUp };
     Member { voting, join: Join::Fenced, addresses: Addresses::default(), ..member.clone() }
 }

@@ -3,6 +3,7 @@
 use crate::access::Origin;
 use crate::codec::{self, DecodeError};
 use crate::command::Command;
+use crate::id::{Epoch, GroupName};
 use crate::level::FEATURE_LEVEL;
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, PayloadTooLarge};
 use std::fmt;
@@ -50,18 +51,38 @@ pub struct Request {
     /// Who asks, by the word of the node that took the request; below feature level 2
     /// nothing depends on it. An embedder that names nobody vouches for it itself.
     pub origin: Option<Origin>,
+    /// By which authority a planner acts, if it acts by one; below feature level 2 nothing
+    /// depends on it.
+    pub claim: Option<AuthorityClaim>,
+}
+
+/// The placement authority by which a planner acts. Its request is refused as
+/// [`GroupRefusal::StaleAuthority`](crate::GroupRefusal::StaleAuthority) once the authority has
+/// moved, or if the request is about another group. A forced change is past it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuthorityClaim {
+    /// Of which group.
+    pub group: GroupName,
+    /// Under which epoch.
+    pub epoch: Epoch,
 }
 
 impl Request {
     /// `command` under `id`.
     pub fn new(id: Option<RequestId>, command: impl Into<Command>) -> Self {
-        Self { id, command: command.into(), origin: None }
+        Self { id, command: command.into(), origin: None, claim: None }
     }
 
     /// As asked by `origin`.
     #[must_use]
     pub fn of(self, origin: Origin) -> Self {
         Self { origin: Some(origin), ..self }
+    }
+
+    /// As asked by the authority of `claim`.
+    #[must_use]
+    pub fn under(self, claim: AuthorityClaim) -> Self {
+        Self { claim: Some(claim), ..self }
     }
 
     /// The entry that carries it, of the command's kind.

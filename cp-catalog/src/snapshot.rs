@@ -13,7 +13,7 @@ pub(crate) use capture::{CHUNK_SOFT_MAX_BYTES, Capture};
 
 use crate::codec::audit::{AuditChainRecord, AuditEntryRecord, GrantRecord};
 use crate::codec::record::{
-    AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MergedRecord, MetaRecord, RangeRecord, ReplyRecord,
+    AuthorityRecord, ClientRecord, CollectionRecord, MemberRecord, MetaRecord, RangeRecord, ReplyRecord,
 };
 use crate::codec::recovery::RecoveryRecord;
 use prost::{Message, Oneof};
@@ -72,4 +72,13 @@ enum Body {
     /// Of the last collection before it.
     #[prost(message, tag = "13")]
     Merged(MergedRecord),
+}
+
+/// An id that was retired and the range that took it over; below feature level 2 only the id was noted.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct MergedRecord {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    into: u64,
 }

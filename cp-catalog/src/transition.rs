@@ -4,6 +4,7 @@
 //! effect and the edits that bring it about. Forced transitions are a
 //! family of their own.
 
+mod authority;
 mod create;
 mod cut;
 mod force;

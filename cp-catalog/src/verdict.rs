@@ -78,6 +78,17 @@ pub enum Effect {
         /// The life that ended.
         incarnation: Incarnation,
     },
+    /// A member's life was ended by force; it stays recorded until it has nothing any more.
+    Expelled {
+        /// Its name.
+        member: MemberId,
+        /// The life that ended.
+        incarnation: Incarnation,
+        /// How many ranges it still owns.
+        owned: u64,
+        /// Of how many ranges it still has a copy, hot or archived.
+        held: u64,
+    },
     /// The cluster's feature level is this now.
     FeatureLevelAt {
         /// The level.
@@ -158,6 +169,10 @@ impl fmt::Display for Effect {
             Self::AlreadyMember { member, incarnation } => write!(f, "{member} is a member already, as {incarnation}"),
             Self::MemberChanged { member, incarnation } => write!(f, "{member}{incarnation} changed"),
             Self::Removed { member, incarnation } => write!(f, "{member}{incarnation} removed"),
+            Self::Expelled { member, incarnation, owned, held } => write!(
+                f,
+                "{member}{incarnation} is expelled; it still owns {owned} ranges and has copies of {held}, release those to remove it"
+            ),
             Self::FeatureLevelAt { level } => write!(f, "the feature level is {level}"),
             Self::CollectionReady { collection } => write!(f, "collection {collection} is ready"),
             Self::AuthorityHeld { group, holder, fence } => write!(f, "group {group} is under {holder} at {fence}"),

@@ -105,6 +105,9 @@ async fn admit(client: &Client, specs: &[MemberSpec], applied: &mut Applied) -> 
                 let what = format!("{} is a {} member", member.id, kind_name(member.kind));
                 return Err(ApplyError::Conflict { what });
             }
+            Some(member) if member.join == Join::Expelled => {
+                return Err(ApplyError::Conflict { what: format!("{} is being removed by force", member.id) });
+            }
             Some(member) if member.join == Join::Joined => {}
             Some(member) if member.join != Join::Fenced => applied.awaited.push(member.id.clone()),
             _ => {

@@ -19,6 +19,7 @@ fn membership(command: &MembershipCommand) -> (&'static str, String) {
         MembershipCommand::Drain { member } => ("drain", member.to_string()),
         MembershipCommand::Undrain { member } => ("undrain", member.to_string()),
         MembershipCommand::Remove { member, .. } => ("remove", member.to_string()),
+        MembershipCommand::ForceRemove { member, .. } => ("force_remove", member.to_string()),
         MembershipCommand::Replace { member, .. } => ("replace", member.to_string()),
         MembershipCommand::SetAddresses { member, .. } => ("set_addresses", member.to_string()),
         MembershipCommand::SetLocality { member, .. } => ("set_locality", member.to_string()),

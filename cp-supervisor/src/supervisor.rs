@@ -184,24 +184,27 @@ impl Supervisor {
         Ok(Decision { position, verdict, settled: self.status().settled })
     }
 
-    fn with_evidence(&self, mut request: Request) -> Request {
-        if let Command::Membership(
-            MembershipCommand::Demote { reachable, .. }
-            | MembershipCommand::Remove { reachable, .. }
-            | MembershipCommand::Replace { reachable, .. },
-        ) = &mut request.command
-        {
-            *reachable = self.reachable();
+    /// `request` with what this leader knows of who is within reach.
+    pub(crate) fn with_evidence(&self, mut request: Request) -> Request {
+        if let Command::Membership(command) = &mut request.command {
+            match command {
+                MembershipCommand::Demote { reachable, .. }
+                | MembershipCommand::Remove { reachable, .. }
+                | MembershipCommand::Replace { reachable, .. } => *reachable = self.reachable(false),
+                MembershipCommand::ForceRemove { reachable, .. } => *reachable = self.reachable(true),
+                _ => {}
+            }
         }
         request
     }
 
-    /// The voters that this leader has heard from within an election timeout.
-    fn reachable(&self) -> BTreeSet<Incarnation> {
+    /// The voters, or all members, that this leader has heard from within an election timeout.
+    fn reachable(&self, learners: bool) -> BTreeSet<Incarnation> {
         self.consensus
             .progress()
             .into_iter()
-            .filter(|p| p.standing != Standing::Learner && p.last_ack.is_some_and(|age| age <= self.patience))
+            .filter(|p| learners || p.standing != Standing::Learner)
+            .filter(|p| p.last_ack.is_some_and(|age| age <= self.patience))
             .map(|p| p.incarnation)
             .collect()
     }

@@ -1,6 +1,6 @@
 //! Messages of the commands on members.
 
-use super::audit::GrantRecord;
+use super::audit::{GrantRecord, reason};
 use super::value::{
     AddressesMessage, FeaturesMessage, LifeMessage, LocalityMessage, fixed, incarnation_numbers, incarnations, kind,
     kind_number, member_id, need,
@@ -13,7 +13,7 @@ use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Membership {
-    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 22")]
+    #[prost(oneof = "MembershipBody", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 22, 23")]
     body: Option<MembershipBody>,
 }
 
@@ -45,6 +45,8 @@ enum MembershipBody {
     Replace(OfMember),
     #[prost(message, tag = "22")]
     Grant(GrantRecord),
+    #[prost(message, tag = "23")]
+    ForceRemove(OfMember),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -92,6 +94,8 @@ struct OfMember {
     features: Option<FeaturesMessage>,
     #[prost(bytes = "vec", tag = "6")]
     token_hash: Vec<u8>,
+    #[prost(string, tag = "7")]
+    reason: String,
 }
 
 impl From<&MembershipCommand> for Membership {
@@ -129,6 +133,11 @@ impl From<&MembershipCommand> for Membership {
             Command::Replace { member, token_hash, reachable } => Body::Replace(OfMember {
                 reachable: incarnation_numbers(reachable),
                 token_hash: token_hash.0.to_vec(),
+                ..of(member)
+            }),
+            Command::ForceRemove { member, reason, reachable } => Body::ForceRemove(OfMember {
+                reachable: incarnation_numbers(reachable),
+                reason: reason.clone(),
                 ..of(member)
             }),
             Command::SetAddresses { member, addresses } => {
@@ -174,6 +183,11 @@ impl TryFrom<Membership> for MembershipCommand {
             Body::Drain(of) => Self::Drain { member: life(of.member)? },
             Body::Undrain(of) => Self::Undrain { member: life(of.member)? },
             Body::Remove(of) => Self::Remove { member: life(of.member)?, reachable: incarnations(&of.reachable)? },
+            Body::ForceRemove(of) => Self::ForceRemove {
+                member: life(of.member)?,
+                reason: reason(of.reason)?,
+                reachable: incarnations(&of.reachable)?,
+            },
             Body::Replace(of) => Self::Replace {
                 token_hash: TokenHash(fixed(&of.token_hash, "token hash")?),
                 reachable: incarnations(&of.reachable)?,

@@ -94,6 +94,8 @@ pub(crate) struct MemberRecord {
     standby: bool,
     #[prost(bool, tag = "11")]
     fenced: bool,
+    #[prost(bool, tag = "12")]
+    expelled: bool,
 }
 
 impl From<&Member> for MemberRecord {
@@ -107,9 +109,10 @@ impl From<&Member> for MemberRecord {
             draining: member.service == Service::Draining,
             token_hash: match member.join {
                 Join::Awaited(hash) => hash.0.to_vec(),
-                Join::Joined | Join::Fenced => Vec::new(),
+                Join::Joined | Join::Fenced | Join::Expelled => Vec::new(),
             },
             fenced: member.join == Join::Fenced,
+            expelled: member.join == Join::Expelled,
             addresses: Some((&member.addresses).into()),
             locality: Some((&member.locality).into()),
             features: Some((&member.features).into()),
@@ -132,11 +135,12 @@ impl TryFrom<MemberRecord> for Member {
                 (true, true) => return Err(malformed("voting")),
             },
             service: if record.draining { Service::Draining } else { Service::Active },
-            join: match (record.token_hash.as_slice(), record.fenced) {
-                ([], false) => Join::Joined,
-                ([], true) => Join::Fenced,
-                (_, true) => return Err(malformed("join")),
-                (hash, false) => Join::Awaited(TokenHash(fixed(hash, "token hash")?)),
+            join: match (record.token_hash.as_slice(), record.fenced, record.expelled) {
+                ([], false, false) => Join::Joined,
+                ([], true, false) => Join::Fenced,
+                ([], false, true) => Join::Expelled,
+                (hash, false, false) => Join::Awaited(TokenHash(fixed(hash, "token hash")?)),
+                _ => return Err(malformed("join")),
             },
             addresses: need(record.addresses, "addresses")?.lenient()?,
             locality: need(record.locality, "locality")?.try_into()?,
@@ -379,15 +383,6 @@ pub(crate) fn hash_range(collection: &CollectionName, range: &Range) -> RecordHa
 /// As [`hash_range`] of the range whose one encoding `bytes` are.
 pub(crate) fn hash_written_range(collection: &CollectionName, bytes: &[u8]) -> RecordHash {
     RecordHash::of(RecordKind::Range, collection.as_str().as_bytes(), bytes)
-}
-
-/// An id that was retired and the range that took it over; below feature level 2 only the id was noted.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct MergedRecord {
-    #[prost(uint64, tag = "1")]
-    pub(crate) id: u64,
-    #[prost(uint64, tag = "2")]
-    pub(crate) into: u64,
 }
 
 pub(crate) fn hash_retired(collection: &CollectionName, id: RangeId, into: Option<RangeId>) -> RecordHash {

@@ -90,6 +90,8 @@ struct Flat {
     /// From feature level 2.
     #[prost(message, optional, tag = "16")]
     hints: Option<Hints>,
+    #[prost(uint64, tag = "17")]
+    third: u64,
 }
 
 /// What refusals say from feature level 2 on.
@@ -202,6 +204,7 @@ table! { flatten_effect, unflatten_effect, Effect;
     20 FeatureLevelAt { level: level }
     10 Merged { survivor: range, now: current, retired: other }
     21 Granted { client: client, privileges: privileges }
+    23 Expelled { member: member, incarnation: incarnation, owned: second, held: third }
     22 RestoredWithGap { range: range, now: current, restored: applied, watermark: watermark }
 }
 
@@ -239,6 +242,8 @@ table! { flatten_member, unflatten_member, MemberRefusal;
     31 LastVoter { member: member }
     32 WouldLoseQuorum { member: member, voters: number, reachable: second }
     33 HoldsAuthority { member: member, group: group, fence: maybe_fence }
+    37 StillReachable { member: member }
+    38 Expelled { member: member, incarnation: incarnation }
     35 UnsupportedLevel { member: member, supported: supported, level: level }
     36 LevelPassed { current: level }
 }

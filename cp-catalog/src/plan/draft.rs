@@ -77,6 +77,19 @@ impl<'a> Draft<'a> {
         (evidence, awaits)
     }
 
+    /// Gives the range of a lost owner to a replica, with what was seen of it as evidence.
+    pub(super) fn promote(&mut self, observed: &Observed, to: &MemberId) -> Result<OwnershipCommand, Refusal> {
+        let transfer = Transfer {
+            range: self.key.clone(),
+            from: self.range.owner.clone(),
+            fence: self.range.fence(),
+            to: to.clone(),
+            evidence: observed.evidence(&self.key, &self.range, to),
+        };
+        self.range = taken_over(self.catalog, &self.range, to)?;
+        Ok(OwnershipCommand::Promote(transfer))
+    }
+
     pub(super) fn add(&mut self, role: Role, member: &MemberId) -> Result<OwnershipCommand, Refusal> {
         let edit = self.edit(member);
         let mut next = edited(&self.range)?;

@@ -128,6 +128,16 @@ pub enum Blocker {
         /// Why.
         why: NoTarget,
     },
+    /// The owner is gone for good, and no replica has all that was acknowledged: somebody has
+    /// to restore an archive, or to force it onto a member and lose what is missing.
+    Unrecoverable {
+        /// Which range.
+        range: RangeKey,
+        /// Why no replica will do.
+        why: NoTarget,
+        /// Who has an archive of it.
+        archives: Vec<MemberId>,
+    },
     /// The state would refuse the step.
     Refused {
         /// Which range.
@@ -150,6 +160,15 @@ impl fmt::Display for Blocker {
             }
             Self::NoSafeCandidate { range, owner, why } => {
                 write!(f, "no safe candidate for range {range}, whose owner {owner} is lost: {why}")
+            }
+            Self::Unrecoverable { range, why, archives } => {
+                write!(f, "range {range} is unrecoverable without loss: {why}; ")?;
+                if !archives.is_empty() {
+                    f.write_str("`range restore` from the archive of ")?;
+                    list(f, archives)?;
+                    f.write_str(", or ")?;
+                }
+                f.write_str("`range force`")
             }
             Self::Refused { range, refusal } => write!(f, "a step on range {range} would be refused: {refusal}"),
         }

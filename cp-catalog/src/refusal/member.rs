@@ -117,6 +117,20 @@ pub enum MemberRefusal {
         /// How many of them are reachable, by the proposer's evidence.
         reachable: u64,
     },
+    /// Who answers is not removed by force.
+    #[error("{member} answers the leader; stop it, or drain and remove it")]
+    StillReachable {
+        /// The name.
+        member: MemberId,
+    },
+    /// The member is being removed by force.
+    #[error("{member} is being removed by force, as {incarnation}; finish that first: `member remove --force`")]
+    Expelled {
+        /// The name.
+        member: MemberId,
+        /// The life that has ended.
+        incarnation: Incarnation,
+    },
     /// The member's release does not support a feature level.
     #[error("{member} supports feature levels up to {supported}, not {level}; upgrade its release first")]
     UnsupportedLevel {

@@ -73,9 +73,9 @@ pub enum ShapeRefusal {
         /// The other.
         other: RangeKey,
         /// What touches the one from below.
-        below: Option<StandingRange>,
+        below: Option<Box<StandingRange>>,
         /// What touches it from above.
-        above: Option<StandingRange>,
+        above: Option<Box<StandingRange>>,
     },
     /// The ranges have different owners.
     #[error("ranges {range} and {other} ({current}) have different owners; hand one off first")]

@@ -33,7 +33,10 @@ pub(super) fn merged(merged: &Option<Merged>) -> impl Display + '_ {
     })
 }
 
-pub(super) fn beside<'a>(below: &'a Option<StandingRange>, above: &'a Option<StandingRange>) -> impl Display + 'a {
+pub(super) fn beside<'a>(
+    below: &'a Option<Box<StandingRange>>,
+    above: &'a Option<Box<StandingRange>>,
+) -> impl Display + 'a {
     Part(move |f: &mut Formatter<'_>| match [below, above] {
         [None, None] => Ok(()),
         [Some(one), None] | [None, Some(one)] => write!(f, ": beside it lies {one} alone"),

@@ -1,12 +1,12 @@
 //! A state being rebuilt from chunks.
 
 use super::loading::{Loading, once};
-use super::{Body, Chunk, Record, SNAPSHOT_FORMAT};
+use super::{Body, Chunk, MergedRecord, Record, SNAPSHOT_FORMAT};
 use crate::audit::{AuditChain, AuditRecord};
 use crate::catalog::Catalog;
 use crate::codec::canonical::{Known, Wire, read_range};
 use crate::codec::range::read_placement;
-use crate::codec::record::{self, MergedRecord, RangeRecord};
+use crate::codec::record::{self, RangeRecord};
 use crate::codec::{DecodeError, malformed};
 use crate::holders::Holders;
 use crate::id::RangeId;

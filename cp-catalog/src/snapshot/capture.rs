@@ -1,11 +1,11 @@
 //! A captured state, read in chunks.
 
-use super::{Body, Chunk, Record, SNAPSHOT_FORMAT};
+use super::{Body, Chunk, MergedRecord, Record, SNAPSHOT_FORMAT};
 use crate::access::ClientName;
 use crate::catalog::Catalog;
 use crate::codec::audit::GrantRecord;
 use crate::codec::range::{delimited_len, message, write_range};
-use crate::codec::record::{MergedRecord, ReplyRecord};
+use crate::codec::record::ReplyRecord;
 use crate::id::{CollectionName, GroupName, RangeId};
 use crate::range::Range;
 use crate::request::ClientId;

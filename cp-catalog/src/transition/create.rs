@@ -1,4 +1,4 @@
-//! New collections, authorities and ranges.
+//! New collections and ranges.
 
 use super::written;
 use crate::apply::Decision;
@@ -7,9 +7,9 @@ use crate::catalog::Catalog;
 use crate::collection::Collection;
 use crate::command::NewRange;
 use crate::edit::Edit;
-use crate::id::{CollectionName, Epoch, Fence, GroupName, RangeKey, Version};
-use crate::range::{Authority, CollectionSpec, Copies, Range, Role};
-use crate::refusal::{GroupRefusal, HolderRefusal, Refusal, RequestRefusal, ShapeRefusal};
+use crate::id::{CollectionName, Epoch, GroupName, RangeKey, Version};
+use crate::range::{CollectionSpec, Copies, Range, Role};
+use crate::refusal::{GroupRefusal, HolderRefusal, Refusal, ShapeRefusal};
 use crate::verdict::Effect;
 use cp_seam::MemberId;
 use std::sync::Arc;
@@ -26,34 +26,6 @@ impl Catalog {
                 Err(Refusal::Group(GroupRefusal::CollectionDiffers { collection, exists }))
             }
         }
-    }
-
-    pub(super) fn assign_authority(&self, group: &GroupName, holder: &MemberId) -> Decision {
-        if let Some(was) = self.authority(group) {
-            let (holder, fence) = (was.holder.clone(), was.fence());
-            return Err(Refusal::Group(GroupRefusal::AuthorityExists { group: group.clone(), holder, fence }));
-        }
-        let epoch = Epoch::first(self.meta.generation.number);
-        self.authority_at(group, holder, Fence { epoch, version: Version::FIRST })
-    }
-
-    pub(super) fn reassign_authority(&self, group: &GroupName, fence: Fence, holder: &MemberId) -> Decision {
-        let was = self
-            .authority(group)
-            .ok_or_else(|| Refusal::Group(GroupRefusal::UnknownAuthority { group: group.clone() }))?;
-        if was.fence() != fence {
-            let (holder, fence) = (was.holder.clone(), was.fence());
-            return Err(Refusal::Group(GroupRefusal::StaleAuthority { group: group.clone(), holder, fence }));
-        }
-        let version = was.version.next().ok_or(Refusal::Request(RequestRefusal::Exhausted))?;
-        self.authority_at(group, holder, Fence { epoch: self.epoch_after(was.epoch)?, version })
-    }
-
-    fn authority_at(&self, group: &GroupName, holder: &MemberId, fence: Fence) -> Decision {
-        let holder = self.eligible(holder)?.id.clone();
-        let effect = Effect::AuthorityHeld { group: group.clone(), holder: holder.clone(), fence };
-        let Fence { epoch, version } = fence;
-        Ok((effect, vec![Edit::PutAuthority(Authority { group: group.clone(), holder, epoch, version })]))
     }
 
     pub(super) fn create_range(&self, new: &NewRange) -> Decision {

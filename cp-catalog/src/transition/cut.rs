@@ -44,7 +44,8 @@ impl Catalog {
         not_moving(key, survivor)?;
         not_moving(&other_key, other)?;
         let bounds = joined(&survivor.bounds, &other.bounds).ok_or_else(|| {
-            let [below, above] = collection.beside(&survivor.bounds).map(|beside| beside.map(|range| at(key, range)));
+            let [below, above] =
+                collection.beside(&survivor.bounds).map(|beside| beside.map(|range| Box::new(at(key, range))));
             Refusal::Shape(ShapeRefusal::NotAdjacent { range: key.clone(), other: other_key.clone(), below, above })
         })?;
         let (range, current) = (key.clone(), other.standing());

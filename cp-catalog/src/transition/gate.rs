@@ -6,8 +6,9 @@ use crate::apply::Decision;
 use crate::catalog::Catalog;
 use crate::command::{Evidence, Transfer};
 use crate::id::RangeKey;
+use crate::member::Join;
 use crate::range::{Range, Role};
-use crate::refusal::{EvidenceRefusal, HolderRefusal, Refusal, StandingRefusal};
+use crate::refusal::{EvidenceRefusal, HolderRefusal, Refusal, RequestRefusal, StandingRefusal};
 use cp_seam::MemberId;
 
 /// What is known of the owner that gives up a range.
@@ -58,18 +59,21 @@ impl Catalog {
     }
 }
 
-/// The range once its replica `to` owns it: the owner stays as a replica.
+/// The range once its replica `to` owns it: the owner stays as a replica, unless it is expelled.
 pub(crate) fn taken_over(catalog: &Catalog, range: &Range, to: &MemberId) -> Result<Range, Refusal> {
     // A move that the transfer overtakes ends: its target has not caught up.
     let enlisted = range.moving.as_ref().map(|moving| range.replicas.without(&moving.target));
+    let replicas = enlisted.as_ref().unwrap_or(&range.replicas);
+    // Who is removed by force takes no role any more.
+    let leaves = catalog.member(&range.owner).is_some_and(|owner| owner.join == Join::Expelled);
     Ok(Range {
         id: range.id,
         bounds: range.bounds.clone(),
         owner: to.clone(),
-        replicas: enlisted.as_ref().unwrap_or(&range.replicas).exchanged(to, &range.owner),
+        replicas: if leaves { replicas.without(to) } else { replicas.exchanged(to, &range.owner) },
         archives: range.archives.clone(),
         epoch: catalog.epoch_after(range.epoch)?,
-        version: range.version.next().ok_or(Refusal::Exhausted)?,
+        version: range.version.next().ok_or(Refusal::Request(RequestRefusal::Exhausted))?,
         placement: range.placement.clone(),
         moving: None,
     })

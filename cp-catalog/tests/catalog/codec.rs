@@ -30,6 +30,7 @@ fn refusal_of(kind: ControlPlaneEntryKind, bytes: Vec<u8>) -> Refusal {
 fn all_commands() -> Vec<(&'static str, Command)> {
     let member = MemberLife { id: id("m-1"), incarnation: cp_seam::Incarnation(300) };
     let reachable: std::collections::BTreeSet<_> = [1, 2, 300].map(cp_seam::Incarnation).into();
+    let life = member.clone();
     let locality = Locality { domain: Some(FailureDomain::new("rack.1").unwrap()), weight: 7 };
     let features = Features { level: 3, capabilities: [Capability::new("cap_a").unwrap()].into() };
     let addresses = Addresses { peer: "h:1".into(), client: "h:2".into(), http: "h:3".into() };
@@ -98,10 +99,18 @@ fn all_commands() -> Vec<(&'static str, Command)> {
         ("add-archive", O::AddArchive(edit.clone()).into()),
         ("remove-archive", O::RemoveArchive(edit).into()),
         ("set-placement", O::SetPlacement { range: range.clone(), fence, placement }.into()),
+        ("force-remove", M::ForceRemove { member: life, reason: "why".into(), reachable }.into()),
         ("grant", M::Grant { client: ClientName::new("alice").unwrap(), privileges }.into()),
         ("force", O::Force { range: range.clone(), to: id("n"), reason: "why".into() }.into()),
         ("restore-archive", O::RestoreArchive(Restore { range, fence, archive: id("r"), proof, forced }).into()),
     ]
+}
+
+/// A request under an authority.
+fn claimed() -> Request {
+    let (range, fence) = (rk("Books", 9), Fence { epoch: Epoch(5), version: Version(6) });
+    let claim = AuthorityClaim { group: group("g"), epoch: Epoch(5) };
+    Request::new(Some(request_id()), OwnershipCommand::AbortMove { range, fence }).under(claim)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -154,6 +163,9 @@ fn the_encoding_is_what_it_was() {
             format!("{name} {}", hex(entry.payload().as_bytes()))
         })
         .collect();
+    lines.extend(
+        Some(claimed()).map(|request| format!("claimed {}", hex(request.to_entry().unwrap().payload().as_bytes()))),
+    );
     let (chunks, digest) = captured(&full_state());
     lines.extend(chunks.iter().map(|chunk| format!("snapshot {}", hex(chunk))));
     lines.push(format!("digest {digest}"));
@@ -173,6 +185,8 @@ fn every_command_comes_back_as_it_went() {
             assert_eq!(Request::from_entry(&entry), Ok(request), "{name}");
         }
     }
+    let both = claimed().of(client_origin("fay", 7));
+    assert_eq!(Request::from_entry(&both.to_entry().unwrap()), Ok(both));
 }
 
 #[test]
@@ -260,7 +274,15 @@ fn bounds_that_cannot_be_are_no_command() {
 #[test]
 fn what_is_attached_and_malformed_counts_from_level_2_on() {
     let drain = |node: &Node| MembershipCommand::Drain { member: node.life("c") };
-    for attached in [&[0x2a, 1, 0xff][..], &[0x28, 1], &[0x2a, 2, 8, 9], &[0x2a, 4, 8, 2, 0x12, 0]] {
+    for attached in [
+        &[0x2a, 1, 0xff][..],
+        &[0x28, 1],
+        &[0x2a, 2, 8, 9],
+        &[0x2a, 4, 8, 2, 0x12, 0],
+        &[0x32, 1, 0xff],
+        &[0x30, 1],
+        &[0x32, 2, 0x10, 1],
+    ] {
         for level in [0, 1, 2] {
             let mut node = Node::new(founded_at(level));
             let plain = Request::new(Some(RequestId { since: ControlPlaneLogIndex(0), ..request_id() }), drain(&node));

@@ -192,6 +192,15 @@ pub(crate) fn library_at(level: u32) -> (Node, RangeKey) {
     (node, key)
 }
 
+/// Everybody upgrades, and then the cluster.
+pub(crate) fn raise(node: &mut Node, members: &[&str], level: u32) {
+    for name in members {
+        let features = Features { level, ..Features::default() };
+        node.done(MembershipCommand::SetFeatures { member: node.life(name), features });
+    }
+    node.done(MembershipCommand::RaiseFeatureLevel { to: level });
+}
+
 /// The whole state as chunks, and its digest.
 pub(crate) fn captured(machine: &CatalogMachine) -> (Vec<Bytes>, StateDigest) {
     let mut reader = machine.snapshot().unwrap();

@@ -80,7 +80,8 @@ fn refusals_carry_what_the_caller_needs_next() {
             .into(),
         ShapeRefusal::RetiredId { range: four.clone(), free: Some(RangeId(5)) }.into(),
         ShapeRefusal::ModeDiffers { range: four, mode: Some(Mode::Ordered) }.into(),
-        ShapeRefusal::NotAdjacent { range: one, other: three, below: None, above: Some(place(&node, &two)) }.into(),
+        ShapeRefusal::NotAdjacent { range: one, other: three, below: None, above: Some(Box::new(place(&node, &two))) }
+            .into(),
     ];
     assert_eq!(refusals, expected);
     for refusal in &refusals {
@@ -162,18 +163,10 @@ fn a_merge_before_level_2_left_no_trace() {
     let two = rk("books", 2);
     let joined = merge(&node, &one, &two);
     node.done(joined);
-    raise(&mut node, 2);
+    raise(&mut node, &["a", "b", "c", "d", "w"], 2);
     let refused = node.refused(abort(&two));
     assert_eq!(refused, StandingRefusal::UnknownRange { range: two, merged: Some(Merged { into: None }) }.into());
     assert_eq!(rebuilt(&node.machine).digest(), node.machine.digest());
-}
-
-fn raise(node: &mut Node, level: u32) {
-    for name in ["a", "b", "c", "d", "w"] {
-        let features = Features { level, ..Features::default() };
-        node.done(MembershipCommand::SetFeatures { member: node.life(name), features });
-    }
-    node.done(MembershipCommand::RaiseFeatureLevel { to: level });
 }
 
 /// A member that says again that it has come, in the same life, is told that it has.

@@ -9,12 +9,15 @@
 
 mod access;
 mod audit;
+mod claims;
 mod codec;
 mod collections;
 mod common;
+mod courses;
 mod defects;
 mod draws;
 mod force;
+mod force_remove;
 mod hints;
 mod limits;
 mod machine;

@@ -4,7 +4,7 @@ use crate::common::*;
 use cp_catalog::*;
 use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, MemberKind, Term};
 
-fn asked(survivor: &str, id: u8) -> Successor {
+pub(crate) fn asked(survivor: &str, id: u8) -> Successor {
     Successor {
         cause: Cause::Forced,
         generation_id: [id; 8],

@@ -165,6 +165,12 @@ pub(crate) fn ready(step: &Step) -> OwnershipCommand {
             watermark: WATERMARK,
             closed_gate: Some(ClosedGate { epoch: *epoch, last: WATERMARK }),
         }),
+        Some(Awaits::Shown { candidate, .. }) => step.with_evidence(Evidence {
+            candidate: candidate.clone(),
+            applied: WATERMARK,
+            watermark: WATERMARK,
+            closed_gate: None,
+        }),
         Some(Awaits::Caught { .. }) | None => step.command.clone(),
     }
 }

@@ -28,6 +28,7 @@ impl NodeApi {
     pub(super) fn vouched(&self, principal: Principal, request: Request) -> Result<Request, Refused> {
         let at_unix_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
         let origin = Origin { principal, at_unix_ms };
+        let request = self.supervisor.with_evidence(request);
         let command = &request.command;
         let (may, level, judged) = self.supervisor.machine().read(|catalog| {
             let forced = command.privilege() == Privilege::Force;

@@ -152,6 +152,10 @@ fn judge(members: &[Member], nodes: &[Result<NodeStatus, String>]) -> ClusterSta
         voters += usize::from(counts);
         let fault = match node {
             Ok(status) => status.stopped.as_ref().map(|why| format!("{} has stopped: {why}", member.id)),
+            _ if member.join == Join::Expelled => {
+                let id = &member.id;
+                Some(format!("{id} is expelled and not yet gone; finish it: `member remove {id} --force`"))
+            }
             Err(_) if member.join == Join::Fenced => {
                 Some(format!("{} was fenced by a recovery; `member add` it anew", member.id))
             }

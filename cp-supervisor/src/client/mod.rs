@@ -28,7 +28,7 @@ use crate::api::messages::{
 use crate::session::Session;
 use crate::supervisor::Decision;
 use connect::Connections;
-use cp_catalog::{Command, Refusal, Request, RequestId, RequestRefusal, Verdict, codec};
+use cp_catalog::{AuthorityClaim, Command, Refusal, Request, RequestId, RequestRefusal, Verdict, codec};
 use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
 use futures::FutureExt;
@@ -44,6 +44,7 @@ pub struct Client {
     route: Route,
     within: Duration,
     stale: bool,
+    claim: Option<AuthorityClaim>,
     session: Mutex<Option<Session>>,
 }
 
@@ -69,13 +70,21 @@ impl Client {
     /// `host:port`) and gives each call at most `within`. Connects when first used.
     pub fn new(endpoints: Vec<String>, credentials: Credentials, within: Duration) -> Self {
         let route = Route::new(Connections::new(credentials), endpoints);
-        Self { route, within, stale: false, session: Mutex::new(None) }
+        Self { route, within, stale: false, claim: None, session: Mutex::new(None) }
     }
 
     /// Lets reads be answered by any node as it is; answers say so.
     #[must_use]
     pub fn stale(mut self, stale: bool) -> Self {
         self.stale = stale;
+        self
+    }
+
+    /// Acts by a placement authority: from feature level 2 on, requests that move nothing past
+    /// evidence are refused once that authority has moved, or if they are about another group.
+    #[must_use]
+    pub fn under(mut self, claim: AuthorityClaim) -> Self {
+        self.claim = Some(claim);
         self
     }
 
@@ -155,7 +164,7 @@ impl Client {
         command: impl Into<Command>,
         doubts: &AtomicU32,
     ) -> Result<Decision, ClientError> {
-        let request = Request::new(Some(id), command);
+        let request = Request { claim: self.claim.clone(), ..Request::new(Some(id), command) };
         let entry = request.to_entry().map_err(|error| ClientError::Refused { reason: error.to_string() })?;
         let kind = convert::kind_number(entry.kind());
         let body = entry.payload().as_bytes().clone();

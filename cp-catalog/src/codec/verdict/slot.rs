@@ -30,6 +30,7 @@ slots! {
     member: MemberId, |flat, v| flat.member = v.as_str().to_owned(), value::member_id(&flat.member, "member");
     number: u64, |flat, v| flat.number = *v, Ok(flat.number);
     second: u64, |flat, v| flat.second = *v, Ok(flat.second);
+    third: u64, |flat, v| flat.third = *v, Ok(flat.third);
     level: u32, |flat, v| flat.number = (*v).into(), u32::try_from(flat.number).map_err(|_| malformed("level"));
     supported: u32, |flat, v| flat.second = (*v).into(), u32::try_from(flat.second).map_err(|_| malformed("level"));
     incarnation: Incarnation, |flat, v| flat.number = v.0, Ok(Incarnation(flat.number));
@@ -63,10 +64,10 @@ slots! {
         let hints = hints(flat);
         (hints.merged, hints.into) = (true, merged.into.as_ref().map(Into::into));
     }, flat.hints.as_mut().filter(|hints| hints.merged).map(|hints| Ok(Merged { into: place(hints.into.take())? })).transpose();
-    below: Option<StandingRange>, |flat, v| if let Some(v) = v { hints(flat).below = Some(v.into()) },
-        place(flat.hints.as_mut().and_then(|hints| hints.below.take()));
-    above: Option<StandingRange>, |flat, v| if let Some(v) = v { hints(flat).above = Some(v.into()) },
-        place(flat.hints.as_mut().and_then(|hints| hints.above.take()));
+    below: Option<Box<StandingRange>>, |flat, v| if let Some(v) = v { hints(flat).below = Some((&**v).into()) },
+        Ok(place(flat.hints.as_mut().and_then(|hints| hints.below.take()))?.map(Box::new));
+    above: Option<Box<StandingRange>>, |flat, v| if let Some(v) = v { hints(flat).above = Some((&**v).into()) },
+        Ok(place(flat.hints.as_mut().and_then(|hints| hints.above.take()))?.map(Box::new));
     maybe_current: Option<RangeStanding>, |flat, v| if let Some(v) = v { hints(flat).current = Some(v.into()) },
         flat.hints.as_mut().and_then(|hints| hints.current.take()).map(TryInto::try_into).transpose();
     maybe_mode: Option<Mode>, |flat, v| if let Some(v) = v { hints(flat).mode = value::mode_number(*v) },
@@ -110,6 +111,7 @@ fn why_number(why: Ineligible) -> u32 {
         Ineligible::Draining => 2,
         Ineligible::NotJoined => 3,
         Ineligible::Fenced => 4,
+        Ineligible::Expelled => 5,
     }
 }
 
@@ -136,7 +138,8 @@ fn role_of(number: u32) -> Result<Role, DecodeError> {
 }
 
 fn why_of(number: u32) -> Result<Ineligible, DecodeError> {
-    let all = [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined, Ineligible::Fenced];
+    let all =
+        [Ineligible::Witness, Ineligible::Draining, Ineligible::NotJoined, Ineligible::Fenced, Ineligible::Expelled];
     all.into_iter().zip(1..).find(|(_, n)| *n == number).map(|(why, _)| why).ok_or(malformed("eligibility"))
 }
 
