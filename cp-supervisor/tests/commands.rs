@@ -146,6 +146,45 @@ fn plans_are_printed_and_change_nothing() {
 }
 
 #[test]
+fn authorities_placements_and_copies_from_the_command_line() {
+    let site = Site::new();
+    let place = site.place(1);
+    assert!(site.init(&place, engine()).status.success());
+    let _node = site.serve(&place, &[]);
+    site.run(&place, &["collection", "create", "orders", "--group", "shop", "--mode", "ordered"]);
+    site.run(&place, &["range", "create", "orders/1", "--owner", "n1"]);
+
+    let (exit, error) = site.refused(&place, &["authority", "reassign", "shop", "--to", "n1"]);
+    assert!(exit == 3 && error.contains("authority assign"), "{exit}: {error}");
+    let said = site.run(&place, &["authority", "assign", "shop", "--to", "n1"]);
+    assert_eq!(said, "group shop is under n1 at epoch 0:1 version 1\n");
+    let (exit, error) = site.refused(&place, &["authority", "assign", "shop", "--to", "n1"]);
+    assert!(exit == 1 && error.contains("reassign it under that fence"), "{exit}: {error}");
+    site.run(&place, &["authority", "reassign", "shop", "--to", "n1"]);
+    let listed = site.json(&place, &["authority", "list"]);
+    assert_eq!(listed["kind"], "authorities");
+    let held = &listed["authorities"][0];
+    assert_eq!((&held["group"], &held["holder"], &held["epoch"]), (&"shop".into(), &"n1".into(), &"0:2".into()));
+
+    let (exit, error) = site.refused(&place, &["range", "placement", "orders/1"]);
+    assert!(exit == 3 && error.contains("--replication-factor"), "{exit}: {error}");
+    let wanted = ["range", "placement", "orders/1", "--replication-factor", "3", "--attribute", "disk=ssd"];
+    let done = site.json(&place, &wanted);
+    assert_eq!(
+        (&done["kind"], done["effect"].as_str().unwrap().contains("version 2")),
+        (&"range_changed".into(), true)
+    );
+    site.run(&place, &["range", "placement", "orders/1", "--no-attributes"]);
+    assert_eq!(site.json(&place, &["range", "list"])["ranges"][0]["replication_factor"], 3, "what is not given stays");
+
+    let (exit, error) = site.refused(&place, &["range", "copy", "add", "orders/1", "n1", "--archive"]);
+    assert!(exit == 1 && error.contains("n1 is owner of range orders/1 already (owner n1"), "{exit}: {error}");
+    site.run(&place, &["member", "locality", "n1", "--failure-domain", "rack-2", "--weight", "7"]);
+    let member = site.json(&place, &["member", "list"])["members"][0].clone();
+    assert_eq!((&member["failure_domain"], &member["weight"]), (&"rack-2".into(), &7.into()));
+}
+
+#[test]
 fn health_and_metrics_say_what_is() {
     let site = Site::new();
     let place = site.place(1);

@@ -1,11 +1,13 @@
 //! Answers questions from the state.
 
 use super::messages::{
-    AuditPage, Collections, GrantMessage, Grants, HoldingsMessage, Members, Query, RangeItem, Ranges, RangesQuery,
-    ReadResult, Recoveries, RefusedCode,
+    AuditPage, Authorities, AuthorityMessage, Collections, GrantMessage, Grants, HoldingsMessage, Members, Query,
+    RangeItem, Ranges, RangesQuery, ReadResult, Recoveries, RefusedCode,
 };
 use super::server::refused;
-use cp_catalog::{AuditChain, Catalog, ClientName, CollectionName, Holdings, Privileges, RangeId, RangeKey, codec};
+use cp_catalog::{
+    AuditChain, Authority, Catalog, ClientName, CollectionName, Holdings, Privileges, RangeId, RangeKey, codec,
+};
 
 /// The most ranges in one reply.
 const PAGE_MAX: usize = 4096;
@@ -33,6 +35,9 @@ pub(super) fn answer(query: &Query, catalog: &Catalog) -> ReadResult {
         Query::Grants(_) => ReadResult::Grants(Grants {
             grants: catalog.grants().map(|(client, granted)| grant(client, granted)).collect(),
         }),
+        Query::Authorities(_) => {
+            ReadResult::Authorities(Authorities { authorities: catalog.authorities().map(authority).collect() })
+        }
         Query::Audit(query) => {
             let AuditChain { count, head, forgotten, floor } = catalog.audit_chain();
             let records = catalog.audit_above(query.after).take(AUDIT_PAGE_MAX);
@@ -56,6 +61,11 @@ pub(super) fn answer(query: &Query, catalog: &Catalog) -> ReadResult {
             }),
         },
     }
+}
+
+fn authority(authority: &Authority) -> AuthorityMessage {
+    let Authority { group, holder, epoch, version } = authority;
+    AuthorityMessage { group: group.to_string(), holder: holder.to_string(), epoch: epoch.0, version: version.0 }
 }
 
 fn grant(client: &ClientName, granted: Privileges) -> GrantMessage {

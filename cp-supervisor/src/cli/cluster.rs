@@ -124,32 +124,17 @@ pub(crate) struct Upgrade {
     connection: Connection,
 }
 
-#[derive(Debug, Serialize)]
-struct Upgraded {
-    effect: String,
-    position: String,
-}
-
-impl Report for Upgraded {
-    const KIND: &'static str = "feature_level";
-
-    fn render(&self) -> String {
-        self.effect.clone()
-    }
-}
-
 impl Upgrade {
     async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
         let decision = decide(&client, MembershipCommand::RaiseFeatureLevel { to: self.to }).await?;
-        let upgraded = Upgraded { effect: decision.verdict.to_string(), position: decision.position.to_string() };
-        output::print(&upgraded, format)
+        output::print_done("feature_level", &decision, format)
     }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Leader {
-    /// Hand leadership to another voter
+    /// Hand leadership to another voter; no command of the log, so no record of the audit
     Transfer(Transfer),
 }
 

@@ -46,20 +46,6 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Serialize)]
-struct Created {
-    effect: String,
-    position: String,
-}
-
-impl Report for Created {
-    const KIND: &'static str = "collection_created";
-
-    fn render(&self) -> String {
-        self.effect.clone()
-    }
-}
-
-#[derive(Debug, Serialize)]
 struct Collections {
     applied: String,
     stale: bool,
@@ -101,8 +87,7 @@ impl Create {
         };
         let client = self.connection.client()?;
         let decision = decide(&client, OwnershipCommand::CreateCollection { collection, group, mode }).await?;
-        let created = Created { effect: decision.verdict.to_string(), position: decision.position.to_string() };
-        output::print(&created, format)
+        output::print_done("collection_created", &decision, format)
     }
 }
 

@@ -52,20 +52,6 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Serialize)]
-struct Granted {
-    effect: String,
-    position: String,
-}
-
-impl Report for Granted {
-    const KIND: &'static str = "granted";
-
-    fn render(&self) -> String {
-        self.effect.clone()
-    }
-}
-
-#[derive(Debug, Serialize)]
 struct Grants {
     applied: String,
     stale: bool,
@@ -100,7 +86,7 @@ impl Report for Grants {
 async fn change(connection: &Connection, format: Format, client: &str, privileges: Privileges) -> Result<()> {
     let client: ClientName = named("CLIENT", client)?;
     let decision = decide(&connection.client()?, MembershipCommand::Grant { client, privileges }).await?;
-    output::print(&Granted { effect: decision.verdict.to_string(), position: decision.position.to_string() }, format)
+    output::print_done("granted", &decision, format)
 }
 
 impl Grant {

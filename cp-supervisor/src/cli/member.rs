@@ -1,5 +1,7 @@
 //! Commands about members.
 
+mod remove;
+
 use super::cluster::LocalityArgs;
 use super::connection::{self, Connection, decide, named};
 use super::exit::invalid;
@@ -26,8 +28,10 @@ pub(crate) enum Member {
     Drain(Drain),
     /// End a drain
     Undrain(One),
-    /// Remove a drained member that holds no ranges
-    Remove(One),
+    /// Remove a drained member that holds no ranges; by force one that is gone for good
+    Remove(remove::Remove),
+    /// Say where a member stands now: its failure domain and weight
+    Locality(Locality),
     /// List the members
     List(List),
 }
@@ -82,6 +86,16 @@ pub(crate) struct Drain {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cp-supervisor member locality n1 --failure-domain rack-2 --weight 200")]
+pub(crate) struct Locality {
+    #[command(flatten)]
+    one: One,
+    #[command(flatten)]
+    locality: LocalityArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
     connection: Connection,
@@ -98,9 +112,11 @@ impl Member {
             }
             Self::Drain(drain) => drain.run(format).await,
             Self::Undrain(one) => one.change(format, |member| MembershipCommand::Undrain { member }).await,
-            Self::Remove(one) => {
-                one.change(format, |member| MembershipCommand::Remove { member, reachable: BTreeSet::new() }).await
+            Self::Locality(Locality { one, locality }) => {
+                let locality = locality.check()?;
+                one.change(format, |member| MembershipCommand::SetLocality { member, locality }).await
             }
+            Self::Remove(remove) => remove.run(format).await,
         }
     }
 }
@@ -246,6 +262,7 @@ pub(crate) struct MemberRow {
     service: &'static str,
     joined: bool,
     fenced: bool,
+    expelled: bool,
     failure_domain: Option<String>,
     weight: u32,
     peer_address: String,
@@ -281,6 +298,7 @@ impl Report for Members {
         let row = |m: &MemberRow| {
             let state = match (m.joined, m.service, m.voting, m.standby) {
                 (false, ..) if m.fenced => "fenced",
+                (false, ..) if m.expelled => "expelled",
                 (false, ..) => "awaited",
                 (_, "draining", ..) => "draining",
                 (_, _, true, _) => "voting",
@@ -346,6 +364,7 @@ fn row(member: &cp_catalog::Member, node: &Asked, leader: Option<&NodeStatus>, h
         },
         joined: member.join == Join::Joined,
         fenced: member.join == Join::Fenced,
+        expelled: member.join == Join::Expelled,
         failure_domain: member.locality.domain.as_ref().map(ToString::to_string),
         weight: member.locality.weight,
         peer_address: member.addresses.peer.clone(),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod authority;
 mod cert;
 mod cluster;
 mod collection;
@@ -78,6 +79,9 @@ enum Command {
     /// Make and list collections
     #[command(subcommand)]
     Collection(collection::Collection),
+    /// Say who decides on the placement of a group's ranges
+    #[command(subcommand)]
+    Authority(authority::Authority),
     /// Make, list, move, split and merge ranges
     #[command(subcommand)]
     Range(range::Range),
@@ -121,6 +125,7 @@ async fn run_client(command: Command, format: Format) -> anyhow::Result<()> {
         Command::Status(status) => status.run(format).await,
         Command::Member(member) => member.run(format).await,
         Command::Collection(collection) => collection.run(format).await,
+        Command::Authority(authority) => authority.run(format).await,
         Command::Range(range) => range.run(format).await,
         Command::Rebalance(rebalance) => rebalance.run(format).await,
         Command::Grant(grant) => grant.run(format).await,

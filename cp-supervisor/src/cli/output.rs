@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use cp_supervisor::supervisor::Decision;
 use serde::Serialize;
 use std::io::Write;
 
@@ -78,13 +79,33 @@ struct Document<'a, R> {
     body: &'a R,
 }
 
+fn json<R: Serialize>(kind: &'static str, body: &R) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(&Document { version: JSON_VERSION, kind, body })?)
+}
+
 /// The text of `report` in `format`, newline included.
 pub(crate) fn text<R: Report>(report: &R, format: Format) -> anyhow::Result<String> {
     let text = match format {
         Format::Table => report.render(),
-        Format::Json => serde_json::to_string(&Document { version: JSON_VERSION, kind: R::KIND, body: report })?,
+        Format::Json => json(R::KIND, report)?,
     };
     Ok(text + "\n")
+}
+
+#[derive(Serialize)]
+struct Done {
+    effect: String,
+    position: String,
+}
+
+/// Prints what `decision` did, as a document of `kind`.
+pub(crate) fn print_done(kind: &'static str, decision: &Decision, format: Format) -> anyhow::Result<()> {
+    let done = Done { effect: decision.verdict.to_string(), position: decision.position.to_string() };
+    let text = match format {
+        Format::Json => json(kind, &done)?,
+        Format::Table => done.effect,
+    };
+    write(&(text + "\n"))
 }
 
 /// Prints `report` on stdout.

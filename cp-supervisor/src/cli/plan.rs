@@ -6,9 +6,9 @@ use super::output::{self, Format, Report, Tone};
 use anyhow::Result;
 use clap::Args;
 use cp_catalog::Catalog;
-use cp_catalog::plan::{MOVES_MAX, Plan, Step};
+use cp_catalog::plan::{MOVES_MAX, Observed, Plan, Step, expel};
 use cp_seam::MemberId;
-use cp_supervisor::client::Answer;
+use cp_supervisor::client::{Answer, Client};
 use cp_supervisor::describe::describe;
 use cp_supervisor::executor::{self, Goal, ObservedFile, Settings};
 use serde::Serialize;
@@ -82,6 +82,7 @@ struct PlannedStep {
 
 const POSITIONS_UNSEEN: &str = "the cluster does not know how far the copies are: each handoff awaits its evidence";
 const LOADS_UNSEEN: &str = "the cluster does not know loads or disks: all ranges, and all disks, count as equal";
+const FENCED_UNSEEN: &str = "the cluster does not know how far the copies are: each promotion awaits its evidence";
 
 impl Planned {
     fn new(plan: &Plan, state: &Answer<Catalog>, seen: &Seen, unseen: &str) -> Self {
@@ -207,4 +208,19 @@ pub(crate) async fn drain(
     connection::member(&connection.client()?, member.as_str()).await?;
     let how = How { dry_run: !run, run };
     bring_about(connection, &Goal::Drain(member), how, seen, Vec::new(), format).await
+}
+
+/// Prints what would be proposed once `member` is removed by force.
+pub(crate) async fn explain_expulsion(connection: &Connection, member: &MemberId, format: Format) -> Result<()> {
+    let client = connection.client()?;
+    connection::member(&client, member.as_str()).await?;
+    let state = client.catalog().await?;
+    let plan = expel(&state.value, &Observed::default(), member);
+    let unseen = Seen { observed: None };
+    output::print(&Planned::new(&plan, &state, &unseen, FENCED_UNSEEN), format)
+}
+
+/// What is to be done so that nothing of `member` is left, by the state as it is now.
+pub(crate) async fn expulsion(client: &Client, member: &MemberId) -> Result<Plan> {
+    Ok(expel(&client.catalog().await?.value, &Observed::default(), member))
 }

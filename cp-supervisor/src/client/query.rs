@@ -2,11 +2,14 @@
 
 use super::{Answer, Client, ClientError, newer};
 use crate::api::messages::{
-    CollectionsQuery, HoldingsMessage, LookupQuery, MembersQuery, Query, RangeName, RangesQuery, ReadResult,
-    RecoveriesQuery,
+    AuthoritiesQuery, AuthorityMessage, CollectionsQuery, HoldingsMessage, LookupQuery, MembersQuery, Query, RangeName,
+    RangesQuery, ReadResult, RecoveriesQuery,
 };
 use bytes::Bytes;
-use cp_catalog::{CollectionName, CollectionSpec, Holdings, Member, Range, RangeKey, Recovery, codec};
+use cp_catalog::{
+    Authority, CollectionName, CollectionSpec, Epoch, GroupName, Holdings, Member, Range, RangeKey, Recovery, Version,
+    codec,
+};
 use cp_seam::MemberId;
 use std::collections::BTreeMap;
 
@@ -36,6 +39,14 @@ impl Client {
         let ReadResult::Collections(collections) = &answer.value else { return Err(newer()) };
         let collections = decode(&collections.collections, codec::decode_collection)?;
         Ok(answer.with(collections))
+    }
+
+    /// Who decides on the placement of which group, in ascending order of groups.
+    pub async fn authorities(&self) -> Result<Answer<Vec<Authority>>, ClientError> {
+        let answer = self.ask(Query::Authorities(AuthoritiesQuery {}), self.stale).await?;
+        let ReadResult::Authorities(authorities) = &answer.value else { return Err(newer()) };
+        let authorities = authorities.authorities.iter().map(authority).collect::<Result<_, _>>()?;
+        Ok(answer.with(authorities))
     }
 
     /// The forced recoveries and restores that led here, the oldest first (CP-R2).
@@ -96,6 +107,16 @@ impl Client {
         let found = page(&answer.value)?.0.pop().map(|(_, range)| range);
         Ok(answer.with(found))
     }
+}
+
+fn authority(message: &AuthorityMessage) -> Result<Authority, ClientError> {
+    let bad = |reason: String| ClientError::Server { reason };
+    Ok(Authority {
+        group: GroupName::new(&message.group).map_err(|error| bad(error.to_string()))?,
+        holder: MemberId::new(&message.holder).map_err(|error| bad(error.to_string()))?,
+        epoch: Epoch(message.epoch),
+        version: Version(message.version),
+    })
 }
 
 fn page(result: &ReadResult) -> Result<(Vec<(RangeKey, Range)>, bool), ClientError> {

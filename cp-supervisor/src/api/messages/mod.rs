@@ -5,6 +5,7 @@
 //! numbers are never reused.
 
 mod audit;
+mod authority;
 mod join;
 mod lease;
 mod propose;
@@ -13,6 +14,7 @@ mod snapshot;
 mod watch;
 
 pub use audit::*;
+pub use authority::*;
 pub use join::*;
 pub use lease::*;
 pub use propose::*;

@@ -1,6 +1,9 @@
 //! Questions about the state.
 
-use super::{AuditPage, AuditQuery, AwaitingQuery, AwaitingRanges, Grants, GrantsQuery, Redirect, Refused};
+use super::{
+    AuditPage, AuditQuery, Authorities, AuthoritiesQuery, AwaitingQuery, AwaitingRanges, Grants, GrantsQuery, Redirect,
+    Refused,
+};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
@@ -45,6 +48,9 @@ pub enum Query {
     /// Ranges whose new owner waits for an earlier one.
     #[prost(message, tag = "10")]
     Awaiting(AwaitingQuery),
+    /// All placement authorities.
+    #[prost(message, tag = "11")]
+    Authorities(AuthoritiesQuery),
 }
 
 /// How this node is.
@@ -149,6 +155,9 @@ pub enum ReadResult {
     /// Ranges whose new owner waits for an earlier one.
     #[prost(message, tag = "12")]
     Awaiting(AwaitingRanges),
+    /// Placement authorities.
+    #[prost(message, tag = "13")]
+    Authorities(Authorities),
 }
 
 /// How a node is.

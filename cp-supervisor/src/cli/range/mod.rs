@@ -8,18 +8,18 @@ mod create;
 mod failover;
 mod force;
 mod list;
+mod placement;
 mod reshape;
 mod transfer;
 
 use super::connection::decide;
 use super::exit::invalid;
-use super::output::{self, Format, Report};
+use super::output::{self, Format};
 use anyhow::Result;
 use clap::Subcommand;
 use cp_catalog::{Bound, CollectionName, DataPosition, Key, Mode, OwnershipCommand, Range as CatalogRange, RangeKey};
 use cp_supervisor::client::Client;
 use cp_supervisor::executor;
-use serde::Serialize;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Range {
@@ -45,6 +45,8 @@ pub(crate) enum Range {
     Merge(reshape::Merge),
     /// Add or drop one copy of a range
     Copy(Box<reshape::Copy>),
+    /// Say how many copies a range wants, and where
+    Placement(Box<placement::Placement>),
     /// Give a range to a member past fence and evidence; takes the privilege to force, and a reason
     Force(force::Force),
     /// Give a range to an archive of it that was restored
@@ -65,31 +67,16 @@ impl Range {
             Self::Split(split) => split.run(format).await,
             Self::Merge(merge) => merge.run(format).await,
             Self::Copy(copy) => copy.run(format).await,
+            Self::Placement(placement) => placement.run(format).await,
             Self::Force(force) => force.run(format).await,
             Self::Restore(restore) => restore.run(format).await,
         }
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Changed {
-    effect: String,
-    position: String,
-}
-
-impl Report for Changed {
-    const KIND: &'static str = "range_changed";
-
-    fn render(&self) -> String {
-        self.effect.clone()
-    }
-}
-
 /// Submits `command` and prints what it did.
 async fn change(client: &Client, format: Format, command: OwnershipCommand) -> Result<()> {
-    let decision = decide(client, command).await?;
-    let changed = Changed { effect: decision.verdict.to_string(), position: decision.position.to_string() };
-    output::print(&changed, format)
+    output::print_done("range_changed", &decide(client, command).await?, format)
 }
 
 /// `collection/id`.
