@@ -8,7 +8,7 @@ use super::{Awaits, Blocker, NoTarget, Observed, Plan, Reason};
 use crate::catalog::Catalog;
 use crate::command::OwnershipCommand;
 use crate::id::RangeKey;
-use crate::range::{Move, MovePhase, Range};
+use crate::range::{Move, MovePhase, Range, Role};
 use std::collections::BTreeMap;
 
 /// What to propose so that no move is in flight, and no range has an owner that has closed
@@ -42,7 +42,7 @@ fn settle(planning: &mut Planning<'_>, draft: &mut Draft<'_>, range: &Range) {
         Some(moving) if planning.pool.contains(&moving.target) => go_on(planning, draft, moving),
         Some(moving) if !closed_here => {
             let reason = Reason::Moving { target: moving.target.clone() };
-            let command = draft.drop(crate::range::Role::Replica, &moving.target);
+            let command = draft.drop(Role::Replica, &moving.target);
             planning.propose(draft, command, None, reason);
         }
         // The owner is lost: that is a failover's.

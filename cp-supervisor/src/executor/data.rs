@@ -43,7 +43,7 @@ pub trait DataPlane: fmt::Debug + Send + Sync {
     ///
     /// Guarantees, on which everything rests: when it returns, `owner` admits no write under
     /// `epoch` any more, the closure is durable at `owner`, and it never opens under that
-    /// epoch again, nor did an earlier owner's outlast it (`cp_lease::RangeGate::close`). If
+    /// epoch again, nor did an earlier owner's outlast it (`leases::Gates::close_durably`). If
     /// it was closed already, the answer is the same as then. Under any other epoch than the
     /// owner's own it fails and closes nothing.
     ///

@@ -118,7 +118,7 @@ impl fmt::Display for Blocked {
             Self::Behind { range, why, .. } => write!(f, "no safe handoff target for range {range}: {why}"),
             Self::Step { step, why, shut } => {
                 write!(f, "{}: {why}", step.action())?;
-                let note = "; nobody may write to it until a run, or a handoff, gives it to another owner";
+                let note = "; nobody may write to it until a run or a handoff gives it to another owner, or force renews this one";
                 f.write_str(if *shut { note } else { "" })
             }
             Self::Delete { range, member, reason } => {
