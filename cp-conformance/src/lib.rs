@@ -56,7 +56,7 @@ pub mod world;
 
 pub use backend::{Backend, Observed};
 pub use checks::Broken;
-pub use options::Options;
+pub use options::{Leases, Options};
 pub use promise::Promise;
 pub use report::{Least, Report, Violation};
 pub use scenario::{Scenario, Verdict};

@@ -5,6 +5,7 @@
 //! either life ends or the way between them is cut. Frames to a paused node, and
 //! those on a clogged way, wait and arrive in one burst, in the order they were sent.
 
+mod messages;
 mod port;
 mod ways;
 
@@ -88,12 +89,16 @@ pub trait Wiretap: Debug + Send + Sync + 'static {
 pub struct Network {
     state: Arc<Mutex<State>>,
     wake: Arc<Notify>,
+    /// Tells the messages on clogged ways to try again.
+    freed: Arc<Notify>,
     trace: Trace,
 }
 
 #[derive(Debug)]
 struct State {
     rng: Rng,
+    /// For messages, so that frames fare alike with and without them.
+    messages_rng: Rng,
     conditions: Conditions,
     cut: BTreeSet<(usize, usize)>,
     slow: BTreeMap<(usize, usize), Duration>,
@@ -153,6 +158,7 @@ impl Network {
     pub fn new(seed: u64, trace: Trace) -> Self {
         let state = State {
             rng: Rng::new(seed, "network"),
+            messages_rng: Rng::new(seed, "messages"),
             conditions: Conditions::default(),
             cut: BTreeSet::new(),
             slow: BTreeMap::new(),
@@ -168,7 +174,8 @@ impl Network {
             refusals: Vec::new(),
             wiretap: None,
         };
-        Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()), trace }
+        let (wake, freed) = (Arc::default(), Arc::default());
+        Self { state: Arc::new(Mutex::new(state)), wake, freed, trace }
     }
 
     /// Shows every frame that leaves a node to `wiretap`.

@@ -7,6 +7,17 @@ use crate::schedule::Kept;
 use cp_driver::Settings;
 use std::time::Duration;
 
+/// The leases of a data plane beside the nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Leases {
+    /// How long they are.
+    pub length: Duration,
+    /// By how much the rate of a clock may be wrong, and the margin allows for.
+    pub drift_ppm: u32,
+    /// How often a member asks for a renewal.
+    pub renewal: Duration,
+}
+
 /// The setting of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -33,6 +44,9 @@ pub struct Options {
     /// Whether callers ask for every transition of ranges that there is, rather than for
     /// promotions and copies alone.
     pub every_transition: bool,
+    /// A data plane beside the nodes, whose leases are these. Callers close gates before they
+    /// hand over, and force now and then.
+    pub leases: Option<Leases>,
     /// Whether each storm has kinds of fault of its own, rather than all of them.
     pub swarm: bool,
     /// Which steps of the storm's schedule take place.
@@ -53,6 +67,7 @@ impl Default for Options {
             think: Duration::from_millis(80),
             churn: false,
             every_transition: false,
+            leases: None,
             swarm: false,
             kept: Kept::All,
         }

@@ -1,11 +1,13 @@
 //! What a run amounted to, and what a broken promise looks like to a reader.
 
-use crate::backend::Backend;
+mod violation;
+
+pub use violation::Violation;
+
 use crate::checks::Broken;
 use crate::disk::Effects;
 use crate::monitor::Tally;
 use crate::network::Traffic;
-use crate::options::Options;
 use crate::promise::Promise;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -103,6 +105,16 @@ pub struct Least {
     pub reordered: u64,
     /// Frames sent over a slow way.
     pub slowed_frames: u64,
+    /// Writes that gates admitted.
+    pub writes_admitted: u64,
+    /// Writes that gates refused.
+    pub writes_refused: u64,
+    /// Gates that opened before keys that another member had written.
+    pub takeovers: u64,
+    /// Renewals granted.
+    pub renewals: u64,
+    /// Times that a leader granted nothing, because nobody confirmed that it led.
+    pub unconfirmed: u64,
 }
 
 impl Report {
@@ -146,6 +158,11 @@ impl Report {
             ("truncated files", d.truncated_files),
             ("missing files", d.missing_files),
             ("flipped bits", d.flipped_bits),
+            ("writes admitted by gates", t.writes_admitted),
+            ("writes refused by gates", t.writes_refused),
+            ("takeovers by gates", t.takeovers),
+            ("renewals of leases", t.renewals),
+            ("renewals without a quorum", t.unconfirmed),
         ]
     }
 
@@ -184,6 +201,11 @@ impl Report {
             ("frames doubled", least.duplicated),
             ("frames reordered", least.reordered),
             ("frames slowed", least.slowed_frames),
+            ("writes admitted by gates", least.writes_admitted),
+            ("writes refused by gates", least.writes_refused),
+            ("takeovers by gates", least.takeovers),
+            ("renewals of leases", least.renewals),
+            ("renewals without a quorum", least.unconfirmed),
         ];
         let counts = self.counts();
         for (what, least) in demands {
@@ -217,6 +239,11 @@ impl Report {
             aimed: a.aimed + b.aimed,
             claims: a.claims + b.claims,
             inspections: a.inspections + b.inspections,
+            writes_admitted: a.writes_admitted + b.writes_admitted,
+            writes_refused: a.writes_refused + b.writes_refused,
+            takeovers: a.takeovers + b.takeovers,
+            renewals: a.renewals + b.renewals,
+            unconfirmed: a.unconfirmed + b.unconfirmed,
         };
         let (a, b) = (&self.traffic, &other.traffic);
         let traffic = Traffic {
@@ -297,73 +324,13 @@ impl fmt::Display for Report {
             disks.slowed,
             disks.cut_syncs
         )?;
+        if t.renewals > 0 {
+            write!(
+                f,
+                ", {} writes admitted and {} refused by gates, {} takeovers, {} renewals, {} unconfirmed",
+                t.writes_admitted, t.writes_refused, t.takeovers, t.renewals, t.unconfirmed
+            )?;
+        }
         waits.iter().try_for_each(|(what, wait)| write!(f, ", {what}: waited {} ms", wait.as_millis()))
-    }
-}
-
-/// A broken promise, with all that is needed to see it again.
-#[derive(Debug, Clone, thiserror::Error)]
-pub struct Violation {
-    /// What was broken, and which checker says so.
-    pub broken: Broken,
-    /// The scenario.
-    pub scenario: String,
-    /// The engine.
-    pub backend: &'static str,
-    /// The seed.
-    pub seed: u64,
-    /// Everything else that the run was set up with.
-    pub options: String,
-    /// What each node did last.
-    pub trace: Vec<String>,
-    /// The command that shows it again.
-    pub reproduce: String,
-}
-
-impl Violation {
-    /// One that is not of a single run: there is no trace to show.
-    pub fn of(broken: Broken, scenario: &str, backend: &dyn Backend, options: &Options) -> Self {
-        Self {
-            broken,
-            scenario: scenario.to_owned(),
-            backend: backend.name(),
-            seed: 0,
-            options: format!("{options:?}"),
-            trace: Vec::new(),
-            reproduce: format!("cargo test -p {} --test conformance -- --exact {scenario}", backend.package()),
-        }
-    }
-
-    /// For planted bugs: being found is what the run was for.
-    pub(crate) fn wanted(&self) -> Report {
-        Report {
-            scenario: format!("{} (found by `{}`)", self.scenario, self.broken.checker),
-            backend: self.backend,
-            seed: self.seed,
-            simulated: Duration::ZERO,
-            tally: Tally::default(),
-            restarts: 0,
-            pauses: 0,
-            jumps: 0,
-            blackouts: 0,
-            waits: BTreeMap::new(),
-            traffic: Traffic::default(),
-            disks: Effects::default(),
-            trace: ([0; 32], 0),
-        }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { broken, scenario, backend, seed, options, trace, reproduce } = self;
-        writeln!(f, "{} is broken, says the checker `{}`", broken.promise, broken.checker)?;
-        writeln!(f, "  promise    {}", broken.promise.what())?;
-        writeln!(f, "  what       {}", broken.what)?;
-        writeln!(f, "  where      {scenario} on {backend}, seed {seed}")?;
-        writeln!(f, "  options    {options}")?;
-        writeln!(f, "  reproduce  {reproduce}")?;
-        writeln!(f, "  the last {} events:", trace.len())?;
-        trace.iter().try_for_each(|line| writeln!(f, "    {line}"))
     }
 }

@@ -13,6 +13,7 @@ fn sources() -> BTreeMap<String, (String, String)> {
         ("divergence", include_str!("cases/divergence.rs")),
         ("election", include_str!("cases/election.rs")),
         ("leadership", include_str!("cases/leadership.rs")),
+        ("leases", include_str!("cases/leases.rs")),
         ("load", include_str!("cases/load.rs")),
         ("membership", include_str!("cases/membership.rs")),
         ("partition", include_str!("cases/partition.rs")),

@@ -66,9 +66,14 @@ impl Trace {
         self.note(&format!("n{slot}"), &event);
     }
 
+    /// Virtual time since the run began.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.began.elapsed()
+    }
+
     /// Virtual milliseconds since the run began.
     pub fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The hash of every line so far.

@@ -5,10 +5,10 @@ mod transitions;
 
 use crate::checks::Broken;
 use crate::rng::Rng;
-use crate::world::scenario;
+use crate::world::{DataPlane, scenario};
 use cp_catalog::{
-    Catalog, ClientId, CollectionName, Command, GroupName, Locality, MemberLife, MembershipCommand, Mode,
-    OwnershipCommand, Request, RequestId,
+    Catalog, ClientId, ClientName, CollectionName, Command, GroupName, Locality, MemberLife, MembershipCommand, Mode,
+    Origin, OwnershipCommand, Principal, Privilege, Request, RequestId,
 };
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, Incarnation, MemberId};
 
@@ -21,6 +21,8 @@ pub(crate) struct Workload {
     rng: Rng,
     /// See [`Options::every_transition`](crate::Options::every_transition).
     every_transition: bool,
+    /// Whose gates are closed before a range is handed over; there is no data plane without.
+    plane: Option<DataPlane>,
 }
 
 impl Workload {
@@ -36,7 +38,13 @@ impl Workload {
     /// The stream of another client of the same run.
     pub(crate) fn fork(&self, number: usize) -> Self {
         let number = u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
-        Self::of(self.seed, number).every_transition(self.every_transition)
+        let fork = Self::of(self.seed, number).every_transition(self.every_transition);
+        Self { plane: self.plane.clone(), ..fork }
+    }
+
+    /// From now on ranges are handed over once a gate of `plane` was closed, and forced now and then.
+    pub(crate) fn closes_gates_of(&mut self, plane: Option<DataPlane>) {
+        self.plane = plane;
     }
 
     fn of(seed: u64, number: u64) -> Self {
@@ -45,13 +53,13 @@ impl Workload {
             *to = from;
         }
         let rng = Rng::new(seed, &format!("workload {number}"));
-        Self { seed, client: ClientId(client), sequence: 0, rng, every_transition: false }
+        Self { seed, client: ClientId(client), sequence: 0, rng, every_transition: false, plane: None }
     }
 
     /// The next entry: a collection, a change of a member's locality, or a
     /// transition of a range, fenced by what `seen` says of it, stale or not.
     pub(crate) fn next(&mut self, seen: Option<&Catalog>) -> Result<ControlPlaneEntry, Broken> {
-        let command = match (self.rng.below(10), seen) {
+        let command: Command = match (self.rng.below(10), seen) {
             (0..2, _) => {
                 let member = MemberLife { id: member(0)?, incarnation: Incarnation(1) };
                 let weight = u32::try_from(self.rng.below(1000)).unwrap_or_default();
@@ -64,6 +72,9 @@ impl Workload {
                 create(collection)?.into()
             }
         };
+        if command.privilege() == Privilege::Force {
+            return forced(command);
+        }
         self.request(command)
     }
 
@@ -73,6 +84,16 @@ impl Workload {
         let id = RequestId { client: self.client, since: ControlPlaneLogIndex(0), sequence: self.sequence };
         Request::new(Some(id), command).to_entry().map_err(|e| scenario(e.to_string()))
     }
+}
+
+/// The client that may force, where one is needed.
+pub(crate) const OPERATOR: &str = "operator";
+
+/// Attempts of its author count under no session: each is one of its own.
+fn forced(command: Command) -> Result<ControlPlaneEntry, Broken> {
+    let operator = ClientName::new(OPERATOR).map_err(|e| scenario(e.to_string()))?;
+    let origin = Origin { principal: Principal::Client(operator), at_unix_ms: 1 };
+    Request::new(None, command).of(origin).to_entry().map_err(|e| scenario(e.to_string()))
 }
 
 fn name(text: &str) -> Result<CollectionName, Broken> {

@@ -117,7 +117,7 @@ impl RangeGate {
     /// A gate that was closed before its member restarted. It stays so.
     #[must_use]
     pub fn closed(self, gate: ClosedGate) -> Self {
-        let closed = (gate.epoch >= self.standing.epoch).then_some(gate);
+        let closed = if gate.epoch >= self.standing.epoch { Some(gate) } else { self.closed };
         Self { closed, ..self }
     }
 
@@ -147,7 +147,10 @@ impl RangeGate {
             let (range, member, standing) = named();
             return Err(GateRefusal::EpochAhead { range, member, epoch, standing });
         }
-        if lease.is_over(now, self.margin) {
+        let margin = self.margin;
+        #[cfg(planted_bugs)]
+        let margin = crate::planted::margin(margin);
+        if lease.is_over(now, margin) {
             let (range, member, standing) = named();
             return Err(GateRefusal::Expired { range, member, standing });
         }
@@ -206,6 +209,11 @@ impl RangeGate {
         self.standing = standing;
     }
 
+    /// Whose gate it is.
+    pub(crate) fn range(&self) -> &RangeKey {
+        &self.range
+    }
+
     /// Where the range stands, as far as this member knows.
     pub fn standing(&self) -> &RangeStanding {
         &self.standing
@@ -240,6 +248,8 @@ impl RangeGate {
             expires_at: one.expires_at.min(two.expires_at),
             ..one.clone()
         });
-        Self { standing: standing.clone(), lease, closed: None, ..self.clone() }
+        // Closed under the epoch of the union it can be only by an earlier process.
+        let closed = self.closed.filter(|gate| gate.epoch >= standing.epoch);
+        Self { standing: standing.clone(), lease, closed, ..self.clone() }
     }
 }

@@ -8,6 +8,8 @@ use cp_catalog::{
     Catalog, Change, Changes, ClosedGate, Command, Epoch, Evidence, Join, MemberLife, OwnershipCommand, Range,
     RangeEffect, RangeKey, RangeStanding,
 };
+#[cfg(planted_bugs)]
+use cp_seam::planted::{Bug, active};
 use cp_seam::{ControlPlaneLogIndex, Incarnation, MemberId, Term};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -84,6 +86,10 @@ impl Grants {
 
     /// When the leases of all earlier leaders are over.
     pub fn settles_at(&self) -> Monotonic {
+        #[cfg(planted_bugs)]
+        if active(Bug::LeaderDoesNotWait) {
+            return self.begun;
+        }
         self.begun.saturating_add(self.policy.settling())
     }
 
@@ -160,6 +166,8 @@ impl Grants {
             Some(before) if before.owner != now.owner => {
                 let mut blockers = self.blockers(range, &before);
                 let until = self.over_at(&before.owner);
+                #[cfg(planted_bugs)]
+                let until = if active(Bug::PromotionDoesNotWait) { self.begun } else { until };
                 blockers.push(Blocker { epoch: before.epoch, owner: before.owner.clone(), until });
                 if let Some(epoch) = closed.max(self.closed.remove(range)) {
                     blockers.lift(epoch);

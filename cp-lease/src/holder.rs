@@ -17,6 +17,8 @@ pub struct Holder {
     margin: Margin,
     applied: ControlPlaneLogIndex,
     gates: BTreeMap<RangeKey, Held>,
+    /// Gates that an earlier process closed; this one may learn only later that it has them.
+    closed: BTreeMap<RangeKey, ClosedGate>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +54,8 @@ impl Holder {
     /// The gates of `life` for what it owns in `catalog`, which is at `applied`. None admits
     /// anything yet.
     ///
-    /// `closed` is what [`close`](Self::close) answered before a restart: those stay closed.
+    /// `closed` is what [`close`](Self::close) answered before a restart: those stay closed,
+    /// also if `catalog` is from before the member had them.
     pub fn new(
         life: MemberLife,
         margin: Margin,
@@ -60,13 +63,9 @@ impl Holder {
         catalog: &Catalog,
         closed: impl IntoIterator<Item = (RangeKey, ClosedGate)>,
     ) -> Self {
-        let mut holder = Self { life, margin, applied, gates: BTreeMap::new() };
+        let closed = closed.into_iter().collect();
+        let mut holder = Self { life, margin, applied, gates: BTreeMap::new(), closed };
         holder.reset(applied, catalog);
-        for (range, gate) in closed {
-            if let Some(held) = holder.gates.get_mut(&range) {
-                held.gate = held.gate.clone().closed(gate);
-            }
-        }
         holder
     }
 
@@ -88,7 +87,7 @@ impl Holder {
                     self.stands(lower, lower_now, index);
                     if let Some(held) = self.gates.get(lower).filter(|held| held.gate.owned()) {
                         // Not since the parent had them: a renewal from before may withhold the parent.
-                        let gate = held.gate.split_off(upper, upper_now);
+                        let gate = self.still_closed(held.gate.split_off(upper, upper_now));
                         self.gates.insert(upper.clone(), Held { gate, since: index });
                     }
                 }
@@ -130,7 +129,15 @@ impl Holder {
             held.stands(now, index);
         } else if now.owner == self.life.id {
             let gate = RangeGate::new(range.clone(), self.life.id.clone(), now.clone(), self.margin);
-            self.gates.insert(range.clone(), Held { gate, since: index });
+            self.gates.insert(range.clone(), Held { gate: self.still_closed(gate), since: index });
+        }
+    }
+
+    /// A new gate, closed if an earlier process did that.
+    fn still_closed(&self, gate: RangeGate) -> RangeGate {
+        match self.closed.get(gate.range()) {
+            Some(closed) => gate.closed(*closed),
+            None => gate,
         }
     }
 

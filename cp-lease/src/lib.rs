@@ -96,6 +96,8 @@ mod grants;
 mod holder;
 mod instant;
 mod lease;
+#[cfg(planted_bugs)]
+mod planted;
 mod wait;
 
 pub use follow::FollowError;

@@ -105,6 +105,18 @@ bugs! {
     EpochsKept "epochs-kept";
     /// 25: a recovery goes on under the generation's old number.
     GenerationReused "generation-reused";
+    /// 26: a gate allows for no error of its clock.
+    LeaseMarginLeftOut "lease-margin-left-out";
+    /// 26: a new leader grants at once whatever its predecessors granted.
+    LeaderDoesNotWait "leader-does-not-wait";
+    /// 26: a promoted owner is granted its lease while the one before may have one.
+    PromotionDoesNotWait "promotion-does-not-wait";
+    /// 26: a lease is counted from when the answer came.
+    RenewalCountsFromArrival "renewal-counts-from-arrival";
+    /// 26: a leader grants by its own word.
+    GrantWithoutBarrier "grant-without-barrier";
+    /// 26: a restart forgets which gates were closed.
+    ClosureForgotten "closure-forgotten";
 }
 
 /// The active bug, by its place in [`Bug::ALL`], from 1; 0 is none.

@@ -2,7 +2,7 @@
 
 use super::storm::named;
 use crate::backend::Backend;
-use crate::options::Options;
+use crate::options::{Leases, Options};
 use crate::promise::Promise;
 use crate::report::Violation;
 use crate::scenario::Verdict;
@@ -15,7 +15,9 @@ const NAME: &str = "determinism::the_same_seed_gives_the_same_trace";
 /// the byte, and one of another seed does not: whatever a seed finds can be found
 /// again (CP-E1).
 pub fn the_same_seed_gives_the_same_trace(backend: &'static dyn Backend) -> Verdict {
-    let options = Options { storm: Duration::from_secs(8), ..Options::storm(3) };
+    let length = Duration::from_secs(1);
+    let leases = Some(Leases { length, drift_ppm: 100_000, renewal: length / 8 });
+    let options = Options { storm: Duration::from_secs(8), leases, every_transition: true, ..Options::storm(3) };
     let run = |seed| named(NAME, backend, seed, &options);
     let (one, two, other): (Report, Report, Report) = (run(77)?, run(77)?, run(78)?);
     let object = |what: String| {

@@ -13,6 +13,7 @@ pub mod election;
 pub mod identity;
 pub mod install;
 pub mod leadership;
+pub mod leases;
 pub mod load;
 pub mod membership;
 pub mod partition;
@@ -128,6 +129,12 @@ cases! { ($)
         a_transfer_that_is_called_off_ends_in_time,
         members_come_and_go_unnoticed,
         a_failover_ends_in_time,
+    }
+    leases {
+        a_cut_off_owner_stops_before_its_successor_begins,
+        a_leader_that_was_replaced_grants_nothing_that_lasts,
+        a_handoff_waits_for_nobody_and_outlives_a_restart,
+        random_faults_never_open_two_gates,
     }
     divergence {
         a_flipped_bit_stops_the_one_that_has_it,

@@ -25,7 +25,7 @@ pub(super) fn named(name: &'static str, backend: &'static dyn Backend, seed: u64
 
 /// The seeds to run: `1` to `count`, or the one in `CP_SEED`, or the first and last in
 /// `CP_SEEDS`, as in `100-199`.
-fn seeds(count: u64) -> Vec<u64> {
+pub(super) fn seeds(count: u64) -> Vec<u64> {
     let number = |text: &str| text.parse::<u64>().ok();
     if let Some(seed) = std::env::var("CP_SEED").ok().and_then(|seed| number(&seed)) {
         return vec![seed];

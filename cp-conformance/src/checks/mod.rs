@@ -9,6 +9,7 @@ pub mod completeness;
 pub mod damage;
 pub mod digests;
 pub mod fencing;
+pub mod gates;
 pub mod invariants;
 pub mod leaders;
 pub mod ledger;

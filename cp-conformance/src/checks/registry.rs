@@ -3,8 +3,8 @@
 
 use super::audit::{self, Claim};
 use super::{
-    Broken, Fingerprint, applied, committed, completeness, damage, digests, fencing, invariants, leaders, ledger,
-    matching, monotonic, outcomes, quorum, register, transitions,
+    Broken, Fingerprint, applied, committed, completeness, damage, digests, fencing, gates, invariants, leaders,
+    ledger, matching, monotonic, outcomes, quorum, register, transitions,
 };
 use crate::promise::Promise;
 use crate::world::scenario;
@@ -98,6 +98,7 @@ pub const ALL: &[Check] = &[
         fencing.stands(ControlPlaneLogIndex(1), &range, &standing)?;
         fencing.stands(ControlPlaneLogIndex(2), &range, &standing)
     }),
+    check(gates::Gates::NAME, Promise::S5, gates::Gates::bad_history),
     check(invariants::Invariants::NAME, Promise::S5, || {
         // A state that has gone back: every epoch in it is one that was left behind.
         let newer = ranged(Epoch(2)).ok_or_else(|| scenario("no state"))?;

@@ -8,6 +8,7 @@ use crate::checks::audit::{Claim, last};
 use crate::checks::committed::Committed;
 use crate::checks::digests::Digests;
 use crate::checks::fencing::Fencing;
+use crate::checks::gates::Gates;
 use crate::checks::leaders::Leaders;
 use crate::checks::ledger::Ledger;
 use crate::checks::matching::Matching;
@@ -54,6 +55,7 @@ pub(super) struct Books {
     pub(super) matching: Matching,
     pub(super) digests: Digests,
     pub(super) fencing: Fencing,
+    pub(super) gates: Gates,
     pub(super) outcomes: Outcomes,
     pub(super) register: Register,
     pub(super) replay: Replay,
@@ -110,6 +112,8 @@ impl Books {
             acknowledged: count(self.register.count()),
             transitions: count(self.fencing.count()),
             grants: count(self.ledger.count()),
+            writes_admitted: self.gates.admitted(),
+            takeovers: self.gates.takeovers(),
             ..self.counts
         }
     }

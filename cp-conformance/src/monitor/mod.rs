@@ -5,6 +5,7 @@
 //! loss would leave them. The first objection ends the run.
 
 mod books;
+mod gates;
 mod recovery;
 mod state;
 mod tally;

@@ -54,4 +54,14 @@ pub struct Tally {
     pub claims: u64,
     /// Disks recovered.
     pub inspections: u64,
+    /// Writes that gates admitted.
+    pub writes_admitted: u64,
+    /// Writes that gates refused.
+    pub writes_refused: u64,
+    /// Gates that opened before keys that another member had written.
+    pub takeovers: u64,
+    /// Renewals granted.
+    pub renewals: u64,
+    /// Times that a leader granted nothing, because nobody confirmed that it led.
+    pub unconfirmed: u64,
 }

@@ -88,6 +88,7 @@ impl Network {
         state.flights.extend(stuck.into_iter().map(|(number, flight)| ((now, number), flight)));
         drop(state);
         self.wake.notify_one();
+        self.freed.notify_waiters();
     }
 
     /// Opens all ways again.

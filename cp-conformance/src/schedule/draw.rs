@@ -127,6 +127,13 @@ impl Schedule {
         if options.churn {
             weights.push((220, |_| Fault::Churn));
         }
+        if options.leases.is_some() {
+            // Longer than a lease, so that whoever wakes up has none any more.
+            weights.push((120, |rng| Fault::Pause {
+                whom: whom(rng),
+                time: Duration::from_millis(rng.between(400, 4_000)),
+            }));
+        }
         let sum: u64 = weights.iter().map(|(weight, _)| weight).sum();
         let (mut steps, mut spent) = (Vec::new(), Duration::ZERO);
         while spent < options.storm {

@@ -21,6 +21,7 @@ use crate::checks::committed::Committed;
 use crate::checks::completeness;
 use crate::checks::digests::Digests;
 use crate::checks::fencing::Fencing;
+use crate::checks::gates::Gates;
 use crate::checks::leaders::Leaders;
 use crate::checks::ledger::Ledger;
 use crate::checks::matching::Matching;
@@ -110,6 +111,8 @@ const CATALOG: (&str, On) = ("cp-catalog", On::Engines);
 const ADAPTER: (&str, On) = ("each adapter", On::Engines);
 const HOST: (&str, On) = ("simulated host", On::Engines);
 const REFERENCE: (&str, On) = ("reference", On::Reference);
+const LEASE: (&str, On) = ("cp-lease", On::Engines);
+const CUT_OFF: Seen = Seen::Case("leases::a_cut_off_owner_stops_before_its_successor_begins");
 const STORM: Seen = Seen::Storm(3);
 const RECOVERY: Seen = Seen::Case("recovery::a_cluster_goes_on_from_one_survivor");
 
@@ -198,4 +201,24 @@ pub const ALL: &[Tooth] = &[
     tooth(24, Bug::ApplyByChance, CATALOG, &[Digests::NAME], STORM, 3),
     tooth(25, Bug::EpochsKept, CATALOG, &[Fencing::NAME], RECOVERY, 3),
     tooth(25, Bug::GenerationReused, CATALOG, &[Fencing::NAME], RECOVERY, 3),
+    tooth(26, Bug::LeaseMarginLeftOut, LEASE, &[Gates::NAME], CUT_OFF, 3),
+    tooth(26, Bug::LeaderDoesNotWait, LEASE, &[Gates::NAME], CUT_OFF, 3),
+    tooth(26, Bug::PromotionDoesNotWait, LEASE, &[Gates::NAME], CUT_OFF, 3),
+    tooth(26, Bug::RenewalCountsFromArrival, HOST, &[Gates::NAME], CUT_OFF, 3),
+    tooth(
+        26,
+        Bug::GrantWithoutBarrier,
+        HOST,
+        &[Gates::NAME],
+        Seen::Case("leases::a_leader_that_was_replaced_grants_nothing_that_lasts"),
+        3,
+    ),
+    tooth(
+        26,
+        Bug::ClosureForgotten,
+        HOST,
+        &[Gates::NAME],
+        Seen::Case("leases::a_handoff_waits_for_nobody_and_outlives_a_restart"),
+        3,
+    ),
 ];

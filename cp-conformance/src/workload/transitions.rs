@@ -1,4 +1,5 @@
-//! Steps in the lives of a few ranges: every transition that the catalog has but the forced.
+//! Steps in the lives of a few ranges: every transition that the catalog has. Forced are only
+//! those of a data plane, where it shows what an owner that is not asked does.
 
 use super::{Workload, create, member, name};
 use crate::checks::Broken;
@@ -29,8 +30,15 @@ impl Workload {
             return self.made(first);
         }
         let ranges: Vec<&Range> = catalog.ranges(&collection).collect();
+        if let Some((key, range)) = self.given_up(&collection, &ranges) {
+            return self.owner_moves(key, range);
+        }
         let Some(range) = self.rng.pick(&ranges).copied() else { return self.made(first) };
         let key = RangeKey::new(collection, range.id);
+        if self.plane.is_some() && self.rng.per_mille(40) {
+            let reason = format!("drill {} of {:?}", self.rng.bits(), self.client);
+            return Ok(OwnershipCommand::Force { range: key, to: self.anybody(catalog)?, reason });
+        }
         match self.rng.below(10) {
             0..3 => self.owner_moves(key, range),
             3..5 => self.copy_changes(catalog, key, range),
@@ -57,6 +65,17 @@ impl Workload {
         }))
     }
 
+    /// A range whose gate was closed, which nobody can write to until it has another owner.
+    fn given_up<'a>(&mut self, of: &CollectionName, ranges: &[&'a Range]) -> Option<(RangeKey, &'a Range)> {
+        let plane = self.plane.as_ref()?;
+        let closed = ranges.iter().find_map(|range| {
+            let key = RangeKey::new(of.clone(), range.id);
+            let is_closed = plane.word(&key).is_some_and(|gate| gate.epoch == range.epoch);
+            is_closed.then_some((key, *range))
+        });
+        closed.filter(|_| self.rng.per_mille(600))
+    }
+
     fn owner_moves(&mut self, key: RangeKey, range: &Range) -> Result<OwnershipCommand, Broken> {
         let replicas: Vec<&MemberId> = range.replicas.iter().collect();
         let Some(to) = self.rng.pick(&replicas).copied().cloned() else {
@@ -64,7 +83,7 @@ impl Workload {
             return Ok(OwnershipCommand::AddReplica(CopyEdit { range: key, fence: range.fence(), member: target }));
         };
         let alive = self.rng.per_mille(400);
-        let evidence = Some(evidence(&to, range, alive));
+        let evidence = Some(self.evidence(&key, &to, range, alive));
         let transfer = Transfer { range: key, from: range.owner.clone(), fence: range.fence(), to, evidence };
         Ok(if alive { OwnershipCommand::Handoff(transfer) } else { OwnershipCommand::Promote(transfer) })
     }
@@ -84,15 +103,20 @@ impl Workload {
         let Some(moving) = of.moving.as_ref() else {
             return Ok(OwnershipCommand::BeginMove { range, fence, target: self.anybody(catalog)? });
         };
-        let evidence = |alive| Some(evidence(&moving.target, of, alive));
         Ok(match self.rng.below(8) {
             0 => OwnershipCommand::AbortMove { range, fence },
             1 => OwnershipCommand::ResolveMove { range, fence, evidence: None },
-            2 => OwnershipCommand::ResolveMove { range, fence, evidence: evidence(false) },
+            2 => {
+                let evidence = Some(self.evidence(&range, &moving.target, of, false));
+                OwnershipCommand::ResolveMove { range, fence, evidence }
+            }
             _ => match moving.phase {
                 MovePhase::Begun => OwnershipCommand::AdvanceMove { range, fence, phase: MovePhase::Copying },
                 MovePhase::Copying => OwnershipCommand::AdvanceMove { range, fence, phase: MovePhase::CatchingUp },
-                MovePhase::CatchingUp => OwnershipCommand::CompleteMove { range, fence, evidence: evidence(true) },
+                MovePhase::CatchingUp => {
+                    let evidence = Some(self.evidence(&range, &moving.target, of, true));
+                    OwnershipCommand::CompleteMove { range, fence, evidence }
+                }
             },
         })
     }
@@ -108,15 +132,22 @@ impl Workload {
         Ok(OwnershipCommand::Split { range, fence: of.fence(), at, new_id })
     }
 
+    /// That `candidate` has everything; if the owner is alive, with the gate that it closed. In a
+    /// data plane it has to be asked for that first, and the transition is refused until it has.
+    fn evidence(&self, key: &RangeKey, candidate: &MemberId, range: &Range, alive: bool) -> Evidence {
+        let epoch = range.epoch;
+        let closed_gate = match &self.plane {
+            _ if !alive => None,
+            None => Some(ClosedGate { epoch, last: POSITION }),
+            Some(plane) => plane.closed_gate(key, epoch, &range.owner),
+        };
+        Evidence { candidate: candidate.clone(), applied: POSITION, watermark: POSITION, closed_gate }
+    }
+
     fn anybody(&mut self, catalog: &Catalog) -> Result<MemberId, Broken> {
         let members: Vec<&MemberId> = catalog.members().map(|member| &member.id).collect();
         self.rng.pick(&members).copied().cloned().map_or_else(|| member(0), Ok)
     }
-}
-
-fn evidence(candidate: &MemberId, range: &Range, alive: bool) -> Evidence {
-    let closed_gate = alive.then_some(ClosedGate { epoch: range.epoch, last: POSITION });
-    Evidence { candidate: candidate.clone(), applied: POSITION, watermark: POSITION, closed_gate }
 }
 
 /// A merge with the range behind it, if that is a neighbour; else one that is refused.

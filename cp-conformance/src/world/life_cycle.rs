@@ -1,7 +1,7 @@
 //! Nodes begin, end and begin again.
 
 use super::front::Front;
-use super::{Up, World, scenario};
+use super::{DataPlane, Up, World, scenario};
 use crate::checks::Broken;
 use crate::disk::{Disk, Survivors};
 use crate::life::Life;
@@ -9,7 +9,7 @@ use crate::monitor::{Monitor, Watched};
 use crate::promise::Promise;
 use crate::rng::Rng;
 use crate::sync::locked;
-use cp_catalog::{Addresses, Catalog, CatalogMachine, Features, FoundingMember, Locality};
+use cp_catalog::{Addresses, Catalog, CatalogMachine, Features, FoundingMember, Locality, MemberLife};
 use cp_driver::{Parts, Settings};
 use cp_seam::{ControlPlaneConsensus, Incarnation, LogPosition, MemberId, MemberKind};
 use cp_store::{Configuration, Expected, Founding, Identity, Layout, SnapshotMeta, Store, TermRuns, Writer};
@@ -33,6 +33,8 @@ impl World {
     /// Makes the founding members and starts them.
     pub(crate) async fn found(&mut self) -> Result<(), Broken> {
         tokio::spawn(self.network.clone().run());
+        self.plane = self.options.leases.map(|leases| DataPlane::new(leases, self)).transpose()?;
+        self.workload.closes_gates_of(self.plane.clone());
         let (nodes, witnesses) = (self.options.nodes, self.options.witnesses);
         let mut members = Vec::new();
         for slot in 0..nodes {
@@ -137,14 +139,18 @@ impl World {
         let parts = Parts {
             store: store.clone(),
             state: Arc::new(watched),
-            transport: self.network.endpoint(member, incarnation, Arc::clone(&life)),
+            transport: self.network.endpoint(member.clone(), incarnation, Arc::clone(&life)),
             settings: Settings { seed, ..self.options.settings.clone() },
         };
         match life.freezer().run(self.backend.start(parts)).await {
             Ok(node) => {
                 let node: Arc<dyn ControlPlaneConsensus> = Arc::new(Front { node, life: Arc::clone(&life) });
                 tokio::spawn(watch(Arc::clone(&node), Arc::clone(&life), Arc::clone(&self.monitor)));
-                locked(&self.roster).insert(slot, Up { life, node, store, state });
+                let up = Up { life, node, store, state };
+                if let Some(plane) = &self.plane {
+                    plane.begin(&up, MemberLife { id: member, incarnation });
+                }
+                locked(&self.roster).insert(slot, up);
                 Ok(())
             }
             Err(error) => {
@@ -159,12 +165,19 @@ impl World {
     pub fn kill(&mut self, slot: usize, survivors: Survivors) -> Result<(), Broken> {
         let Some(up) = locked(&self.roster).remove(&slot) else { return Ok(()) };
         self.trace.node(slot, format_args!("is killed; {survivors:?} survives"));
-        up.life.finish();
+        self.finish(&up);
         self.slot(slot)?.disk.crash(survivors);
         self.monitor.inspect(slot);
         tokio::spawn(bury(up));
         self.note_blackout();
         Ok(())
+    }
+
+    fn finish(&self, up: &Up) {
+        up.life.finish();
+        if let Some(plane) = &self.plane {
+            plane.end(up.life.slot());
+        }
     }
 
     fn note_blackout(&mut self) {
@@ -183,7 +196,7 @@ impl World {
             Broken::new("restart", Promise::D4, format!("n{slot} did not shut down: {}", cp_driver::chain(&error)))
         })?;
         locked(&self.roster).remove(&slot);
-        up.life.finish();
+        self.finish(&up);
         self.slot(slot)?.disk.crash(Survivors::Nothing);
         self.monitor.inspect(slot);
         self.note_blackout();

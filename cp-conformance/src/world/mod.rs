@@ -2,6 +2,7 @@
 
 mod churn;
 mod clients;
+mod data_plane;
 mod front;
 mod life_cycle;
 mod membership;
@@ -14,6 +15,7 @@ mod steady;
 mod storm;
 
 pub use clients::Attempt;
+pub(crate) use data_plane::DataPlane;
 pub use recovery::Cut;
 pub use steady::Steady;
 
@@ -85,6 +87,7 @@ pub struct World {
     slots: Vec<Slot>,
     rng: Rng,
     workload: Workload,
+    plane: Option<DataPlane>,
     /// How often `workload` became another client's.
     clients: usize,
     cluster: ClusterId,
@@ -102,6 +105,9 @@ pub struct World {
 impl Drop for World {
     fn drop(&mut self) {
         self.network.take_down();
+        if let Some(plane) = &self.plane {
+            plane.take_down();
+        }
         drop(std::mem::take(&mut *locked(&self.roster)));
     }
 }
@@ -134,6 +140,7 @@ impl World {
             roster: Roster::default(),
             slots: Vec::new(),
             workload,
+            plane: None,
             clients: 0,
             rng,
             cluster: ClusterId(cluster),

@@ -5,8 +5,8 @@
 //! finishes what it was given, and afterwards every timer is late at once. Such a node
 //! finds that its clock has jumped forward by as long as it was paused; all nodes do
 //! when the clock of the whole simulation jumps. Clocks that run at different speeds,
-//! or back, are not simulated: nodes measure spans on one monotonic clock, and read no
-//! other.
+//! or back, are not simulated for nodes: they measure spans on one monotonic clock, and read
+//! no other. Those of the data plane beside them do drift: leases are what depends on that.
 
 use super::World;
 use crate::checks::Broken;

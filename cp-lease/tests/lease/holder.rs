@@ -195,3 +195,24 @@ fn lengths_that_a_leader_shortened_count() {
     holder.renew(&renewal, at(0)).unwrap();
     assert!(admits(&holder, &machine, &rk(1), 4) && !admits(&holder, &machine, &rk(1), 5));
 }
+
+/// The gate of `key` that `name`'s process closed; the next one begins from `machine` as it
+/// was before `what`, hears of the rest, and is renewed.
+fn stays_closed(machine: &CatalogMachine, name: &str, key: &RangeKey, what: impl FnOnce(&CatalogMachine)) {
+    let (applied, before) = machine.read_at(|at, catalog| (at, catalog.clone()));
+    what(machine);
+    let closed = ClosedGate { epoch: range(machine, key).epoch, last: LAST };
+    let (life, margin) = (life(machine, name), policy().margin());
+    let mut again = Holder::new(life, margin, applied, &before, [(key.clone(), closed)]);
+    follow(&mut again, machine);
+    again.renew(&owned(machine, name, &[]), at(0)).unwrap();
+    assert!(matches!(again.admit(key, closed.epoch, at(0)), Err(GateRefusal::Revoked { .. })), "{key}");
+}
+
+#[test]
+fn a_restart_that_is_behind_keeps_the_closed_gates_of_what_it_hears_later() {
+    let machine = library();
+    stays_closed(&machine, "a", &rk(2), |machine| drop(split(machine, &rk(1), "m", 2)));
+    stays_closed(&machine, "a", &rk(1), |machine| drop(merge(machine, &rk(1), &rk(2))));
+    stays_closed(&machine, "b", &rk(1), |machine| drop(promote(machine, &rk(1), "b")));
+}
