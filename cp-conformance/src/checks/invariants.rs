@@ -16,6 +16,12 @@ impl Invariants {
     /// The checker's name.
     pub const NAME: &str = "catalog invariants";
 
+    /// A snapshot replaced the state: the steps to it were never taken here. That it is right
+    /// is for its digest to show.
+    pub fn begin_anew(&mut self) {
+        self.before = None;
+    }
+
     /// The state of `who` has become `now`.
     pub fn becomes(&mut self, now: Catalog, who: &str) -> Result<(), Broken> {
         let since = self.before.as_ref().map(|before| now.violations_since(before)).unwrap_or_default();

@@ -5,7 +5,9 @@ use crate::checks::invariants::Invariants;
 use crate::life::Life;
 use crate::sync::locked;
 use bytes::Bytes;
-use cp_catalog::{Catalog, CatalogMachine, Command, Fence, OwnershipCommand, RangeKey, Verdict};
+use cp_catalog::{
+    Catalog, CatalogMachine, Command, Fence, MembershipCommand, OwnershipCommand, RangeKey, Request, Verdict,
+};
 use cp_seam::{
     ControlPlaneEntry, ControlPlaneLogIndex, ControlPlaneStateMachine, Halt, LogPosition, Quorum, SnapshotError,
     SnapshotReader, SnapshotWriter, StateDigest,
@@ -19,7 +21,7 @@ pub(crate) struct Watched {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) life: Arc<Life>,
     pub(crate) booted: Arc<AtomicBool>,
-    pub(crate) invariants: Mutex<Invariants>,
+    pub(crate) invariants: Arc<Mutex<Invariants>>,
 }
 
 /// One applied entry in so many is a moment at which the whole state is looked at.
@@ -55,7 +57,27 @@ fn fences(command: &Command) -> Vec<(RangeKey, Fence)> {
     }
 }
 
+/// Whether the step of `entry` is looked at alone. What a member may own is judged by the state
+/// in which it was given that, or by the range that another was cut from: a member that may own
+/// nothing any more, and a range that was cut, say nothing of how things were some steps before.
+fn is_judged_alone(entry: &ControlPlaneEntry) -> bool {
+    use MembershipCommand as Membership;
+    match Request::from_entry(entry).map(|request| request.command) {
+        Ok(Command::Ownership(command)) => matches!(command, OwnershipCommand::Split { .. }),
+        Ok(Command::Membership(command)) => {
+            matches!(command, Membership::Drain { .. } | Membership::Replace { .. } | Membership::Remove { .. })
+        }
+        Err(_) => false,
+    }
+}
+
 impl Watched {
+    fn look(&self, when: &str, position: LogPosition) {
+        let now = self.inner.read(Catalog::clone);
+        let verdict = locked(&self.invariants).becomes(now, &format!("n{} {when} {position}", self.life.slot()));
+        self.monitor.judge(verdict);
+    }
+
     fn now(&self) {
         self.monitor.digest(&self.life, self.inner.applied(), self.inner.digest());
     }
@@ -68,6 +90,10 @@ impl ControlPlaneStateMachine for Watched {
 
     fn apply(&self, position: LogPosition, entry: &ControlPlaneEntry) -> Result<(), Halt> {
         self.monitor.applies(&self.life, position, Some(entry));
+        let alone = is_judged_alone(entry);
+        if alone {
+            self.look("before", position);
+        }
         self.inner.apply(position, entry)?;
         // A retry of a request is answered with what the first had done, and does nothing.
         if let Some(change) = self.inner.change(position.index)
@@ -78,10 +104,8 @@ impl ControlPlaneStateMachine for Watched {
             self.monitor.accepted(&self.life, position.index, command.map(fences).unwrap_or_default());
             self.monitor.effect(&self.life, position.index, effect);
         }
-        if position.index.0.is_multiple_of(LOOKED_AT_EVERY) {
-            let now = self.inner.read(Catalog::clone);
-            let verdict = locked(&self.invariants).becomes(now, &format!("n{} at {position}", self.life.slot()));
-            self.monitor.judge(verdict);
+        if alone || position.index.0.is_multiple_of(LOOKED_AT_EVERY) {
+            self.look("at", position);
         }
         self.now();
         Ok(())
@@ -113,7 +137,8 @@ impl ControlPlaneStateMachine for Watched {
     fn restore(&self) -> Result<Box<dyn SnapshotWriter>, Halt> {
         let booting = !self.booted.swap(true, Ordering::SeqCst);
         let (monitor, life) = (Arc::clone(&self.monitor), Arc::clone(&self.life));
-        Ok(Box::new(Restoring { inner: self.inner.restore()?, monitor, life, booting }))
+        let invariants = Arc::clone(&self.invariants);
+        Ok(Box::new(Restoring { inner: self.inner.restore()?, monitor, life, booting, invariants }))
     }
 }
 
@@ -123,6 +148,7 @@ struct Restoring {
     monitor: Arc<Monitor>,
     life: Arc<Life>,
     booting: bool,
+    invariants: Arc<Mutex<Invariants>>,
 }
 
 impl SnapshotWriter for Restoring {
@@ -132,6 +158,7 @@ impl SnapshotWriter for Restoring {
 
     fn finish(self: Box<Self>, index: ControlPlaneLogIndex, digest: StateDigest) -> Result<(), SnapshotError> {
         self.inner.finish(index, digest)?;
+        locked(&self.invariants).begin_anew();
         self.monitor.restored(&self.life, index, digest, self.booting);
         Ok(())
     }

@@ -133,7 +133,7 @@ impl World {
             monitor: Arc::clone(&self.monitor),
             life: Arc::clone(&life),
             booted: Arc::new(AtomicBool::new(false)),
-            invariants: std::sync::Mutex::default(),
+            invariants: Arc::default(),
         };
         let seed = Rng::new(self.seed, &format!("node {slot} life {number}")).bits();
         let parts = Parts {
