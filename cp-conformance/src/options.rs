@@ -10,8 +10,10 @@ use std::time::Duration;
 /// The leases of a data plane beside the nodes.
 #[derive(Debug, Clone, Copy)]
 pub struct Leases {
-    /// How long they are.
+    /// How long the longest is.
     pub length: Duration,
+    /// Whether some processes grant shorter ones.
+    pub lengths_differ: bool,
     /// By how much the rate of a clock may be wrong, and the margin allows for.
     pub drift_ppm: u32,
     /// How often a member asks for a renewal.

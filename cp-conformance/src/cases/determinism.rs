@@ -16,7 +16,7 @@ const NAME: &str = "determinism::the_same_seed_gives_the_same_trace";
 /// again (CP-E1).
 pub fn the_same_seed_gives_the_same_trace(backend: &'static dyn Backend) -> Verdict {
     let length = Duration::from_secs(1);
-    let leases = Some(Leases { length, drift_ppm: 100_000, renewal: length / 8 });
+    let leases = Some(Leases { length, lengths_differ: true, drift_ppm: 100_000, renewal: length / 8 });
     let options = Options { storm: Duration::from_secs(8), leases, every_transition: true, ..Options::storm(3) };
     let run = |seed| named(NAME, backend, seed, &options);
     let (one, two, other): (Report, Report, Report) = (run(77)?, run(77)?, run(78)?);

@@ -23,7 +23,7 @@ const LENGTH: Duration = Duration::from_secs(2);
 const RENEWAL: Duration = Duration::from_millis(50);
 
 fn staged() -> Options {
-    let leases = Leases { length: LENGTH, drift_ppm: DRIFT_PPM, renewal: RENEWAL };
+    let leases = Leases { length: LENGTH, lengths_differ: false, drift_ppm: DRIFT_PPM, renewal: RENEWAL };
     Options { leases: Some(leases), ..Options::nodes(5) }
 }
 
@@ -174,7 +174,7 @@ fn drawn(seed: u64) -> Options {
     let mut rng = Rng::new(seed, "leases");
     let length = Duration::from_millis(rng.pick(&[500, 1_000, 2_000]).copied().unwrap_or(1_000));
     let drift_ppm = rng.pick(&[1_000, 100_000, 200_000]).copied().unwrap_or(100_000);
-    let leases = Leases { length, drift_ppm, renewal: length / 8 };
+    let leases = Leases { length, lengths_differ: rng.per_mille(500), drift_ppm, renewal: length / 8 };
     let nodes = rng.pick(&[3, 3, 4, 5]).copied().unwrap_or(3);
     let (swarm, churn) = (rng.per_mille(500), rng.per_mille(250));
     let (storm, every_transition) = (Duration::from_secs(15), true);

@@ -17,7 +17,7 @@ struct Granter {
     plane: DataPlane,
     host: Arc<Host>,
     /// The book of the term in which the node leads.
-    book: Option<(Term, Grants)>,
+    book: Option<Grants>,
 }
 
 /// Begins a book when the node comes to lead, and answers what is asked, in batches: one
@@ -31,7 +31,7 @@ pub(super) async fn run(plane: DataPlane, host: Arc<Host>, mut asks: UnboundedRe
             biased;
             () = life.finished() => return,
             changed = watch.changed() => {
-                let is_news = granter.leads().is_some_and(|term| granter.book.as_ref().is_none_or(|(of, _)| *of != term));
+                let is_news = granter.leads().is_some_and(|term| !granter.has_book_of(term));
                 if changed.is_err() {
                     return;
                 }
@@ -56,7 +56,7 @@ impl Granter {
     async fn answers(&mut self, batch: Vec<Ask>) {
         let Some((term, led_at)) = self.confirmed().await else {
             // One that leads on, unconfirmed for a while, goes on with its book.
-            self.book = self.book.take().filter(|(term, _)| self.leads() == Some(*term));
+            self.book = self.book.take().filter(|book| self.leads() == Some(book.term()));
             return;
         };
         if !self.host.life.goes_on() {
@@ -65,9 +65,9 @@ impl Granter {
         self.follows(term);
         for ask in batch {
             match ask {
-                Ask::Closed(range, gate) => {
-                    if let Some((_, book)) = &mut self.book {
-                        book.closed(&range, gate);
+                Ask::Closed(member, range, gate) => {
+                    if let Some(book) = &mut self.book {
+                        book.closed(&member, &range, gate);
                     }
                 }
                 Ask::Renew { slot, life, number, member } => {
@@ -82,40 +82,45 @@ impl Granter {
         }
     }
 
+    fn has_book_of(&self, term: Term) -> bool {
+        self.book.as_ref().is_some_and(|book| book.term() == term)
+    }
+
     /// In which term the node led, and at which moment at least.
     async fn confirmed(&self) -> Option<(Term, Monotonic)> {
-        let term = self.leads()?;
-        let led_at = self.host.clock.now();
+        let (believed, led_at) = (self.leads()?, self.host.clock.now());
         #[cfg(planted_bugs)]
-        if self.book.is_some() && active(Bug::GrantWithoutBarrier) {
-            return Some((term, led_at));
+        if self.has_book_of(believed) && active(Bug::GrantWithoutBarrier) {
+            return Some((believed, led_at));
         }
-        let barrier = self.host.node.read_barrier().await;
-        if let Err(why) = &barrier {
-            self.plane.0.trace.node(self.host.slot(), format_args!("grants nothing: {why}"));
-            self.plane.0.monitor.answers(false);
+        match self.host.node.read_barrier().await {
+            Ok(point) => Some((point.term, led_at)),
+            Err(why) => {
+                let line = format_args!("believes to lead in {believed} and grants nothing: {why}");
+                self.plane.0.trace.node(self.host.slot(), line);
+                self.plane.0.monitor.answers(false);
+                None
+            }
         }
-        // Confirmed in a later term, it says nothing of this one.
-        (barrier.is_ok() && self.leads() == Some(term)).then_some((term, led_at))
     }
 
     /// The book of `term` follows what the node has applied, or is begun.
     fn follows(&mut self, term: Term) {
         let state = &self.host.state;
         let (at, catalog): (ControlPlaneLogIndex, Catalog) = state.read_at(|at, catalog| (at, catalog.clone()));
-        if let Some((of, book)) = &mut self.book
-            && *of == term
+        if let Some(book) = &mut self.book
+            && book.term() == term
             && book.follow(at, catalog.clone(), &state.changes_from(book.next(), usize::MAX)).is_ok()
         {
             return;
         }
         self.plane.0.trace.node(self.host.slot(), format_args!("begins to grant in {term}, as of {at}"));
         let now = self.host.clock.now();
-        self.book = Some((term, Grants::begin(term, at, catalog, self.plane.0.policy, now)));
+        self.book = Some(Grants::begin(term, at, catalog, self.host.policy, now));
     }
 
     fn grants(&mut self, member: &MemberLife, led_at: Monotonic) -> Option<Renewal> {
-        let (_, book) = self.book.as_mut()?;
+        let book = self.book.as_mut()?;
         match book.grant(member, led_at, self.host.clock.now()) {
             Ok(renewal) => {
                 self.plane.0.monitor.answers(true);

@@ -6,7 +6,7 @@ use crate::life::Life;
 use crate::monitor::Monitor;
 use crate::sync::locked;
 use cp_catalog::{Catalog, CatalogMachine, Changes, ClosedGate, DataPosition, Epoch, MemberLife, RangeKey};
-use cp_lease::{GateRefusal, Holder, Margin, Monotonic, NeverInEffect, RenewError, Renewal};
+use cp_lease::{GateRefusal, Holder, Monotonic, NeverInEffect, Policy, RenewError, Renewal};
 use cp_seam::{ControlPlaneConsensus, ControlPlaneLogIndex, MemberId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,6 +21,7 @@ pub(super) struct Host {
     pub(super) clock: Clock,
     pub(super) node: Arc<dyn ControlPlaneConsensus>,
     pub(super) state: Arc<CatalogMachine>,
+    pub(super) policy: Policy,
     member: MemberLife,
     gates: Mutex<Gates>,
     words: UnboundedSender<Word>,
@@ -46,17 +47,17 @@ impl Host {
         up: &Up,
         member: MemberLife,
         clock: Clock,
-        margin: Margin,
+        policy: Policy,
         closed: BTreeMap<RangeKey, ClosedGate>,
     ) -> (Self, Inbox) {
         let (words, words_inbox) = unbounded_channel();
         let (asks, asks_inbox) = unbounded_channel();
         let gates = up.state.read_at(|at, catalog| Gates {
-            holder: Holder::new(member.clone(), margin, at, catalog, closed),
+            holder: Holder::new(member.clone(), policy.margin(), at, catalog, closed),
             catalog: catalog.clone(),
         });
         let (life, node, state) = (Arc::clone(&up.life), Arc::clone(&up.node), Arc::clone(&up.state));
-        let host = Self { life, clock, node, state, member, gates: Mutex::new(gates), words, asks };
+        let host = Self { life, clock, node, state, policy, member, gates: Mutex::new(gates), words, asks };
         (host, Inbox { words: words_inbox, asks: asks_inbox })
     }
 

@@ -50,7 +50,7 @@ enum Ask {
     /// The member in this slot, in this life of its node, wants its leases renewed.
     Renew { slot: usize, life: u64, number: u64, member: MemberLife },
     /// An owner has closed its gate.
-    Closed(RangeKey, ClosedGate),
+    Closed(MemberLife, RangeKey, ClosedGate),
 }
 
 /// The data plane of one run. Clones share it.
@@ -103,7 +103,8 @@ impl DataPlane {
         let closed = locked(&self.0.places).closed.get(&slot).cloned().unwrap_or_default();
         #[cfg(planted_bugs)]
         let closed = closed.into_iter().filter(|_| !active(Bug::ClosureForgotten)).collect();
-        let (host, inbox) = Host::new(up, member, clock, self.0.policy.margin(), closed);
+        let policy = self.policy(&mut rng);
+        let (host, inbox) = Host::new(up, member, clock, policy, closed);
         let host = Arc::new(host);
         {
             let mut places = locked(&self.0.places);
@@ -115,6 +116,14 @@ impl DataPlane {
         tokio::spawn(async move { freezer.run(member::run(plane, of, inbox.words, rng)).await });
         let (freezer, plane) = (up.life.freezer().clone(), self.clone());
         tokio::spawn(async move { freezer.run(granter::run(plane, host, inbox.asks)).await });
+    }
+
+    /// A process's own: lengths may differ, but for the longest.
+    fn policy(&self, rng: &mut Rng) -> Policy {
+        let (longest, per_mille) = (self.0.policy, if rng.per_mille(500) { rng.between(400, 1_000) } else { 1_000 });
+        let length = longest.length().saturating_mul(u32::try_from(per_mille).unwrap_or(1_000)) / 1_000;
+        let shorter = Policy::new(length, longest.margin()).and_then(|policy| policy.among(longest.length()));
+        shorter.ok().filter(|_| self.0.leases.lengths_differ).unwrap_or(longest)
     }
 
     /// The process in `slot` is gone.
@@ -179,8 +188,8 @@ impl DataPlane {
             }
         }
         if let Some(leader) = host.leader().and_then(|leader| self.slot_of(&leader)) {
-            let (plane, range) = (self.clone(), range.clone());
-            let deliver = move || plane.ask(leader, Ask::Closed(range.clone(), gate));
+            let (plane, member, range) = (self.clone(), host.member().clone(), range.clone());
+            let deliver = move || plane.ask(leader, Ask::Closed(member.clone(), range.clone(), gate));
             self.0.network.carry(slot, leader, deliver);
         }
     }
@@ -188,6 +197,6 @@ impl DataPlane {
     /// The longest that a wait for leases takes by true time, on the slowest clock.
     pub(crate) fn longest_wait(&self) -> Duration {
         let per_million = 1_000_000_u32.saturating_sub(self.0.leases.drift_ppm).max(1);
-        self.0.policy.wait() * 1_000_000 / per_million
+        self.0.policy.settling() * 1_000_000 / per_million
     }
 }
