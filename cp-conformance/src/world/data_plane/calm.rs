@@ -11,7 +11,7 @@ use cp_catalog::{
     Transfer,
 };
 use cp_lease::GateRefusal;
-use cp_seam::{MemberId, MemberKind};
+use cp_seam::MemberId;
 use std::time::Duration;
 
 /// How often an owner that does not write yet is looked at.
@@ -73,19 +73,22 @@ impl World {
             self.pass(LOOK_AGAIN).await;
             return Ok(());
         };
+        let leader = self.leader().await?;
+        let eligible: Vec<MemberId> = self.up(leader)?.state.read(|catalog| {
+            let others = catalog.members().filter(|member| member.eligibility().is_ok() && member.id != range.owner);
+            others.map(|member| member.id.clone()).collect()
+        });
         let (of, fence) = (key.clone(), range.fence());
         let command = if range.moving.is_some() {
             OwnershipCommand::AbortMove { range: of, fence }
-        } else if let Some(to) = range.replicas.iter().next().cloned() {
+        } else if let Some(to) = eligible.iter().find(|member| range.replicas.contains(member)).cloned() {
             let (from, candidate) = (range.owner.clone(), to.clone());
             let evidence =
                 Some(Evidence { candidate, applied: POSITION, watermark: POSITION, closed_gate: Some(gate) });
             OwnershipCommand::Handoff(Transfer { range: of, from, fence, to, evidence })
         } else {
-            let data = self.slots.iter().filter(|slot| slot.kind == MemberKind::Data && !slot.retired);
-            let free = |member: &&MemberId| **member != range.owner && !range.archives.contains(member);
-            let member = data.map(|slot| &slot.member).find(free).cloned();
-            let member = member.ok_or_else(|| scenario(format!("nobody can take {key}")))?;
+            let free = eligible.iter().find(|member| !range.archives.contains(member)).cloned();
+            let member = free.ok_or_else(|| scenario(format!("nobody can take {key}")))?;
             OwnershipCommand::AddReplica(CopyEdit { range: of, fence, member })
         };
         let verdict = self.decide(command).await?;
