@@ -2,8 +2,6 @@
 //! that takes, and what it costs the leader in memory.
 
 use crate::demo::Engine;
-use crate::demo::cluster::Cluster;
-use crate::demo::process::Binary;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cp_catalog::{
@@ -14,7 +12,6 @@ use cp_seam::MemberId;
 use cp_supervisor::api::messages::NodeStatus;
 use cp_supervisor::client::Client;
 use cp_supervisor::cluster_file::ClusterFile;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use xtask_cluster::{Binary, Cluster, Steps, port};
 
 /// What the leader may need for it.
 const GROWTH_MAX_BYTES: u64 = 64 << 20;
@@ -94,13 +92,13 @@ async fn measure(options: &Options) -> Result<()> {
     };
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("cluster.toml");
-    std::fs::write(&path, cluster_file()?)?;
+    std::fs::write(&path, port::three_members()?)?;
     let file = ClusterFile::read(&path)?;
     let cluster = Cluster::prepare(binary, &file, path, options.engine.name())?;
     let mut cluster = cluster.with_flags(options.by.flags(options.entries));
     cluster.certify().await?;
     cluster.found().await?;
-    let steps = crate::demo::steps::Steps::begin();
+    let steps = Steps::begin();
     let step = steps.step("three members");
     cluster.join_others(&step).await?;
     step.done("");
@@ -216,17 +214,4 @@ fn resident(pid: u32) -> Result<u64> {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-fn cluster_file() -> Result<String> {
-    let ports: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let ports = ports.iter().map(|port| Ok(port.local_addr()?.port())).collect::<Result<Vec<_>>>()?;
-    let mut text = String::new();
-    for (number, pair) in ports.chunks_exact(2).enumerate() {
-        let [peer, client] = pair else { continue };
-        text += &format!(
-            "[[member]]\nid = \"n{number}\"\nfailure_domain = \"d{number}\"\npeer = \"127.0.0.1:{peer}\"\nclient = \"127.0.0.1:{client}\"\n\n"
-        );
-    }
-    Ok(text)
 }

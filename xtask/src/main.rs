@@ -1,6 +1,6 @@
 //! Repository tasks. `cargo xtask demo` is the first thing to run.
 
-mod cargo;
+mod bench;
 mod demo;
 mod lag;
 mod sim;
@@ -23,6 +23,9 @@ enum Task {
     Demo(demo::Options),
     /// A member a million entries behind catches up: how long it takes and what the leader needs for it
     Lag(lag::Options),
+    /// Both engines side by side, next to etcd and to what the disk allows
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
     /// Storms of faults in the simulator, seed after seed
     #[command(disable_help_flag = true)]
     Sim(Passed),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     match Arguments::parse().task {
         Task::Demo(options) => on_runtime(demo::run(options)),
         Task::Lag(options) => on_runtime(lag::run(options)),
+        Task::Bench(passed) => bench::run(&passed.arguments),
         Task::Sim(passed) => sim::run("sim", &passed.arguments),
         Task::Differential(passed) => sim::run("differential", &passed.arguments),
         Task::Determinism(passed) => sim::run("determinism", &passed.arguments),

@@ -4,11 +4,11 @@
 //! given: this program stands between cargo and the compiler for members of the
 //! workspace, so what they depend on is built once, for every build.
 
-use crate::cargo::{self, workspace};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use xtask_cluster::cargo::{self, workspace};
 
 /// Called by cargo in place of the compiler, with its path first: calls it with the cfg.
 /// `None` if this was started for something else.

@@ -1,27 +1,22 @@
 //! Three real processes with real certificates and real disks: elect, commit, lose
 //! the leader, recover, and prove that nothing was lost.
 
-pub(crate) mod cluster;
 mod load;
-pub(crate) mod process;
-pub(crate) mod steps;
 mod verify;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use cluster::Cluster;
 use cp_seam::ControlPlaneLogIndex;
 use cp_supervisor::cluster_file::ClusterFile;
 use load::Account;
-use process::Binary;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use steps::Steps;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use xtask_cluster::{Binary, Cluster, Step, Steps};
 
 /// How many writers keep writing.
 const WRITERS: usize = 4;
@@ -84,7 +79,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
 }
 
 async fn show(options: &Options, steps: &mut Steps) -> Result<()> {
-    let path = options.file.clone().unwrap_or_else(|| crate::cargo::workspace().join("examples/cluster.toml"));
+    let path = options.file.clone().unwrap_or_else(|| xtask_cluster::cargo::workspace().join("examples/cluster.toml"));
     let file = ClusterFile::read(&path)?;
     ensure!(
         file.members.len() >= 3,
@@ -198,7 +193,7 @@ async fn swap(cluster: &mut Cluster, steps: &Steps, account: &Account, engine: E
     Ok(())
 }
 
-async fn watch_for(period: Duration, account: &Account, step: &steps::Step<'_>) {
+async fn watch_for(period: Duration, account: &Account, step: &Step<'_>) {
     let end = Instant::now() + period;
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,44 +1,52 @@
 //! The real binary: built, called as an operator would, and run as nodes that can be killed.
 
-use crate::cargo;
+use crate::{cargo, port};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 /// The `cp-supervisor` binary.
 #[derive(Debug, Clone)]
-pub(crate) struct Binary {
+pub struct Binary {
     path: PathBuf,
 }
 
 impl Binary {
     /// Builds it with both engines and finds where cargo put it.
-    pub(crate) async fn build() -> Result<Self> {
-        let build = || {
+    pub async fn build() -> Result<Self> {
+        Self::build_as("dev").await
+    }
+
+    /// As [`build`](Self::build), in this profile.
+    pub async fn build_as(profile: &'static str) -> Result<Self> {
+        let build = move || {
             cargo::build(&[
                 "--package=cp-supervisor",
                 "--bin=cp-supervisor",
                 "--no-default-features",
                 "--features=openraft,raftrs",
+                "--profile",
+                profile,
             ])
         };
         Ok(Self { path: tokio::task::spawn_blocking(build).await.context("the build was interrupted")?? })
     }
 
     /// One that is built already, with both engines.
-    pub(crate) fn at(path: PathBuf) -> Self {
+    pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Runs a command to its end and returns what it printed.
-    pub(crate) async fn call(&self, arguments: &[&str]) -> Result<String> {
+    pub async fn call(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(&self.path)
             .args(arguments)
             .stdin(Stdio::null())
@@ -56,34 +64,41 @@ impl Binary {
 
 /// One node: its directory, its addresses, and its process while it runs.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) member: String,
-    pub(crate) dir: PathBuf,
-    pub(crate) peer: String,
-    pub(crate) client: String,
-    pub(crate) http: SocketAddr,
+pub struct Node {
+    /// Whose node it is.
+    pub member: String,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Where peers connect.
+    pub peer: String,
+    /// Where clients connect.
+    pub client: String,
+    /// Where health and metrics are served.
+    pub http: SocketAddr,
     process: Option<Child>,
 }
 
 impl Node {
-    pub(crate) fn new(root: &Path, member: &str, peer: &str, client: &str) -> Result<Self> {
+    /// A node below `root`, which does not run yet.
+    pub fn new(root: &Path, member: &str, peer: &str, client: &str) -> Result<Self> {
+        let [port] = port::free()?;
         Ok(Self {
             member: member.to_owned(),
             dir: root.join(member),
             peer: peer.to_owned(),
             client: client.to_owned(),
-            http: free_port()?,
+            http: (Ipv4Addr::LOCALHOST, port).into(),
             process: None,
         })
     }
 
     /// The log of its process, over all of its lives.
-    pub(crate) fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.dir.with_extension("log")
     }
 
     /// Starts its process; the log goes on where it ended.
-    pub(crate) fn start(&mut self, binary: &Binary, certificates: &Path, engine: &str, flags: &[String]) -> Result<()> {
+    pub fn start(&mut self, binary: &Binary, certificates: &Path, engine: &str, flags: &[String]) -> Result<()> {
         let log = self.log();
         let open = || File::options().create(true).append(true).open(&log);
         let (out, err) = (open().context("node log")?, open().context("node log")?);
@@ -113,7 +128,7 @@ impl Node {
     }
 
     /// Fails if its process has ended, with the end of its log.
-    pub(crate) fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         let Some(process) = &mut self.process else { bail!("node {} is not running", self.member) };
         if let Some(status) = process.try_wait()? {
             bail!("node {} ended with {status}; the end of its log:\n{}", self.member, self.log_tail());
@@ -121,32 +136,30 @@ impl Node {
         Ok(())
     }
 
-    pub(crate) fn log_tail(&self) -> String {
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
     }
 
-    pub(crate) fn pid(&self) -> Option<u32> {
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().and_then(Child::id)
     }
 
     /// SIGKILL: no handover, no flush, no goodbye.
-    pub(crate) async fn kill(&mut self) -> Result<()> {
+    pub async fn kill(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {
             process.kill().await.with_context(|| format!("node {} could not be killed", self.member))?;
         }
         Ok(())
     }
 
-    /// Leaves its process running after the demo has ended.
-    pub(crate) fn release(&mut self) {
+    /// Leaves its process running after the task has ended.
+    pub fn release(&mut self) {
         if let Some(process) = self.process.take() {
             std::mem::forget(process);
         }
     }
-}
-
-fn free_port() -> Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no free port")
 }

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The root of the repository.
-pub(crate) fn workspace() -> PathBuf {
+pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// Builds one binary with these arguments, and answers where cargo put it.
-pub(crate) fn build(arguments: &[&str]) -> Result<PathBuf> {
+pub fn build(arguments: &[&str]) -> Result<PathBuf> {
     build_with(arguments, &[])
 }
 
 /// As [`build`], with more in cargo's environment.
-pub(crate) fn build_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> Result<PathBuf> {
+pub fn build_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo sets for this task makes build scripts of dependencies run again, there and back.
     for (name, _) in std::env::vars_os() {

@@ -1,8 +1,8 @@
-//! The demo's cluster: directories, certificates, processes, and what an operator
-//! would do to them, through the same commands.
+//! A cluster: directories, certificates, processes, and what an operator would do to
+//! them, through the same commands.
 
-use super::process::{Binary, Node};
-use super::steps::{Step, Steps};
+use crate::process::{Binary, Node};
+use crate::steps::{Step, Steps};
 use anyhow::{Context, Result, bail, ensure};
 use cp_catalog::{CollectionSpec, OwnershipCommand, Range, RangeKey};
 use cp_net::tls::Credentials;
@@ -16,22 +16,26 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// How long any step may take before the demo fails.
+/// How long any step may take before it has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the cluster is asked while something is waited for.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the cluster file came to.
 #[derive(Debug)]
-pub(crate) struct Applied {
-    pub(crate) collections: usize,
-    pub(crate) ranges: BTreeMap<RangeKey, Range>,
+pub struct Applied {
+    /// How many collections there are.
+    pub collections: usize,
+    /// The ranges as they stand.
+    pub ranges: BTreeMap<RangeKey, Range>,
 }
 
 /// The nodes and what is needed to talk to them.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub struct Cluster {
     binary: Binary,
+    /// What runs as a node, if not `binary`.
+    serves: Option<Binary>,
     engine: &'static str,
     file: PathBuf,
     nodes: Vec<Node>,
@@ -44,7 +48,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn prepare(binary: Binary, file: &ClusterFile, path: PathBuf, engine: &'static str) -> Result<Self> {
+    /// A cluster of the members of `file`, in a temporary directory; nothing runs yet.
+    pub fn prepare(binary: Binary, file: &ClusterFile, path: PathBuf, engine: &'static str) -> Result<Self> {
         let root = tempfile::Builder::new().prefix("cp-demo-").tempdir().context("no temporary directory")?;
         let mut nodes = Vec::new();
         let mut localities = BTreeMap::new();
@@ -61,36 +66,47 @@ impl Cluster {
         }
         // The proof reads every node's log from where the writers began: a restart must not find it in a snapshot.
         let flags = vec!["--snapshot-every".to_owned(), "1000000".to_owned()];
-        Ok(Self { binary, engine, file: path, nodes, localities, credentials: None, flags, root })
+        Ok(Self { binary, serves: None, engine, file: path, nodes, localities, credentials: None, flags, root })
     }
 
-    /// Starts nodes with these flags instead of the demo's.
-    pub(crate) fn with_flags(self, flags: Vec<String>) -> Self {
+    /// Starts nodes with these flags, and not with those that keep the whole log.
+    #[must_use]
+    pub fn with_flags(self, flags: Vec<String>) -> Self {
         Self { flags, ..self }
+    }
+
+    /// Runs nodes by another program, which takes `serve` and its flags as the product does.
+    #[must_use]
+    pub fn served_by(self, program: Binary) -> Self {
+        Self { serves: Some(program), ..self }
     }
 
     fn certificates(&self) -> PathBuf {
         self.root.path().join("certificates")
     }
 
-    pub(crate) fn endpoints(&self) -> Vec<String> {
+    /// Where clients reach each node, in the order of the file.
+    pub fn endpoints(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.client.clone()).collect()
     }
 
     /// Each member and where clients reach it.
-    pub(crate) fn addresses(&self) -> Vec<(String, String)> {
+    pub fn addresses(&self) -> Vec<(String, String)> {
         self.nodes.iter().map(|node| (node.member.clone(), node.client.clone())).collect()
     }
 
-    pub(crate) fn credentials(&self) -> Result<Credentials> {
+    /// The operator's certificate.
+    pub fn credentials(&self) -> Result<Credentials> {
         self.credentials.clone().context("no certificate was issued yet")
     }
 
-    pub(crate) fn client(&self) -> Result<Client> {
+    /// A client with the operator's certificate.
+    pub fn client(&self) -> Result<Client> {
         Ok(Client::new(self.endpoints(), self.credentials()?, PATIENCE))
     }
 
-    pub(crate) fn node(&mut self, member: &str) -> Result<&mut Node> {
+    /// The node of this member.
+    pub fn node(&mut self, member: &str) -> Result<&mut Node> {
         self.nodes.iter_mut().find(|node| node.member == member).with_context(|| format!("no node {member}"))
     }
 
@@ -109,7 +125,7 @@ impl Cluster {
     }
 
     /// Makes an authority, a certificate for each member, and one for the operator.
-    pub(crate) async fn certify(&mut self) -> Result<usize> {
+    pub async fn certify(&mut self) -> Result<usize> {
         let dir = self.certificates().display().to_string();
         self.binary.call(&["cert", "init-ca", "--dir", &dir]).await?;
         for node in &self.nodes {
@@ -127,7 +143,7 @@ impl Cluster {
     }
 
     /// Writes genesis on the first node and starts it.
-    pub(crate) async fn found(&mut self) -> Result<()> {
+    pub async fn found(&mut self) -> Result<()> {
         let first = self.nodes.first().context("the cluster file has no member")?;
         let dir = first.dir.display().to_string();
         let [ca, cert, key] = self.member_files(&first.member);
@@ -143,19 +159,21 @@ impl Cluster {
         self.until("the first node leads", |statuses| statuses.first().is_some_and(|s| s.serving)).await
     }
 
-    pub(crate) fn start(&mut self, member: &str) -> Result<()> {
+    /// Starts this member's process.
+    pub fn start(&mut self, member: &str) -> Result<()> {
         self.start_as(member, false)
     }
 
     fn start_as(&mut self, member: &str, swap: bool) -> Result<()> {
-        let (binary, certificates, engine) = (self.binary.clone(), self.certificates(), self.engine);
+        let binary = self.serves.as_ref().unwrap_or(&self.binary).clone();
+        let (certificates, engine) = (self.certificates(), self.engine);
         let mut flags = self.flags.clone();
         flags.extend(swap.then(|| "--swap-engine".to_owned()));
         self.node(member)?.start(&binary, &certificates, engine, &flags)
     }
 
     /// SIGKILL for every node, and a start of every node under `engine` on the same directories.
-    pub(crate) async fn swap_engine(&mut self, engine: &'static str) -> Result<()> {
+    pub async fn swap_engine(&mut self, engine: &'static str) -> Result<()> {
         for node in &mut self.nodes {
             node.kill().await?;
         }
@@ -173,7 +191,7 @@ impl Cluster {
     }
 
     /// Admits every other member, lets it join by its token, starts it, and waits until all vote.
-    pub(crate) async fn join_others(&mut self, step: &Step<'_>) -> Result<()> {
+    pub async fn join_others(&mut self, step: &Step<'_>) -> Result<()> {
         let first = self.endpoints().first().cloned().unwrap_or_default();
         let others: Vec<String> = self.nodes.iter().skip(1).map(|node| node.member.clone()).collect();
         for member in &others {
@@ -200,7 +218,7 @@ impl Cluster {
     }
 
     /// Applies the cluster file and reads back what came of it.
-    pub(crate) async fn apply(&self) -> Result<Applied> {
+    pub async fn apply(&self) -> Result<Applied> {
         self.operate(&["apply", "-f", &self.file.display().to_string()]).await?;
         let client = self.client()?;
         let collections = client.collections().await?.value.len();
@@ -210,7 +228,7 @@ impl Cluster {
     }
 
     /// The status of every running node that answers, in the order of the file.
-    pub(crate) async fn statuses(&mut self) -> Result<Vec<NodeStatus>> {
+    pub async fn statuses(&mut self) -> Result<Vec<NodeStatus>> {
         let client = self.client()?;
         let mut statuses = Vec::new();
         for node in self.nodes.iter_mut().filter(|node| node.pid().is_some()) {
@@ -237,13 +255,14 @@ impl Cluster {
     }
 
     /// Who leads and serves.
-    pub(crate) async fn leader(&mut self) -> Result<String> {
+    pub async fn leader(&mut self) -> Result<String> {
         self.until("a node leads", |statuses| statuses.iter().any(|s| s.serving)).await?;
         let serving = self.statuses().await?.into_iter().find(|s| s.serving);
         Ok(serving.context("the leader has just stepped down")?.member)
     }
 
-    pub(crate) async fn kill(&mut self, member: &str) -> Result<u32> {
+    /// Kills this member's process, and says which it was.
+    pub async fn kill(&mut self, member: &str) -> Result<u32> {
         let node = self.node(member)?;
         let pid = node.pid().context("it is not running")?;
         node.kill().await?;
@@ -251,7 +270,7 @@ impl Cluster {
     }
 
     /// Waits until another than `lost` serves.
-    pub(crate) async fn successor(&mut self, lost: &str) -> Result<String> {
+    pub async fn successor(&mut self, lost: &str) -> Result<String> {
         let serves = |s: &NodeStatus| s.serving && s.member != lost;
         self.until("another node leads", |statuses| statuses.iter().any(serves)).await?;
         let successor = self.statuses().await?.into_iter().find(serves);
@@ -259,7 +278,7 @@ impl Cluster {
     }
 
     /// Starts a killed node and waits until it has applied what was committed by then.
-    pub(crate) async fn restart(&mut self, member: &str) -> Result<()> {
+    pub async fn restart(&mut self, member: &str) -> Result<()> {
         let reached = self.statuses().await?.iter().map(|s| s.committed).max().unwrap_or_default();
         self.start(member)?;
         self.until("the node has caught up", |statuses| {
@@ -270,7 +289,7 @@ impl Cluster {
 
     /// Puts a change that changes nothing at the end of the log, and returns its index:
     /// what has been done is before it, what is done later behind it.
-    pub(crate) async fn mark(&self) -> Result<ControlPlaneLogIndex> {
+    pub async fn mark(&self) -> Result<ControlPlaneLogIndex> {
         let client = self.client()?;
         let known = client.collections().await?.value.into_iter().next().context("there is no collection")?;
         let CollectionSpec { name: collection, group, mode } = known;
@@ -279,7 +298,7 @@ impl Cluster {
     }
 
     /// Waits until every node has applied the same index and has the same state there.
-    pub(crate) async fn agreed(&mut self) -> Result<(u64, String)> {
+    pub async fn agreed(&mut self) -> Result<(u64, String)> {
         let count = self.nodes.len();
         let same =
             |s: &[NodeStatus], of: fn(&NodeStatus) -> u64| s.windows(2).all(|w| matches!(w, [a, b] if of(a) == of(b)));
@@ -307,13 +326,13 @@ impl Cluster {
     }
 
     /// Keeps directories and logs after the end, and says where.
-    pub(crate) fn keep_files(&mut self) -> PathBuf {
+    pub fn keep_files(&mut self) -> PathBuf {
         self.root.disable_cleanup(true);
         self.root.path().to_path_buf()
     }
 
     /// Leaves everything running and says how to talk to it.
-    pub(crate) fn leave_running(&mut self, steps: &Steps) {
+    pub fn leave_running(&mut self, steps: &Steps) {
         let root = self.keep_files();
         let (ca, cert, key) = self.operator_files();
         let endpoints = self.endpoints().join(",");

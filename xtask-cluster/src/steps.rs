@@ -1,4 +1,4 @@
-//! What the demo prints: one line a step, with its time; a spinner on a terminal, plain lines when piped.
+//! What a task prints: one line a step, with its time; a spinner on a terminal, plain lines when piped.
 
 use anstream::println;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,14 +15,14 @@ const OFF: &str = "\x1b[0m";
 
 /// The steps of a run, and when it began.
 #[derive(Debug)]
-pub(crate) struct Steps {
+pub struct Steps {
     began: Instant,
     terminal: bool,
 }
 
 /// A step under way. It prints its line when it is done; dropped before, it prints that it failed.
 #[derive(Debug)]
-pub(crate) struct Step<'a> {
+pub struct Step<'a> {
     steps: &'a Steps,
     title: String,
     began: Instant,
@@ -31,28 +31,33 @@ pub(crate) struct Step<'a> {
 }
 
 impl Steps {
-    pub(crate) fn begin() -> Self {
+    /// Starts the clock.
+    pub fn begin() -> Self {
         Self { began: Instant::now(), terminal: std::io::stdout().is_terminal() && std::io::stderr().is_terminal() }
     }
 
     /// Starts the clock anew: what came before is not part of the demonstration.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.began = Instant::now();
     }
 
-    pub(crate) fn elapsed(&self) -> Duration {
+    /// How long it has taken so far.
+    pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    pub(crate) fn headline(&self, text: &str) {
+    /// A line that stands out.
+    pub fn headline(&self, text: &str) {
         println!("{BOLD}{text}{OFF}");
     }
 
-    pub(crate) fn note(&self, text: &str) {
+    /// A line below a step.
+    pub fn note(&self, text: &str) {
         println!("{DIM}         {text}{OFF}");
     }
 
-    pub(crate) fn step(&self, title: &str) -> Step<'_> {
+    /// Begins a step.
+    pub fn step(&self, title: &str) -> Step<'_> {
         let bar = ProgressBar::with_draw_target(
             None,
             if self.terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
@@ -65,7 +70,8 @@ impl Steps {
         Step { steps: self, title: title.to_owned(), began: Instant::now(), bar, told: false }
     }
 
-    pub(crate) fn verdict(&self, passed: bool, text: &str) {
+    /// How it ended.
+    pub fn verdict(&self, passed: bool, text: &str) {
         let (colour, word) = if passed { (GREEN, "PASS") } else { (RED, "FAIL") };
         println!("\n{BOLD}{colour}{word}{OFF}  {text}");
     }
@@ -73,22 +79,22 @@ impl Steps {
 
 impl Step<'_> {
     /// Says how it is going; seen on a terminal only.
-    pub(crate) fn progress(&self, detail: &str) {
+    pub fn progress(&self, detail: &str) {
         self.bar.set_message(format!("{}  {detail}", self.title));
     }
 
     /// Ends the step well.
-    pub(crate) fn done(mut self, detail: &str) {
+    pub fn done(mut self, detail: &str) {
         self.tell(GREEN, "ok", detail);
     }
 
     /// Ends the step with something that deserves a second look.
-    pub(crate) fn remarkable(mut self, detail: &str) {
+    pub fn remarkable(mut self, detail: &str) {
         self.tell(YELLOW, "ok", detail);
     }
 
     /// How long it has taken.
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 

@@ -1,0 +1,69 @@
+//! Closed-loop load: each proposer has one request under way, and the next when that is answered.
+
+use crate::latency::Latencies;
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Somebody who proposes again and again.
+#[async_trait]
+pub(crate) trait Proposer: Send {
+    /// Proposes once, and returns when that is committed.
+    async fn propose(&mut self) -> Result<()>;
+}
+
+/// For how long a load runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Period {
+    /// What is not counted.
+    pub(crate) warm: Duration,
+    /// What is.
+    pub(crate) counted: Duration,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) latencies: Latencies,
+    pub(crate) elapsed: Duration,
+    /// How much was committed, what was not counted included.
+    pub(crate) committed: u64,
+}
+
+impl Load {
+    pub(crate) fn throughput(&self) -> f64 {
+        self.latencies.count() as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Runs the proposers. What was begun before the end is waited for, and counts.
+pub(crate) async fn drive<P: Proposer + 'static>(proposers: Vec<P>, period: Period) -> Result<Load> {
+    let from = Instant::now() + period.warm;
+    let end = from + period.counted;
+    let mut tasks = JoinSet::new();
+    for mut proposer in proposers {
+        tasks.spawn(async move {
+            let (mut latencies, mut committed) = (Latencies::none()?, 0);
+            loop {
+                let began = Instant::now();
+                if began >= end {
+                    return Ok::<_, anyhow::Error>((latencies, committed));
+                }
+                proposer.propose().await?;
+                committed += 1;
+                if began >= from {
+                    latencies.add(began.elapsed());
+                }
+            }
+        });
+    }
+    let (mut latencies, mut committed) = (Latencies::none()?, 0);
+    while let Some(ended) = tasks.join_next().await {
+        let (own, count) = ended.context("a proposer panicked")??;
+        latencies.merge(&own)?;
+        committed += count;
+    }
+    Ok(Load { latencies, elapsed: from.elapsed(), committed })
+}

@@ -1,0 +1,167 @@
+//! What a run came to, as it is kept: `report.json`.
+
+pub(crate) mod compare;
+pub(crate) mod html;
+mod svg;
+pub(crate) mod table;
+mod target;
+
+use crate::floor::Floor;
+use crate::latency::{Summary, median};
+use crate::load::Load;
+use crate::machine::Machine;
+use crate::subject::{Subject, Way};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+pub(crate) use target::Target;
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) format: u32,
+    pub(crate) taken: String,
+    pub(crate) quick: bool,
+    pub(crate) machine: Machine,
+    pub(crate) subjects: Vec<SubjectReport>,
+    /// What was asked for and is not here.
+    pub(crate) missing: Option<String>,
+    /// How long a value is, in bytes: a log entry of ours, a value of the peer's.
+    pub(crate) entry_len: usize,
+    pub(crate) floor: FloorReport,
+    pub(crate) loads: Vec<LoadSeries>,
+    pub(crate) failovers: Vec<Series>,
+    pub(crate) transfers: Vec<Series>,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Report {
+    pub(crate) const FORMAT: u32 = 1;
+
+    /// That load, if it was measured.
+    pub(crate) fn load(&self, subject: &str, way: Way, proposers: u64) -> Option<&LoadSeries> {
+        self.loads.iter().find(|load| load.subject == subject && load.way == way && load.proposers == proposers)
+    }
+
+    /// Holds the figures to the targets.
+    pub(crate) fn judge(&mut self) {
+        self.targets = target::judge(self);
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SubjectReport {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl SubjectReport {
+    pub(crate) fn of(subject: &dyn Subject) -> Self {
+        Self { name: subject.name().to_owned(), version: subject.version().to_owned() }
+    }
+}
+
+/// The physical floor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FloorReport {
+    /// Two dependent writes and a round trip.
+    pub(crate) whole: Summary,
+    /// One durable write.
+    pub(crate) sync: Summary,
+    /// One round trip.
+    pub(crate) trip: Summary,
+    pub(crate) curve: Vec<(f64, f64)>,
+}
+
+impl FloorReport {
+    pub(crate) fn of(floor: &Floor) -> Self {
+        let (whole, sync, trip) = (floor.whole.summary(), floor.sync.summary(), floor.trip.summary());
+        Self { whole, sync, trip, curve: floor.whole.curve() }
+    }
+}
+
+/// One load, round by round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LoadSeries {
+    pub(crate) subject: String,
+    pub(crate) way: Way,
+    pub(crate) proposers: u64,
+    pub(crate) connections: usize,
+    pub(crate) rounds: Vec<Round>,
+    /// Over all rounds: quantile and microseconds.
+    pub(crate) curve: Vec<(f64, f64)>,
+    /// How often leadership changed meanwhile, which nobody asked for.
+    pub(crate) elections: u64,
+}
+
+/// One round of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Round {
+    pub(crate) latency: Summary,
+    /// A second.
+    pub(crate) throughput: f64,
+    /// By the disk for each committed entry: all members, their logs and the filesystem's journal; where the system says.
+    pub(crate) written_bytes: Option<f64>,
+}
+
+impl LoadSeries {
+    pub(crate) fn new(subject: &str, way: Way, proposers: u64, connections: usize) -> Self {
+        let (subject, rounds, curve) = (subject.to_owned(), Vec::new(), Vec::new());
+        Self { subject, way, proposers, connections, rounds, curve, elections: 0 }
+    }
+
+    pub(crate) fn add(&mut self, load: &Load, written: Option<u64>) {
+        let written_bytes = written.map(|bytes| bytes as f64 / load.committed as f64);
+        self.rounds.push(Round { latency: load.latencies.summary(), throughput: load.throughput(), written_bytes });
+    }
+
+    fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
+        median(&self.rounds.iter().map(of).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn p50_us(&self) -> f64 {
+        self.median(|round| round.latency.p50_us)
+    }
+
+    pub(crate) fn p99_us(&self) -> f64 {
+        self.median(|round| round.latency.p99_us)
+    }
+
+    pub(crate) fn p999_us(&self) -> f64 {
+        self.median(|round| round.latency.p999_us)
+    }
+
+    pub(crate) fn throughput(&self) -> f64 {
+        self.median(|round| round.throughput)
+    }
+
+    pub(crate) fn written_bytes(&self) -> f64 {
+        self.median(|round| round.written_bytes.unwrap_or(f64::NAN))
+    }
+}
+
+/// The same thing measured again and again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Series {
+    pub(crate) subject: String,
+    pub(crate) values_ms: Vec<f64>,
+}
+
+impl Series {
+    pub(crate) fn new(subject: &str) -> Self {
+        Self { subject: subject.to_owned(), values_ms: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, took: Duration) {
+        self.values_ms.push(took.as_secs_f64() * 1e3);
+    }
+
+    pub(crate) fn median_ms(&self) -> f64 {
+        median(&self.values_ms)
+    }
+
+    pub(crate) fn max_ms(&self) -> f64 {
+        self.values_ms.iter().copied().fold(f64::NAN, f64::max)
+    }
+}

@@ -1,0 +1,105 @@
+//! What the figures are held to.
+
+use super::{Report, Series};
+use crate::subject::Way;
+use serde::{Deserialize, Serialize};
+
+/// A ratio that is to stay on one side of a limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) what: String,
+    pub(crate) subject: String,
+    pub(crate) limit: Limit,
+    pub(crate) value: f64,
+}
+
+/// Which side.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Target {
+    pub(crate) fn is_met(&self) -> bool {
+        match self.limit {
+            Limit::AtMost(limit) => self.value <= limit,
+            Limit::AtLeast(limit) => self.value >= limit,
+        }
+    }
+}
+
+const PEER: &str = "etcd";
+const PEER_EQUAL: &str = "etcd, equal timeouts";
+const ENGINES: [&str; 2] = ["openraft", "raftrs"];
+
+/// Each target of which both sides were measured.
+pub(crate) fn judge(report: &Report) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let mut put = |what: &str, subject: &str, limit, value: Option<f64>| {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            targets.push(Target { what: what.to_owned(), subject: subject.to_owned(), limit, value });
+        }
+    };
+    for engine in ENGINES {
+        let own = |way, proposers| report.load(engine, way, proposers);
+        let peer = |proposers| report.load(PEER, Way::Client, proposers);
+        let p50 = own(Way::Embedded, 1).map(super::LoadSeries::p50_us);
+        put(
+            "commit p50, one proposer, embedded, over the floor",
+            engine,
+            Limit::AtMost(2.0),
+            ratio(p50, Some(report.floor.whole.p50_us)),
+        );
+        let peer_p50 = peer(1).map(super::LoadSeries::p50_us);
+        put("the same, over etcd's", engine, Limit::AtMost(0.6), ratio(p50, peer_p50));
+        for proposers in [64, 256] {
+            let rates = (own(Way::Client, proposers), peer(proposers));
+            let rates = ratio(rates.0.map(super::LoadSeries::throughput), rates.1.map(super::LoadSeries::throughput));
+            let what = format!("throughput, {proposers} proposers, client API, over etcd's");
+            put(&what, engine, Limit::AtLeast(2.5), rates);
+        }
+        let rates = (own(Way::Embedded, 64), peer(64));
+        let rates = ratio(rates.0.map(super::LoadSeries::throughput), rates.1.map(super::LoadSeries::throughput));
+        put("throughput, 64 proposers, embedded, over etcd's", engine, Limit::AtLeast(5.0), rates);
+        let tails = (own(Way::Client, 64), peer(64));
+        let tails = ratio(tails.0.map(super::LoadSeries::p99_us), tails.1.map(super::LoadSeries::p99_us));
+        put("p99, 64 proposers, client API, over etcd's", engine, Limit::AtMost(0.5), tails);
+        let failover =
+            |subject: &str| report.failovers.iter().find(|series| series.subject == subject).map(Series::median_ms);
+        put(
+            "failover, median, both at their defaults, over etcd's",
+            engine,
+            Limit::AtMost(0.5),
+            ratio(failover(engine), failover(PEER)),
+        );
+        put(
+            "failover, median, equal election timeouts, over etcd's",
+            engine,
+            Limit::AtMost(1.0),
+            ratio(failover(engine), failover(PEER_EQUAL)),
+        );
+        let elections = report.loads.iter().filter(|load| load.subject == engine).map(|load| load.elections);
+        let elections: u64 = elections.sum();
+        put("elections that nobody asked for", engine, Limit::AtMost(0.0), Some(elections as f64));
+    }
+    let [one, other] = ENGINES;
+    for way in [Way::Embedded, Way::Client] {
+        for proposers in [1, 64] {
+            let (Some(one), Some(other)) = (report.load(one, way, proposers), report.load(other, way, proposers))
+            else {
+                continue;
+            };
+            let apart = |one: f64, other: f64| Some(one.max(other) / one.min(other));
+            let what = format!("p50 of the slower engine over the faster, {proposers} proposers, {way}");
+            put(&what, "both", Limit::AtMost(1.3), apart(one.p50_us(), other.p50_us()));
+            let what = format!("throughput of the faster engine over the slower, {proposers} proposers, {way}");
+            put(&what, "both", Limit::AtMost(1.3), apart(one.throughput(), other.throughput()));
+        }
+    }
+    targets
+}
+
+fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    Some(one? / other?)
+}

@@ -1,0 +1,128 @@
+//! One run: everything is started, measured in turns, and reported.
+
+use crate::floor::{Floor, Gauge};
+use crate::machine::Machine;
+use crate::ours::Ours;
+use crate::peer::Etcd;
+use crate::report::{FloorReport, Report, SubjectReport, html, table};
+use crate::section::{self, Extent, Section};
+use crate::subject::Subject;
+use crate::{Options, Peer};
+use anyhow::{Context, Result};
+use std::path::Path;
+use xtask_cluster::{Binary, Steps, port};
+
+/// The election timeout of our engines unless it is set, and what of etcd's equals it, in milliseconds.
+const ELECTION_TIMEOUT_MS: u64 = 500;
+
+pub(crate) fn run(options: Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = Box::pin(measure(&options)) => ended,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; every process has been ended"),
+        }
+    })
+}
+
+async fn measure(options: &Options) -> Result<()> {
+    let mut steps = Steps::begin();
+    let step = steps.step("build cp-supervisor with both engines");
+    let binary = match &options.binary {
+        Some(path) => Binary::at(path.clone()),
+        None => Binary::build_as("release").await?,
+    };
+    step.done("");
+    steps.restart();
+    let extent = extent(options);
+    let sections = if options.only.is_empty() { Section::ALL } else { &options.only };
+    let has = |section| sections.contains(&section);
+
+    let files = tempfile::Builder::new().prefix("cp-bench-").tempdir()?;
+    let mut gauge = Gauge::prepare(files.path())?;
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+    let mut entry_len = 0;
+    for engine in ["openraft", "raftrs"] {
+        let step = steps.step(&format!("three members on {engine}"));
+        let file = files.path().join(format!("{engine}.toml"));
+        std::fs::write(&file, port::three_members()?)?;
+        let mut ours = Ours::found(engine, binary.clone(), &file, &[], &step).await?;
+        entry_len = ours.entry_len().await?;
+        step.done(&format!("entries of {entry_len} bytes"));
+        subjects.push(Box::new(ours));
+    }
+    let mut missing = None;
+    if options.peer == Some(Peer::Etcd) {
+        let step = steps.step("three nodes of etcd");
+        let election = format!("--election-timeout={ELECTION_TIMEOUT_MS}");
+        let equal = [election.as_str(), "--heartbeat-interval=100"];
+        for (name, flags) in [("etcd", [].as_slice()), ("etcd, equal timeouts", &equal)] {
+            match Etcd::start(name, entry_len, flags).await? {
+                Some(etcd) => subjects.push(Box::new(etcd)),
+                None => missing = Some("etcd is not installed: the package etcd-server has it".to_owned()),
+            }
+        }
+        step.done(missing.as_deref().unwrap_or("the same lengths, mutual TLS, the same disk"));
+    }
+    let mut report = Report {
+        format: Report::FORMAT,
+        taken: jiff::Timestamp::now().to_string(),
+        quick: options.quick,
+        machine: Machine::of(files.path()),
+        subjects: subjects.iter().map(|subject| SubjectReport::of(subject.as_ref())).collect(),
+        missing,
+        entry_len,
+        floor: FloorReport::of(&Floor::none()?),
+        loads: Vec::new(),
+        failovers: Vec::new(),
+        transfers: Vec::new(),
+        targets: Vec::new(),
+    };
+    if has(Section::Load) {
+        let step = steps.step("latency and throughput, in turns");
+        // Timeouts make no difference without a failure.
+        let all = subjects.len();
+        let measured = subjects.get_mut(..all.min(3)).context("no subject")?;
+        let (loads, floor) = section::loads(measured, &mut gauge, &extent, &step).await?;
+        (report.loads, report.floor) = (loads, FloorReport::of(&floor));
+        step.done(&format!("{} rounds", extent.rounds));
+    } else {
+        let mut floor = Floor::none()?;
+        tokio::task::block_in_place(|| gauge.measure(extent.floor, &mut floor))?;
+        report.floor = FloorReport::of(&floor);
+    }
+    if has(Section::Transfer) {
+        let step = steps.step("leadership handed over, under load");
+        let measured = subjects.len().min(3);
+        let measured = subjects.get_mut(..measured).context("no subject")?;
+        report.transfers = section::transfers(measured, &extent, &step).await?;
+        step.done("");
+    }
+    if has(Section::Failover) {
+        let step = steps.step("leaders killed");
+        report.failovers = section::failovers(&mut subjects, &extent, &step).await?;
+        step.done(&format!("{} times each", extent.kills));
+    }
+    report.judge();
+    drop(subjects);
+    write(&report, &options.out)?;
+    table::print(&report);
+    steps.note(&format!("{} has the curves", options.out.join("report.html").display()));
+    Ok(())
+}
+
+fn extent(options: &Options) -> Extent {
+    let extent = if options.quick { Extent::quick() } else { Extent::whole() };
+    Extent {
+        rounds: options.rounds.unwrap_or(extent.rounds).max(1),
+        kills: options.kills.unwrap_or(extent.kills).max(1),
+        ..extent
+    }
+}
+
+fn write(report: &Report, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    std::fs::write(dir.join("report.json"), serde_json::to_vec_pretty(report)?)?;
+    std::fs::write(dir.join("report.html"), html::page(report))?;
+    Ok(())
+}
