@@ -9,7 +9,9 @@ use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
 use crate::world::{World, ensure, scenario};
-use cp_seam::{ControlPlaneRole, MemberKind, ProposeError, ProposeRefusal, ReadError};
+use cp_seam::{
+    ControlPlaneLogIndex, ControlPlaneRole, LogPosition, MemberKind, ProposeError, ProposeRefusal, ReadError, Term,
+};
 
 /// A leader stands within 3T of the start, all follow it, and nobody else says that it
 /// may accept proposals (CP-S1, CP-L1).
@@ -27,12 +29,21 @@ pub fn one_leader_is_elected(backend: &'static dyn Backend) -> Verdict {
     })
 }
 
-/// One voter is a quorum, and keeps what it has over a power loss (CP-L1, CP-S2).
+/// One voter is a quorum, and keeps what it has over a power loss (CP-L1, CP-S2). Genesis is at
+/// index 0 of its log and of its state, and the first record at index 1, whichever engine wrote it.
 pub fn a_lone_voter_leads_itself(backend: &'static dyn Backend) -> Verdict {
     let options = Options::nodes(1);
     let least = Least { restarts: 1, ..Least::default() };
     Scenario::new("election::a_lone_voter_leads_itself").options(options).least(least).run(backend, async |world| {
         world.writes(5).await?;
+        let store = world.up(0)?.store;
+        let (genesis, first) = (ControlPlaneLogIndex(0), ControlPlaneLogIndex(1));
+        let begins = (store.term_at(genesis), store.purged(), store.snapshot().position);
+        let as_genesis = (Some(Term(0)), LogPosition::GENESIS, LogPosition::GENESIS);
+        ensure(begins == as_genesis, Promise::S2, || format!("the log begins with {begins:?}"))?;
+        let records = store.read(first..first.next(), 1).map_err(|failure| scenario(failure.to_string()))?;
+        let at = records.first().map(|record| record.position.index);
+        ensure(at == Some(first), Promise::S2, || format!("the first record is at {at:?}"))?;
         world.restart(0, Survivors::Nothing).await?;
         world.writes(5).await.map(drop)
     })
@@ -110,6 +121,41 @@ pub fn a_higher_term_is_no_grant(backend: &'static dyn Backend) -> Verdict {
             ensure(next == heir, Promise::S2, || format!("n{next} leads without what was committed"))?;
             world.applied(&[away], last, world.election_timeout() * 4).await?;
             world.start(leader).await?;
+        }
+        Ok(())
+    })
+}
+
+/// A leader is cut off with many records that nobody else gets, while two others go on in a
+/// later term with fewer. One of these is lost: the other one leads, and votes for the
+/// longer log never. Logs compare by (term, index), not by how long they are (CP-S1, CP-S2).
+pub fn a_longer_log_of_an_earlier_term_gets_no_vote(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 8, restarts: 4, cut: 4, ..Least::default() };
+    Scenario::new("election::a_longer_log_of_an_earlier_term_gets_no_vote").least(least).run(backend, async |world| {
+        let t = world.election_timeout();
+        for _ in 0..4 {
+            let old = world.settled_leader().await?;
+            let others = world.others(&[old]);
+            let last = world.write(old).await?;
+            world.applied(&others, last, t * 2).await?;
+            world.network().cut(&[old], &others);
+            let tail = world.burst(old, 20).await?.last().copied().unwrap_or_default();
+            let durable = |world: &World| (world.up(old).ok()?.store.durable().borrow().last >= tail).then_some(());
+            world.until(t, Promise::D2, "the tail to be durable", durable).await?;
+            let lost = world.leader_among(&others, t * 8).await?;
+            let committed = world.write(lost).await?;
+            let shorter = tail.index > committed.index && tail.term < committed.term;
+            ensure(shorter, Promise::S2, || format!("{tail} is no longer log of an earlier term than {committed}"))?;
+            let heir = world.others(&[old, lost]).first().copied().unwrap_or_default();
+            world.applied(&[heir], committed, t * 2).await?;
+            world.kill(lost, Survivors::Nothing)?;
+            // The old leader knows by then that it is none.
+            world.pass(t * 2).await;
+            world.network().heal();
+            let next = world.leader_among(&[old, heir], t * 8).await?;
+            ensure(next == heir, Promise::S2, || format!("n{next} leads without what was committed"))?;
+            world.applied(&[old], committed, t * 4).await?;
+            world.start(lost).await?;
         }
         Ok(())
     })

@@ -81,6 +81,7 @@ cases! { ($)
         votes_survive_a_power_loss_after_they_left,
         votes_survive_a_power_loss_before_they_leave,
         a_higher_term_is_no_grant,
+        a_longer_log_of_an_earlier_term_gets_no_vote,
         the_longest_log_wins_from_an_earlier_term,
         a_member_that_was_cut_off_does_not_disturb,
         a_new_leader_serves_once_it_has_committed,

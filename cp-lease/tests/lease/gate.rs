@@ -3,7 +3,7 @@
 use crate::common::*;
 use cp_catalog::*;
 use cp_lease::{GateRefusal, Lease, Monotonic, NeverInEffect, RangeGate};
-use cp_seam::Term;
+use cp_seam::{ControlPlaneLogIndex, Incarnation, LastVote, LogPosition, Term};
 
 fn standing(owner: &str, epoch: u64, version: u64) -> RangeStanding {
     RangeStanding { owner: id(owner), epoch: Epoch(epoch), version: Version(version) }
@@ -64,7 +64,7 @@ fn a_writer_from_the_future_is_told_to_come_again() {
 }
 
 #[test]
-fn the_margin_is_applied_and_the_end_is_over() {
+fn defect_11_the_margin_is_applied_and_the_end_is_over() {
     let gate = leased(5, 40);
     assert_eq!([0, 29, 30, 40].map(|now| admits(&gate, 5, now)), [true, true, false, false]);
     assert!(matches!(refusal(&gate, 5, at(u64::MAX)), GateRefusal::Expired { .. }));
@@ -146,4 +146,17 @@ fn a_gate_that_was_closed_before_a_restart_is_closed() {
     let mut behind = closed(7);
     behind.superseded(standing("a", 7, 9));
     assert!(!behind.install(lease(1, 7, 40)), "closed under an epoch that it comes to know later");
+}
+
+/// A name in a vote is a name in the catalog and in a lease, and so are epochs, terms and lives:
+/// this is compiled, and nothing is converted.
+#[test]
+fn defect_13_a_thing_has_one_type() {
+    let RangeStanding { owner, epoch, .. } = standing("a", 5, 7);
+    let vote = LastVote { term: Term(1), granted_to: Some(Incarnation(1)), following: None };
+    let life = MemberLife { id: owner, incarnation: vote.granted_to.unwrap_or_default() };
+    let lease = lease(vote.term.0, epoch.0, 40);
+    let position = LogPosition::new(lease.term, ControlPlaneLogIndex(1));
+    assert_eq!((life.id, life.incarnation, position.term), (id("a"), Incarnation(1), vote.term));
+    assert_eq!(lease.epoch, epoch);
 }
