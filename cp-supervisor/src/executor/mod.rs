@@ -29,7 +29,7 @@ pub use goal::Goal;
 pub use report::{Blocked, Done, Obstacle, Report, Skipped};
 
 use cp_catalog::plan::{Blocker, NoTarget, Observed, Plan, Step};
-use cp_catalog::{Catalog, MembershipCommand, RangeKey, Refusal, Service, Verdict};
+use cp_catalog::{Catalog, MemberRefusal, MembershipCommand, RangeKey, Refusal, Service, Verdict};
 use cp_seam::MemberId;
 use futures::{StreamExt, stream};
 use std::collections::BTreeMap;
@@ -131,7 +131,7 @@ impl Executor<'_> {
         let refused = |why: Fault| RunError::Drain { member: member.clone(), why };
         let reading = self.course.control.state().await.map_err(RunError::State)?;
         let Some(record) = reading.catalog.member(member) else {
-            return Err(refused(Refusal::NotAMember { member: member.clone() }.into()));
+            return Err(refused(Refusal::Member(MemberRefusal::NotAMember { member: member.clone() }).into()));
         };
         if record.service == Service::Draining {
             return Ok(());

@@ -173,6 +173,11 @@ pub enum Obstacle {
         /// Where it must be.
         needed: DataPosition,
     },
+    /// Nobody has said what the range's owner had acknowledged when it was lost.
+    Unseen {
+        /// Who would take over.
+        candidate: MemberId,
+    },
     /// The owner did not close its gate.
     Close {
         /// Who.
@@ -209,6 +214,12 @@ impl fmt::Display for Obstacle {
             }
             Self::Short { member, applied, needed } => {
                 write!(f, "the copy of {member} is at {applied}, short of {needed}; let it catch up and run this again")
+            }
+            Self::Unseen { candidate } => {
+                write!(
+                    f,
+                    "what {candidate} must hold was not observed; observe the range's watermark, and run this again"
+                )
             }
             Self::Close { owner, epoch, reason } => write!(
                 f,

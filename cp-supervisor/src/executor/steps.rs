@@ -5,8 +5,8 @@ use super::data::{CopyOrder, DataPlane, Fault};
 use super::report::{Blocked, Done, Obstacle, Skipped};
 use cp_catalog::plan::{Awaits, Step};
 use cp_catalog::{
-    DataPosition, Effect, Evidence, Fence, GroupName, OwnershipCommand, Range, RangeKey, RangeStanding, Refusal, Role,
-    Verdict,
+    DataPosition, Effect, Evidence, Fence, GroupName, GroupRefusal, OwnershipCommand, Range, RangeKey, RangeStanding,
+    Refusal, Role, StandingRefusal, Verdict,
 };
 use cp_seam::MemberId;
 
@@ -111,6 +111,15 @@ impl Course<'_> {
                 self.read(key, fence).await?;
                 step.command.clone()
             }
+            Some(Awaits::Shown { candidate, watermark, .. }) => {
+                let Some(needed) = (*watermark).max(known.floor) else {
+                    return Err(Obstacle::Unseen { candidate: candidate.clone() }.into());
+                };
+                let applied = self.bring_up(key, &range, candidate, Some(needed)).await?;
+                self.read(key, fence).await?;
+                let (candidate, watermark) = (candidate.clone(), needed);
+                step.with_evidence(Evidence { candidate, applied, watermark, closed_gate: None })
+            }
             Some(Awaits::Cutover { candidate, watermark, .. }) => {
                 // While the owner still writes, so that its gate is closed only for the rest.
                 self.bring_up(key, &range, candidate, *watermark).await?;
@@ -185,12 +194,15 @@ impl Course<'_> {
         match verdict.map_err(|fault| Obstacle::Undecided { reason: reason(&fault) })? {
             Verdict::Done(effect) => Ok(effect),
             // Others were faster, since it was read.
+            Verdict::Refused(Refusal::Standing(
+                StandingRefusal::StaleEpoch { current, .. }
+                | StandingRefusal::StaleVersion { current, .. }
+                | StandingRefusal::OwnerMismatch { current, .. },
+            )) => Err(Stop::Changed(Some(current))),
             Verdict::Refused(
-                Refusal::StaleEpoch { current, .. }
-                | Refusal::StaleVersion { current, .. }
-                | Refusal::OwnerMismatch { current, .. },
-            ) => Err(Stop::Changed(Some(current))),
-            Verdict::Refused(Refusal::UnknownRange { .. } | Refusal::StaleAuthority { .. }) => Err(Stop::Changed(None)),
+                Refusal::Standing(StandingRefusal::UnknownRange { .. })
+                | Refusal::Group(GroupRefusal::StaleAuthority { .. }),
+            ) => Err(Stop::Changed(None)),
             Verdict::Refused(refusal) => Err(Obstacle::Refused(Box::new(refusal)).into()),
         }
     }

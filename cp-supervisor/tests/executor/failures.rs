@@ -3,7 +3,7 @@
 use crate::double::{Op, Side, World};
 use crate::worlds::{bereft, crowded, id, key};
 use cp_catalog::plan::Blocker;
-use cp_catalog::{MembershipCommand, Refusal, Role};
+use cp_catalog::{MemberRefusal, MembershipCommand, Refusal, Role};
 use cp_supervisor::executor::{Blocked, Goal, Obstacle, Report, RunError, Settings, run};
 
 async fn drain(world: &World) -> Report {
@@ -137,6 +137,6 @@ async fn without_state_or_sight_nothing_is_done() {
     world.inner().failing = None;
     let error = run(&world, &world, &Goal::Drain(id("z")), Settings::default()).await.unwrap_err();
     let RunError::Drain { why, .. } = &error else { panic!("{error}") };
-    assert!(matches!(why.downcast_ref(), Some(Refusal::NotAMember { .. })), "{error}");
+    assert!(matches!(why.downcast_ref(), Some(Refusal::Member(MemberRefusal::NotAMember { .. }))), "{error}");
     assert_eq!(world.catalog().digest(), before);
 }
