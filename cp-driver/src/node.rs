@@ -215,7 +215,7 @@ impl ControlPlaneConsensus for Node {
             Some(ProposeRefusal::NoQuorum | ProposeRefusal::DiskStalled { .. }) => return Err(ReadError::NoQuorum),
             Some(_) | None => {}
         }
-        let patience = self.host.settings().election_timeout;
+        let (patience, led) = (self.host.settings().election_timeout, self.host.view().term);
         let index = match timeout(patience, self.engine.read_index()).await {
             Ok(Ok(index)) => index,
             Ok(Err(EngineError::NotLeader { leader })) => {
@@ -233,8 +233,9 @@ impl ControlPlaneConsensus for Node {
             reached.is_some() || status.stopped.is_some()
         });
         let waited = timeout(patience, applied).await;
-        // What is applied is not truncated: the record is still the one that was confirmed.
-        let term = self.host.store().term_at(index);
+        // The record may not have been committed when a quorum answered, and another leader's may be
+        // there by now: its term is not the one that was confirmed.
+        let term = self.host.store().term_at(index).filter(|term| *term == led);
         match (reached.zip(term), self.host.halted()) {
             (Some((applied, term)), _) => Ok(ReadPoint { term, applied }),
             (None, Some(reason)) => Err(ReadError::Stopped { reason }),

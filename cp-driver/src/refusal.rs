@@ -45,9 +45,12 @@ impl Host {
             return Some(ProposeRefusal::DiskStalled { stalled_ms });
         }
         let in_touch = self.in_touch();
+        // A fresh leader serves once a record of its own term is committed (CP-P4 rests on it too):
+        // no reads before, also while it hands over.
+        let fresh = self.store().term_at(self.durable_committed()) != Some(view.term);
         let now = Instant::now();
         let mut books = self.books();
-        if books.disputed.is_some() || !in_touch {
+        if books.disputed.is_some() || !in_touch || fresh {
             return Some(ProposeRefusal::NoQuorum);
         }
         if let Some((to, until)) = books.transfer {
@@ -57,10 +60,7 @@ impl Host {
             }
             books.transfer = None;
         }
-        drop(books);
-        // A fresh leader serves once a record of its own term is committed (CP-P4 rests on it too).
-        let fresh = self.store().term_at(self.durable_committed()) != Some(view.term);
-        fresh.then_some(ProposeRefusal::NoQuorum)
+        None
     }
 
     /// Refuses proposals while `to` is asked to take over, for at most T.

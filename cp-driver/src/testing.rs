@@ -198,6 +198,8 @@ pub(crate) struct Puppet {
     pub(crate) hangs: AtomicBool,
     /// Whether what is appended stays uncommitted.
     pub(crate) withholds: AtomicBool,
+    /// Where reads are made, unless at what is committed.
+    pub(crate) reads_at: Mutex<Option<ControlPlaneLogIndex>>,
 }
 
 impl Puppet {
@@ -216,6 +218,15 @@ impl Puppet {
         let append = vec![LogRecord { position, body }];
         host.store().submit(Batch { append, committed, ..Batch::default() }).expect("accepted");
         position
+    }
+
+    /// Puts another record, committed and of the present term, where the last one was.
+    pub(crate) fn replace_last(&self) {
+        let (host, term) = (self.host(), self.host().view().term);
+        let position = LogPosition::new(term, host.store().last().index);
+        let append = vec![LogRecord { position, body: RecordBody::Blank }];
+        let (committed, truncate_from) = (Some(position.index), Some(position.index));
+        host.store().submit(Batch { append, committed, truncate_from, ..Batch::default() }).expect("accepted");
     }
 
     async fn may_hang(&self) {
@@ -238,7 +249,7 @@ impl Engine for Puppet {
     }
 
     async fn read_index(&self) -> Result<ControlPlaneLogIndex, EngineError> {
-        Ok(self.host().store().committed())
+        Ok(lock(&self.reads_at).unwrap_or(self.host().store().committed()))
     }
 
     async fn transfer(&self, to: Incarnation) -> Result<(), EngineError> {

@@ -114,11 +114,15 @@ impl RangeGate {
         Self { range, member, margin, standing, lease: None, closed: None }
     }
 
-    /// A gate that was closed before its member restarted. It stays so.
+    /// A gate that was closed before its member restarted. It stays so; of several closures,
+    /// in whatever order, the one under the highest epoch counts.
     #[must_use]
-    pub fn closed(self, gate: ClosedGate) -> Self {
-        let closed = if gate.epoch >= self.standing.epoch { Some(gate) } else { self.closed };
-        Self { closed, ..self }
+    pub fn closed(mut self, gate: ClosedGate) -> Self {
+        let newer = self.closed.is_none_or(|have| gate.epoch > have.epoch);
+        if newer && gate.epoch >= self.standing.epoch {
+            self.closed = Some(gate);
+        }
+        self
     }
 
     /// Whether a write under `epoch` may be made at `now`.
@@ -163,7 +167,8 @@ impl RangeGate {
     /// only one under a higher epoch opens the gate; the first answer is the answer.
     /// Make it durable before you pass it on, and give it back by
     /// [`closed`](Self::closed) after a restart: the control plane takes it for the word
-    /// that nothing follows. Errors: a gate that never was in effect cannot know.
+    /// that nothing follows. It is that for this range alone: whoever needs it for a part that
+    /// was split off closes the part's own gate, durably too. Errors: a gate that never was in effect cannot know.
     pub fn close(&mut self, applied: DataPosition) -> Result<ClosedGate, NeverInEffect> {
         if let Some(closed) = self.closed {
             return Ok(closed);

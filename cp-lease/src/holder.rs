@@ -17,7 +17,8 @@ pub struct Holder {
     margin: Margin,
     applied: ControlPlaneLogIndex,
     gates: BTreeMap<RangeKey, Held>,
-    /// Gates that an earlier process closed; this one may learn only later that it has them.
+    /// The highest closure of each range, gate or no gate: the state that a process begins
+    /// from may be older than what it closed, and not show the range as its own yet.
     closed: BTreeMap<RangeKey, ClosedGate>,
 }
 
@@ -54,8 +55,8 @@ impl Holder {
     /// The gates of `life` for what it owns in `catalog`, which is at `applied`. None admits
     /// anything yet.
     ///
-    /// `closed` is what [`close`](Self::close) answered before a restart: those stay closed,
-    /// also if `catalog` is from before the member had them.
+    /// `closed` is what [`close`](Self::close) answered before a restart, in any order: those stay
+    /// closed, also where `catalog` is older and does not show the range as this member's yet.
     pub fn new(
         life: MemberLife,
         margin: Margin,
@@ -63,8 +64,10 @@ impl Holder {
         catalog: &Catalog,
         closed: impl IntoIterator<Item = (RangeKey, ClosedGate)>,
     ) -> Self {
-        let closed = closed.into_iter().collect();
-        let mut holder = Self { life, margin, applied, gates: BTreeMap::new(), closed };
+        let mut holder = Self { life, margin, applied, gates: BTreeMap::new(), closed: BTreeMap::new() };
+        for (range, gate) in closed {
+            holder.note_closed(&range, gate);
+        }
         holder.reset(applied, catalog);
         holder
     }
@@ -87,15 +90,16 @@ impl Holder {
                     self.stands(lower, lower_now, index);
                     if let Some(held) = self.gates.get(lower).filter(|held| held.gate.owned()) {
                         // Not since the parent had them: a renewal from before may withhold the parent.
-                        let gate = self.still_closed(held.gate.split_off(upper, upper_now));
-                        self.gates.insert(upper.clone(), Held { gate, since: index });
+                        let gate = held.gate.split_off(upper, upper_now);
+                        self.hold(upper, gate, index);
                     }
                 }
                 RangeEffect::Merged { survivor, now, retired } => {
                     let gone = self.gates.remove(retired);
-                    match self.gates.get_mut(survivor).zip(gone) {
+                    match self.gates.get(survivor).zip(gone) {
                         Some((held, gone)) if held.gate.owned() => {
-                            *held = Held { gate: held.gate.joined_with(&gone.gate, now), since: index };
+                            let gate = held.gate.joined_with(&gone.gate, now);
+                            self.hold(survivor, gate, index);
                         }
                         _ => self.stands(survivor, now, index),
                     }
@@ -107,8 +111,12 @@ impl Holder {
     }
 
     /// Begins from the whole `catalog` at `applied`, for instance after a snapshot. Gates whose
-    /// owner and epoch are the same go on as they were. Searches all ranges.
+    /// owner and epoch are the same go on as they were. Ignores a catalog that is older than what
+    /// was followed. Searches all ranges.
     pub fn reset(&mut self, applied: ControlPlaneLogIndex, catalog: &Catalog) {
+        if applied < self.applied {
+            return;
+        }
         self.gates.retain(|range, _| catalog.range(range).is_some());
         for (range, held) in &mut self.gates {
             if let Some(standing) = catalog.range(range).map(cp_catalog::Range::standing) {
@@ -129,15 +137,23 @@ impl Holder {
             held.stands(now, index);
         } else if now.owner == self.life.id {
             let gate = RangeGate::new(range.clone(), self.life.id.clone(), now.clone(), self.margin);
-            self.gates.insert(range.clone(), Held { gate: self.still_closed(gate), since: index });
+            self.hold(range, gate, index);
         }
     }
 
-    /// A new gate, closed if an earlier process did that.
-    fn still_closed(&self, gate: RangeGate) -> RangeGate {
-        match self.closed.get(gate.range()) {
+    /// Holds `gate`, closed if it is known to be.
+    fn hold(&mut self, range: &RangeKey, gate: RangeGate, since: ControlPlaneLogIndex) {
+        let gate = match self.closed.get(range) {
             Some(closed) => gate.closed(*closed),
             None => gate,
+        };
+        self.gates.insert(range.clone(), Held { gate, since });
+    }
+
+    fn note_closed(&mut self, range: &RangeKey, gate: ClosedGate) {
+        let highest = self.closed.entry(range.clone()).or_insert(gate);
+        if gate.epoch > highest.epoch {
+            *highest = gate;
         }
     }
 
@@ -160,7 +176,8 @@ impl Holder {
             let covered = match &renewal.coverage {
                 Coverage::Owned { withheld } => withheld.binary_search(range).is_err(),
                 Coverage::InEffect { released } => {
-                    held.gate.is_in_effect() || released.iter().any(|(of, at)| of == range && *at == epoch)
+                    let released = || released.binary_search_by(|(of, at)| of.cmp(range).then(at.cmp(&epoch)));
+                    held.gate.is_in_effect() || released().is_ok()
                 }
             };
             if covered && held.gate.owned() && held.since <= renewal.as_of {
@@ -180,10 +197,12 @@ impl Holder {
 
     /// Admits no more writes to `range` under its epoch; see [`RangeGate::close`].
     pub fn close(&mut self, range: &RangeKey, applied: DataPosition) -> Result<ClosedGate, NeverInEffect> {
-        match self.gates.get_mut(range) {
-            Some(held) => held.gate.close(applied),
-            None => Err(NeverInEffect { range: range.clone(), member: self.life.id.clone() }),
-        }
+        let Some(held) = self.gates.get_mut(range) else {
+            return Err(NeverInEffect { range: range.clone(), member: self.life.id.clone() });
+        };
+        let gate = held.gate.close(applied)?;
+        self.note_closed(range, gate);
+        Ok(gate)
     }
 
     /// The gate of `range`, if the member owns or owned it.

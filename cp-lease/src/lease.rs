@@ -65,13 +65,13 @@ pub struct Renewal {
 pub enum Coverage {
     /// All of them, but for some.
     Owned {
-        /// Ranges whose former owner may still write, or whose gate is closed.
+        /// Ranges whose former owner may still write, or whose gate is closed. Ascending.
         withheld: Vec<RangeKey>,
     },
     /// Those for which the member has had a lease under the present epoch already:
     /// the leader is new, and cannot tell whom its predecessors left with a lease.
     InEffect {
-        /// Others, whose former owners are known to have stopped.
+        /// Others, whose former owners are known to have stopped. Ascending.
         released: Vec<(RangeKey, Epoch)>,
     },
 }

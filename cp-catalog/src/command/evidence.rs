@@ -50,7 +50,8 @@ impl Evidence {
     }
 }
 
-/// The old owner's acknowledgement that it accepts no more writes.
+/// The old owner's acknowledgement that it accepts no more writes to one range. It says nothing of
+/// what was split off from that range later: each part's gate is closed by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClosedGate {
     /// The epoch under which it closed.

@@ -2,8 +2,8 @@ use crate::apply;
 use crate::testing::{Rig, T, lock, member, settings, text, uniform, want};
 use bytes::Bytes;
 use cp_seam::{
-    ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, PeerHello, PeerRefusal, ProposeRefusal, StateDigest,
-    Term, TransferError,
+    ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, PeerHello, PeerRefusal, ProposeRefusal, ReadError,
+    StateDigest, Term, TransferError,
 };
 use cp_store::{Batch, RecordBody, SnapshotMeta, TermRun, TermRuns};
 use std::sync::Arc;
@@ -207,4 +207,33 @@ async fn a_leader_that_gave_up_says_why() {
     rig.puppet.write(RecordBody::Configuration(uniform(&[2, 3], &[])));
     rig.publish(ControlPlaneRole::Follower, 7, None);
     assert_eq!(refusal(), ProposeRefusal::NotLeader { leader: None }, "voted out");
+}
+
+/// CP-P4: a leader that has committed nothing in its term serves no read, also while it hands over; and
+/// no read names the term of a record that another leader has put where this one was to read.
+#[tokio::test(start_paused = true)]
+async fn a_read_names_no_term_but_the_one_that_was_confirmed() {
+    let rig = Rig::start(&[1], settings()).await;
+    rig.lead(1).await;
+    assert_eq!(rig.node.read_barrier().await.expect("served").term, Term(1));
+    rig.host().begin_transfer(cp_seam::Incarnation(1));
+    rig.node.read_barrier().await.expect("a transfer does not stand in its way");
+    rig.publish(ControlPlaneRole::Leader, 2, Some(1));
+    rig.host().begin_transfer(cp_seam::Incarnation(1));
+    assert!(matches!(rig.host().refusal(), Some(ProposeRefusal::NoQuorum)), "{:?}", rig.host().refusal());
+    assert_eq!(rig.node.read_barrier().await, Err(ReadError::NoQuorum));
+    rig.lead(3).await;
+    // While the read is under way, it goes on as another's.
+    rig.puppet.withholds.store(true, Ordering::SeqCst);
+    let last = rig.puppet.write(RecordBody::Blank);
+    *lock(&rig.puppet.reads_at) = Some(last.index);
+    let read = tokio::spawn({
+        let node = Arc::clone(&rig.node);
+        async move { node.read_barrier().await }
+    });
+    sleep(T / 10).await;
+    rig.publish(ControlPlaneRole::Follower, 4, None);
+    rig.puppet.replace_last();
+    rig.until("it is applied", || rig.node.watch().current().applied == last.index).await;
+    assert_eq!(read.await.expect("ended"), Err(ReadError::NoQuorum));
 }

@@ -143,6 +143,13 @@ fn a_gate_that_was_closed_before_a_restart_is_closed() {
     let closed = |epoch| gate().closed(ClosedGate { epoch: Epoch(epoch), last: LAST });
     assert!(!closed(5).install(lease(1, 5, 40)));
     assert!(closed(4).install(lease(1, 5, 40)), "closed under an epoch that is over");
+    for order in [[5, 7], [7, 5]] {
+        let gate =
+            order.iter().fold(gate(), |gate, epoch| gate.closed(ClosedGate { epoch: Epoch(*epoch), last: LAST }));
+        let mut gate = gate;
+        gate.superseded(standing("a", 7, 9));
+        assert!(!gate.install(lease(1, 7, 40)), "an older closure that was kept late hides the newer: {order:?}");
+    }
     let mut behind = closed(7);
     behind.superseded(standing("a", 7, 9));
     assert!(!behind.install(lease(1, 7, 40)), "closed under an epoch that it comes to know later");

@@ -216,3 +216,70 @@ fn a_restart_that_is_behind_keeps_the_closed_gates_of_what_it_hears_later() {
     stays_closed(&machine, "a", &rk(1), |machine| drop(merge(machine, &rk(1), &rk(2))));
     stays_closed(&machine, "b", &rk(1), |machine| drop(promote(machine, &rk(1), "b")));
 }
+
+#[test]
+fn a_closure_outlives_a_restart_from_a_state_that_is_older() {
+    let machine = library();
+    let older = machine.read_at(|at, catalog| (at, catalog.clone()));
+    promote(&machine, &rk(1), "b");
+    let mut first = holder(&machine, "b");
+    first.renew(&owned(&machine, "b", &[]), at(0)).unwrap();
+    let closed = first.close(&rk(1), LAST).unwrap();
+    // Its next process begins where the range is not its own yet.
+    let (life, margin) = (life(&machine, "b"), policy().margin());
+    let mut again = Holder::new(life, margin, older.0, &older.1, [(rk(1), closed)]);
+    assert!(again.gate(&rk(1)).is_none());
+    follow(&mut again, &machine);
+    assert_eq!(again.renew(&owned(&machine, "b", &[]), at(0)), Ok(0));
+    assert!(matches!(again.admit(&rk(1), closed.epoch, at(0)), Err(GateRefusal::Revoked { .. })));
+}
+
+#[test]
+fn a_closure_of_a_part_outlives_a_restart_from_before_the_split() {
+    let machine = library();
+    let older = machine.read_at(|at, catalog| (at, catalog.clone()));
+    split(&machine, &rk(1), "m", 2);
+    let mut first = holder(&machine, "a");
+    first.renew(&owned(&machine, "a", &[]), at(0)).unwrap();
+    let closed = first.close(&rk(2), LAST).unwrap();
+    let (life, margin) = (life(&machine, "a"), policy().margin());
+    let mut again = Holder::new(life, margin, older.0, &older.1, [(rk(2), closed)]);
+    follow(&mut again, &machine);
+    assert_eq!(again.renew(&owned(&machine, "a", &[]), at(0)), Ok(1));
+    assert!(!admits(&again, &machine, &rk(2), 0) && admits(&again, &machine, &rk(1), 0));
+}
+
+#[test]
+fn a_state_that_is_older_takes_nothing_back() {
+    let machine = library();
+    let older = machine.read_at(|at, catalog| (at, catalog.clone()));
+    let mut holder = holder(&machine, "a");
+    holder.renew(&owned(&machine, "a", &[]), at(0)).unwrap();
+    let epoch = range(&machine, &rk(1)).epoch;
+    promote(&machine, &rk(1), "b");
+    split(&machine, &rk(1), "m", 2);
+    follow(&mut holder, &machine);
+    let next = holder.next();
+    holder.reset(older.0, &older.1);
+    assert_eq!(holder.next(), next);
+    assert!(matches!(holder.admit(&rk(1), epoch, at(0)), Err(GateRefusal::EpochSuperseded { .. })));
+    assert_eq!(holder.renew(&owned(&machine, "a", &[]), at(0)), Ok(0));
+}
+
+#[test]
+fn each_part_of_a_closed_range_needs_a_closure_of_its_own() {
+    let machine = library();
+    let mut holder = holder(&machine, "a");
+    holder.renew(&owned(&machine, "a", &[]), at(0)).unwrap();
+    let whole = holder.close(&rk(1), LAST).unwrap();
+    split(&machine, &rk(1), "m", 2);
+    follow(&mut holder, &machine);
+    assert!(!admits(&holder, &machine, &rk(2), 0), "it was closed for all its keys");
+    assert_eq!(holder.close(&rk(2), LAST), Ok(whole));
+    // What was kept for the whole says nothing of the part: only its own closure does.
+    let (life, margin) = (life(&machine, "a"), policy().margin());
+    for (kept, parts) in [(vec![(rk(1), whole)], 1), (vec![(rk(1), whole), (rk(2), whole)], 0)] {
+        let mut again = machine.read_at(|at, catalog| Holder::new(life.clone(), margin, at, catalog, kept));
+        assert_eq!(again.renew(&owned(&machine, "a", &[]), at(0)), Ok(parts));
+    }
+}

@@ -13,6 +13,7 @@ use crate::leases;
 use cp_catalog::{ClosedGate, DataPosition, Epoch, MemberLife, Principal};
 use cp_lease::{Awaiting, GrantRefusal};
 use cp_seam::Incarnation;
+use std::time::Duration;
 
 /// The most ranges that are told of at once.
 const AWAITING_MAX: usize = 4096;
@@ -22,18 +23,9 @@ impl NodeApi {
         let desk = self.supervisor.leases();
         let life = match self.own_life(principal, request.incarnation, &request.generation) {
             Ok(life) => life,
-            Err(refusal) => return RenewLeaseResult::Refused(refusal),
+            Err(why) => return why.map_or_else(RenewLeaseResult::Refused, RenewLeaseResult::Redirect),
         };
-        let longest = desk.policy().longest();
-        if request.longest_ns != convert::nanos(longest) {
-            let theirs = std::time::Duration::from_nanos(request.longest_ns);
-            let why = format!(
-                "{} counts on leases of at most {theirs:?}, this node on {longest:?}; set lease_longest_ms alike everywhere",
-                life.id
-            );
-            return RenewLeaseResult::Refused(refused(RefusedCode::OtherPolicy, why));
-        }
-        match desk.renew(&life).await {
+        match desk.renew(&life, Duration::from_nanos(request.longest_ns)).await {
             Ok(renewal) => RenewLeaseResult::Renewed(convert::renewal_message(renewal)),
             Err(leases::Refused::Grant(GrantRefusal::EarlierLife { remaining, .. })) => {
                 RenewLeaseResult::EarlierLife(convert::nanos(remaining))
@@ -45,7 +37,7 @@ impl NodeApi {
     pub(super) async fn noted(&self, principal: &Principal, request: &CloseGateRequest) -> CloseGateResult {
         let life = match self.own_life(principal, request.incarnation, &request.generation) {
             Ok(life) => life,
-            Err(refusal) => return CloseGateResult::Refused(refusal),
+            Err(why) => return why.map_or_else(CloseGateResult::Refused, CloseGateResult::Redirect),
         };
         let range = match convert::range_key(&request.range) {
             Ok(range) => range,
@@ -78,23 +70,31 @@ impl NodeApi {
     }
 
     /// The life that the caller says it is, of the member that it has proved to be.
+    ///
+    /// Errors: where to go instead, or a refusal that needs no leader: that the certificate is no
+    /// member's, or that the caller's generation is over.
     fn own_life(
         &self,
         principal: &Principal,
         incarnation: u64,
         generation: &GenerationMessage,
-    ) -> Result<MemberLife, Refused> {
+    ) -> Result<MemberLife, Result<Redirect, Refused>> {
         let Principal::Member(id) = principal else {
             let why =
                 format!("{principal} is no member, and leases are their owners' own; use the member's certificate");
-            return Err(refused(RefusedCode::Denied, why));
+            self.supervisor.leases().note_denied();
+            return Err(Err(refused(RefusedCode::Denied, why)));
         };
-        let generation = convert::generation(generation).map_err(|why| refused(RefusedCode::Invalid, why))?;
+        let generation = convert::generation(generation).map_err(|why| Err(refused(RefusedCode::Invalid, why)))?;
         let here = self.identity.generation;
+        if here.number < generation.number {
+            // Left behind by a recovery: it knows nobody of that generation.
+            return Err(Ok(self.redirect(None)));
+        }
         if generation != here {
             let why =
                 format!("{id} is of generation {}, the cluster of {}; begin anew", generation.number, here.number);
-            return Err(refused(RefusedCode::NotAMember, why));
+            return Err(Err(refused(RefusedCode::NotAMember, why)));
         }
         Ok(MemberLife { id: id.clone(), incarnation: Incarnation(incarnation) })
     }
@@ -107,6 +107,7 @@ impl NodeApi {
             }
             leases::Refused::Stopped { .. } => RefusedCode::Stopped,
             leases::Refused::Grant(GrantRefusal::NotAMember { .. }) => RefusedCode::NotAMember,
+            leases::Refused::OtherPolicy { .. } => RefusedCode::OtherPolicy,
             leases::Refused::Grant(_) => RefusedCode::Unspecified,
         };
         Err(refused(code, why.to_string()))

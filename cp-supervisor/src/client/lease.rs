@@ -46,6 +46,12 @@ pub enum LeaseError {
         /// What the leader said.
         reason: String,
     },
+    /// The certificate is no member's. Stop, and use the member's own.
+    #[error("{reason}")]
+    Denied {
+        /// What the node said.
+        reason: String,
+    },
     /// Nobody answered that leads, or it refused.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -164,6 +170,7 @@ impl Client {
 fn not_granted<T>(refused: Refused) -> Asked<T> {
     match refused.code() {
         RefusedCode::NotAMember => Attempt::Done(Err(LeaseError::NotAMember { reason: refused.message })),
+        RefusedCode::Denied => Attempt::Done(Err(LeaseError::Denied { reason: refused.message })),
         RefusedCode::OtherPolicy => Attempt::Done(Err(LeaseError::OtherPolicy { reason: refused.message })),
         _ => Attempt::refused(refused),
     }

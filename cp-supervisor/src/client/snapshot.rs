@@ -21,7 +21,10 @@ impl Client {
     /// The state, reflecting everything acknowledged before, unless the client is told
     /// that stale answers will do. A stream that breaks off is not taken up elsewhere.
     pub async fn snapshot(&self) -> Result<SnapshotStream, ClientError> {
-        let stale = self.stale;
+        self.snapshot_as(self.stale).await
+    }
+
+    pub(crate) async fn snapshot_as(&self, stale: bool) -> Result<SnapshotStream, ClientError> {
         let (header, stream) =
             self.route.call(self.within, |caller, _| attempt(caller, SnapshotRequest { stale }).boxed()).await?;
         let meta = convert::backup_meta(header).map_err(|reason| ClientError::Server { reason })?;

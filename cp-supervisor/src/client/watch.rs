@@ -24,6 +24,8 @@ pub struct Watch<'a> {
     marks: bool,
     open: Option<tonic::Streaming<WatchEvent>>,
     address: String,
+    /// Another node than this one is tried next, if there is one.
+    left: String,
     tries: usize,
     /// Who no longer keeps what is wanted; members that came later never had it.
     compacted_at: BTreeSet<String>,
@@ -52,6 +54,7 @@ impl Client {
             marks: false,
             open: None,
             address: String::new(),
+            left: String::new(),
             tries: 0,
             compacted_at: BTreeSet::new(),
         }
@@ -71,17 +74,30 @@ impl Watch<'_> {
         Cursor { index: ControlPlaneLogIndex(self.next), generation: self.generation }
     }
 
-    /// The next change, waiting for it; an error once no node could be watched for
-    /// as long as a call may take.
+    /// Goes on at another node than the present one, which may be cut off and not know it.
+    pub fn leave(&mut self) {
+        self.open = None;
+        self.left.clone_from(&self.address);
+    }
+
+    /// The next change, waiting for it; an error once no node could be watched, or none lets this
+    /// client, for as long as a call may take. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Watched, ClientError> {
         let mut lost: Option<(Instant, Option<Compacted>)> = None;
         loop {
+            let mut denied = None;
             let (reason, compacted) = match self.step().await {
                 Ok(Some(Watched::Compacted(compacted))) => {
                     ("the changes are no longer kept".to_owned(), Some(compacted))
                 }
                 Ok(Some(item)) => return Ok(item),
                 Ok(None) => ("the node ended the watch".to_owned(), None),
+                // Another node may know of a grant that this one has not heard of yet.
+                Err(error @ ClientError::Refused { .. }) => {
+                    let reason = error.reason();
+                    denied = Some(error);
+                    (reason, None)
+                }
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => (error.reason(), None),
             };
@@ -93,7 +109,9 @@ impl Watch<'_> {
                 Some(compacted) if self.compacted_everywhere() || since.elapsed() >= self.client.within => {
                     return Ok(Watched::Compacted(compacted));
                 }
-                None if since.elapsed() >= self.client.within => return Err(ClientError::Unreachable { reason }),
+                None if since.elapsed() >= self.client.within => {
+                    return Err(denied.unwrap_or(ClientError::Unreachable { reason }));
+                }
                 _ => sleep(PAUSE).await,
             }
         }
@@ -104,9 +122,15 @@ impl Watch<'_> {
     }
 
     async fn step(&mut self) -> Result<Option<Watched>, ClientError> {
-        let broken = |status: &tonic::Status| ClientError::Unreachable { reason: explain(status) };
+        let broken = |status: &tonic::Status| match status.code() {
+            tonic::Code::PermissionDenied => ClientError::Refused { reason: explain(status) },
+            _ => ClientError::Unreachable { reason: explain(status) },
+        };
         if self.open.is_none() {
-            let addresses = self.client.route.addresses();
+            let mut addresses = self.client.route.addresses();
+            if addresses.len() > 1 {
+                addresses.retain(|address| *address != self.left);
+            }
             let at = self.tries.checked_rem(addresses.len()).unwrap_or(0);
             self.tries += 1;
             let address = addresses.get(at).map_or("", String::as_str);

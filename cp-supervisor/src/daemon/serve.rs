@@ -9,7 +9,7 @@ use super::promote;
 use super::settings::Settings;
 use crate::api::{ControlPlaneServer, NodeApi};
 use crate::client::Client;
-use crate::leases::{Closures, Keeper, KeeperError, ProcessClock, Source};
+use crate::leases::{Closures, InUse, Keeper, KeeperError, ProcessClock, Source};
 use crate::session::{NoRandomness, random};
 use crate::supervisor::Supervisor;
 use cp_catalog::CatalogMachine;
@@ -36,6 +36,7 @@ pub struct Daemon {
     clients: Closer,
     credentials: Credentials,
     leases: Policy,
+    gates: tokio::sync::Mutex<InUse>,
     tasks: JoinSet<()>,
 }
 
@@ -113,19 +114,27 @@ impl Daemon {
             clients: closer,
             credentials,
             leases: settings.leases,
+            gates: tokio::sync::Mutex::default(),
             tasks,
         })
     }
 
     /// A keeper of this member's leases, for the write path of a store in this process, with
-    /// what it has closed kept in `closures`. Run it beside the node; one per node.
+    /// what it has closed kept in `closures`. Run it beside the node. One per node: there is no
+    /// other while this one or a clone of its gates is there.
     pub async fn keeper(&self, closures: Arc<dyn Closures>) -> Result<Keeper, KeeperError> {
+        let mut gates = self.gates.lock().await;
+        if gates.is_so() {
+            return Err(KeeperError::InUse { member: self.identity.member.clone() });
+        }
         let catalog = self.supervisor.read_stale().catalog;
         let endpoints = catalog.members().map(|member| member.addresses.client.clone());
         let endpoints = endpoints.filter(|address| !address.is_empty()).collect();
         let client = Client::new(endpoints, self.credentials.clone(), self.leases.length());
         let (source, clock) = (Source::node(&self.supervisor), Arc::new(ProcessClock::default()));
-        Keeper::begin(&self.identity.member, source, client, self.leases, clock, closures).await
+        let keeper = Keeper::begin(&self.identity.member, source, client, self.leases, clock, closures).await?;
+        *gates = keeper.gates().in_use();
+        Ok(keeper)
     }
 
     /// The node's supervisor.

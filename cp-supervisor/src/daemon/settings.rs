@@ -322,8 +322,17 @@ impl Settings {
 
 fn lease_policy(length_ms: u64, longest_ms: u64, drift_ppm: u32) -> Result<Policy, BadSetting> {
     let (length, longest) = (Duration::from_millis(length_ms), Duration::from_millis(longest_ms));
-    leases::policy(length, longest, drift_ppm)
-        .map_err(|bad| BadSetting::Value { name: "lease_ms", why: bad.to_string() })
+    leases::policy(length, longest, drift_ppm).map_err(|bad| {
+        // The one to blame is the one whose default would do.
+        let name = if leases::policy(length, longest, leases::DRIFT_PPM).is_ok() {
+            "clock_drift_ppm"
+        } else if leases::policy(length, leases::LONGEST, drift_ppm).is_ok() {
+            "lease_longest_ms"
+        } else {
+            "lease_ms"
+        };
+        BadSetting::Value { name, why: bad.to_string() }
+    })
 }
 
 /// A setting that cannot be used; the daemon does not start.

@@ -21,6 +21,10 @@ pub struct Counts {
     pub not_a_member: u64,
     /// Refused while an earlier life may hold a lease.
     pub earlier_life: u64,
+    /// Refused to one whose certificate is no member's.
+    pub denied: u64,
+    /// Refused to one that takes another length for the longest lease.
+    pub other_policy: u64,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub(super) struct Counters {
     unconfirmed: AtomicU64,
     not_a_member: AtomicU64,
     earlier_life: AtomicU64,
+    denied: AtomicU64,
+    other_policy: AtomicU64,
 }
 
 impl Counters {
@@ -42,11 +48,16 @@ impl Counters {
         self.closed.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn denied(&self) {
+        self.denied.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn refused(&self, why: &Refused) {
         let counter = match why {
             Refused::NotLeader { .. } => &self.not_leader,
             Refused::Grant(GrantRefusal::NotAMember { .. }) => &self.not_a_member,
             Refused::Grant(GrantRefusal::EarlierLife { .. }) => &self.earlier_life,
+            Refused::OtherPolicy { .. } => &self.other_policy,
             _ => &self.unconfirmed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -62,6 +73,8 @@ impl Counters {
             unconfirmed: of(&self.unconfirmed),
             not_a_member: of(&self.not_a_member),
             earlier_life: of(&self.earlier_life),
+            denied: of(&self.denied),
+            other_policy: of(&self.other_policy),
         }
     }
 }

@@ -45,6 +45,18 @@ pub enum Refused {
         /// Why.
         reason: String,
     },
+    /// This leader grants leases longer than the member counts on, or waits for shorter ones.
+    #[error(
+        "{member} counts on leases of at most {theirs:?}, this node on {ours:?}; set lease_longest_ms alike everywhere"
+    )]
+    OtherPolicy {
+        /// Who asked.
+        member: MemberId,
+        /// The longest lease that it takes.
+        theirs: Duration,
+        /// The longest lease that any leader grants, by this node's settings.
+        ours: Duration,
+    },
     /// The book refuses.
     #[error(transparent)]
     Grant(#[from] GrantRefusal),
@@ -87,13 +99,18 @@ impl Desk {
         self.policy
     }
 
-    /// Renews, by one answer, the leases of all that `life` owns and may write.
+    /// Renews, by one answer, the leases of all that `life` owns and may write. `longest` is the
+    /// longest lease that it takes.
     ///
     /// Guarantees: [`Grants::grant`]'s; what it rests on is a read barrier that began after the
     /// call. Errors: [`Refused`]; nothing was granted. Dropping the future grants nothing that
     /// anybody would count on.
-    pub async fn renew(&self, life: &MemberLife) -> Result<Renewal, Refused> {
+    pub async fn renew(&self, life: &MemberLife, longest: Duration) -> Result<Renewal, Refused> {
         let granted = match self.confirm().await {
+            // A node that does not lead may be the one that is set up otherwise, and has no say.
+            Ok(_) if longest != self.policy.longest() => {
+                Err(Refused::OtherPolicy { member: life.id.clone(), theirs: longest, ours: self.policy.longest() })
+            }
             Ok(led) => self.with_book(led, |grants| Ok(grants.grant(life, led.at, self.clock.now())?)),
             Err(refused) => Err(refused),
         };
@@ -125,23 +142,35 @@ impl Desk {
     /// [`Grants::may_take_effect`]. By the book as it is: `None` where there is none.
     pub fn may_take_effect(&self, range: &RangeKey, epoch: Epoch) -> Option<Result<(), Withheld>> {
         let book = self.book();
-        book.as_ref().map(|grants| grants.may_take_effect(range, epoch, self.clock.now()))
+        self.present(&book).map(|grants| grants.may_take_effect(range, epoch, self.clock.now()))
     }
 
     /// Up to `count_max` ranges whose owners wait for an earlier one, apart from what all wait
     /// for until the desk has settled. By the book as it is: `None` where there is none.
     pub fn awaiting(&self, count_max: usize) -> Option<Vec<Awaiting>> {
         let book = self.book();
-        book.as_ref().map(|grants| grants.awaiting(self.clock.now()).take(count_max).collect())
+        self.present(&book).map(|grants| grants.awaiting(self.clock.now()).take(count_max).collect())
     }
 
     /// How it is; `None` while this node does not lead.
     pub fn status(&self) -> Option<DeskStatus> {
         let book = self.book();
-        let (grants, now) = (book.as_ref()?, self.clock.now());
+        let (grants, now) = (self.present(&book)?, self.clock.now());
         let (term, settles_in, awaiting) =
             (grants.term(), grants.settles_at().since(now), grants.awaiting(now).count());
         Some(DeskStatus { term, settles_in, awaiting })
+    }
+
+    /// The book, if it is of the term in which this node leads. A barrier that succeeded just before
+    /// leadership was lost may have left one behind.
+    fn present<'a>(&self, book: &'a Option<Grants>) -> Option<&'a Grants> {
+        let leads = self.consensus.role() == ControlPlaneRole::Leader;
+        book.as_ref().filter(|grants| leads && grants.term() == self.consensus.term())
+    }
+
+    /// Counts a request by one that is no member.
+    pub(crate) fn note_denied(&self) {
+        self.counters.denied();
     }
 
     /// How requests have fared.

@@ -69,6 +69,8 @@ pub(super) struct Told {
     pub(super) moved: Notify,
     /// A range came to the member.
     pub(super) gained: Notify,
+    /// The gates have not got to where a leader is for too long.
+    pub(super) stuck: Notify,
 }
 
 impl Source {
@@ -130,7 +132,15 @@ async fn follow_cluster(client: &Client, gates: &Gates, told: &Told) -> Over {
         let cursor = Cursor { index: gates.next(), generation: Some(generation) };
         let mut watch = client.watch(cursor).with_marks();
         let lost = loop {
-            let changes = match watch.next().await {
+            let next = tokio::select! {
+                next = watch.next() => next,
+                // A node that is cut off from its peers may keep a watch open and say nothing.
+                () = told.stuck.notified() => {
+                    watch.leave();
+                    continue;
+                }
+            };
+            let changes = match next {
                 Ok(Watched::Change(change)) => {
                     let next = change.position.index.next();
                     Changes::Items { items: vec![Arc::from(change)], next }
@@ -183,10 +193,10 @@ fn tell(changes: &Changes, gates: &Gates, told: &Told) {
     }
 }
 
-/// The whole state, of whichever node leads.
+/// The whole state, of whichever node leads: also by a client whose reads may be stale.
 async fn fetched(client: &Client) -> Result<Start, ClientError> {
     let bad = |reason: String| ClientError::Server { reason };
-    let mut stream = client.snapshot().await?;
+    let mut stream = client.snapshot_as(false).await?;
     let mut chunks: Vec<Bytes> = Vec::new();
     while let Some(chunk) = stream.next().await? {
         chunks.push(chunk);

@@ -2,10 +2,12 @@
 
 use super::clock::Clock;
 use super::closures::{Closures, Failure};
-use cp_catalog::{Catalog, Changes, ClosedGate, DataPosition, Epoch, MemberLife, RangeKey};
-use cp_lease::{FollowError, GateRefusal, Holder, Monotonic, NeverInEffect, Policy, RangeGate, RenewError, Renewal};
+use cp_catalog::{Catalog, Changes, ClosedGate, DataPosition, Epoch, MemberLife, RangeKey, RangeStanding};
+use cp_lease::{
+    FollowError, GateRefusal, Holder, Lease, Monotonic, NeverInEffect, Policy, RangeGate, RenewError, Renewal,
+};
 use cp_seam::{ControlPlaneLogIndex, Generation};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 /// Admits or refuses the writes of one member, for one process of one of its lives. Cheap to
 /// clone; clones are the same gates.
@@ -26,6 +28,33 @@ struct Inner {
     clock: Arc<dyn Clock>,
     closures: Arc<dyn Closures>,
     holder: RwLock<Holder>,
+}
+
+/// How a gate is at one moment. To close it, ask the [`Gates`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateView {
+    /// Where the range stands, as far as the member knows.
+    pub standing: RangeStanding,
+    /// The newest lease, over or not.
+    pub lease: Option<Lease>,
+    /// Whether the member owns the range and has had a lease for it under its present epoch.
+    pub in_effect: bool,
+}
+
+impl From<&RangeGate> for GateView {
+    fn from(gate: &RangeGate) -> Self {
+        Self { standing: gate.standing().clone(), lease: gate.lease().cloned(), in_effect: gate.is_in_effect() }
+    }
+}
+
+/// Tells whether gates are still there, or clones of them.
+#[derive(Debug, Default)]
+pub(crate) struct InUse(Weak<Inner>);
+
+impl InUse {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.strong_count() > 0
+    }
 }
 
 /// Why a gate was not closed.
@@ -105,7 +134,8 @@ impl Gates {
     }
 
     /// Admits no more writes to `range` under its epoch, whose last one was `last`. At once, and
-    /// for good; the answer is the evidence once it is [durable](Closing::durable).
+    /// for good; the answer is the evidence once it is [durable](Closing::durable), for this range
+    /// alone: a part that is split off later is closed too, and needs a closure of its own.
     ///
     /// Errors: the gate was never in effect under its epoch, and is as it was.
     pub fn close(&self, range: &RangeKey, last: DataPosition) -> Result<Closing, NeverInEffect> {
@@ -119,8 +149,12 @@ impl Gates {
     }
 
     /// The gate of `range` as it is now, if the member owns or owned it.
-    pub fn gate(&self, range: &RangeKey) -> Option<RangeGate> {
-        self.holder().gate(range).cloned()
+    pub fn gate(&self, range: &RangeKey) -> Option<GateView> {
+        self.holder().gate(range).map(GateView::from)
+    }
+
+    pub(crate) fn in_use(&self) -> InUse {
+        InUse(Arc::downgrade(&self.inner))
     }
 
     pub(super) fn policy(&self) -> Policy {

@@ -10,7 +10,7 @@ use cp_lease::{Holder, Policy, RenewError};
 use cp_seam::MemberId;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// The pause after an attempt that nobody answered.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -19,7 +19,8 @@ const PATIENCE_MIN: Duration = Duration::from_millis(50);
 
 /// Renews what a member owns, every third of a lease, and has its [`Gates`] follow the catalog.
 ///
-/// One per member: two processes of one life would both believe in its leases.
+/// One per member: two processes of one life would both believe in its leases. The lock on a
+/// [`ClosureFile`](super::ClosureFile) sees to it; other [`Closures`] have to.
 #[derive(Debug)]
 pub struct Keeper {
     gates: Gates,
@@ -37,6 +38,12 @@ pub enum KeeperError {
     /// There is no such member, or it has not joined.
     #[error("{member} is no joined member; have it join first")]
     NotAMember {
+        /// Who.
+        member: MemberId,
+    },
+    /// There are gates of this member in this process already.
+    #[error("{member} has a keeper in this process, or gates of one; drop all of them first")]
+    InUse {
         /// Who.
         member: MemberId,
     },
@@ -151,6 +158,7 @@ impl Keeper {
                     tracing::warn!(%error, "a lease is not renewed");
                     Instant::now() + policy.length() / 3
                 }
+                Err(LeaseError::Denied { reason }) => return KeeperEnd::Refused(ClientError::Refused { reason }),
                 Err(LeaseError::Client(error @ ClientError::Identity { .. })) => return KeeperEnd::Refused(error),
                 Err(error) => {
                     tracing::debug!(error = cp_driver::chain(&error), "a lease is not renewed for now");
@@ -177,8 +185,8 @@ impl Keeper {
             tracing::warn!(length = ?renewal.length, longest = ?policy.longest(), "a lease that is too long was not taken");
             return Ok(next);
         }
-        let end = sleep(renewal.length);
-        tokio::pin!(end);
+        let end = Instant::now() + renewal.length;
+        let mut lost_at = Instant::now() + third;
         loop {
             match self.gates.renew(renewal, *sent_at) {
                 Ok(_) => return Ok(next),
@@ -187,7 +195,11 @@ impl Keeper {
             }
             tokio::select! {
                 () = told.moved.notified() => {}
-                () = &mut end => return Ok(Instant::now()),
+                () = sleep_until(end) => return Ok(Instant::now()),
+                () = sleep_until(lost_at) => {
+                    told.stuck.notify_one();
+                    lost_at += third.max(PATIENCE_MIN);
+                }
             }
         }
     }

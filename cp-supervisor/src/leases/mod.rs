@@ -62,7 +62,8 @@ pub use closures::{ClosureFile, Closures, Failure};
 pub use counts::Counts;
 pub use desk::{Desk, DeskStatus, Refused};
 pub use follow::Source;
-pub use gates::{CannotClose, Closing, Gates, NotDurable};
+pub(crate) use gates::InUse;
+pub use gates::{CannotClose, Closing, GateView, Gates, NotDurable};
 pub use keeper::{Keeper, KeeperEnd, KeeperError};
 
 use cp_lease::{BadPolicy, Margin, Policy};

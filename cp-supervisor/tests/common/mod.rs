@@ -45,6 +45,12 @@ impl Process {
         self.0.wait().unwrap();
     }
 
+    /// Stops it in its tracks: its connections stay open, and nothing comes.
+    pub(crate) fn pause(&self) {
+        let asked = Command::new("kill").args(["-STOP", &self.0.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+    }
+
     /// How it has ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.0.try_wait().unwrap()

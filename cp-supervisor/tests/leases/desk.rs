@@ -11,7 +11,7 @@ use cp_seam::{
 };
 use cp_supervisor::daemon::found::{self, First};
 use cp_supervisor::daemon::{Daemon, Layer, Settings};
-use cp_supervisor::leases::{self, ClosureFile, KeeperEnd};
+use cp_supervisor::leases::{self, ClosureFile, KeeperEnd, KeeperError};
 use cp_supervisor::supervisor::Supervisor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,7 @@ async fn a_store_in_the_process_of_its_node_writes_until_a_lease_after_the_node_
     let site = Site::new();
     let (node, owned) = node(&site, 600).await;
     let closures = Arc::new(ClosureFile::open(&site.path().join("closed")).unwrap());
+    let again = Arc::clone(&closures);
     let keeper = node.keeper(closures).await.unwrap();
     let gates = keeper.gates();
     let refused = gates.admit(&rk(1), owned.epoch);
@@ -80,12 +81,14 @@ async fn a_store_in_the_process_of_its_node_writes_until_a_lease_after_the_node_
     let kept = tokio::spawn(keeper.run());
     until("the node's store writes", || gates.admit(&rk(1), owned.epoch).is_ok()).await;
     // Longer than a lease: renewals come by themselves.
-    let first = gates.gate(&rk(1)).unwrap().lease().unwrap().expires_at;
+    let first = gates.gate(&rk(1)).unwrap().lease.unwrap().expires_at;
     until("its lease is another", || {
         assert!(gates.admit(&rk(1), owned.epoch).is_ok());
-        gates.gate(&rk(1)).unwrap().lease().unwrap().granted_at > first
+        gates.gate(&rk(1)).unwrap().lease.unwrap().granted_at > first
     })
     .await;
+    let second = node.keeper(again).await.map(drop);
+    assert!(matches!(second, Err(KeeperError::InUse { .. })), "two would close and write by themselves: {second:?}");
     node.shutdown().await.unwrap();
     assert!(matches!(kept.await.unwrap(), KeeperEnd::NodeStopped));
     until("it fences itself", || matches!(gates.admit(&rk(1), owned.epoch), Err(GateRefusal::Expired { .. }))).await;
@@ -147,8 +150,9 @@ async fn one_barrier_serves_all_who_wait_and_who_gives_up_takes_nothing_from_the
     let slow = Arc::new(Slow(Arc::clone(node.supervisor().consensus())));
     let supervisor = Supervisor::new(slow, node.supervisor().machine().clone(), PATIENCE);
     let desk = supervisor.leases();
+    let longest = desk.policy().longest();
     assert_eq!((desk.status(), desk.may_take_effect(&rk(1), owned.epoch)), (None, None));
-    let renewals = futures::future::join_all((0..100).map(|_| desk.renew(&life))).await;
+    let renewals = futures::future::join_all((0..100).map(|_| desk.renew(&life, longest))).await;
     // The first began a barrier; all that came meanwhile waited for the next.
     assert_eq!((desk.counts().granted, desk.counts().barriers), (100, 2));
     // Leadership was known when the barrier began, and from then on the lease counts.
@@ -162,15 +166,22 @@ async fn one_barrier_serves_all_who_wait_and_who_gives_up_takes_nothing_from_the
     let may = desk.may_take_effect(&rk(1), owned.epoch).unwrap();
     assert!(matches!(may, Err(Withheld::Wait { .. })), "nobody knows what was granted before: {may:?}");
 
-    let mut first = Box::pin(desk.renew(&life));
+    let mut first = Box::pin(desk.renew(&life, longest));
     assert!(futures::poll!(&mut first).is_pending());
-    let mut second = Box::pin(desk.renew(&life));
+    let mut second = Box::pin(desk.renew(&life, longest));
     assert!(futures::poll!(&mut second).is_pending());
     drop(first);
     tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
     let stranger = MemberLife { incarnation: Incarnation(9), ..life.clone() };
-    assert!(desk.renew(&stranger).await.unwrap_err().to_string().contains("no joined member"));
+    assert!(desk.renew(&stranger, longest).await.unwrap_err().to_string().contains("no joined member"));
     assert_eq!(desk.counts().not_a_member, 1);
+    let other = desk.renew(&life, longest * 2).await;
+    assert!(matches!(other, Err(leases::Refused::OtherPolicy { .. })), "{other:?}");
+    assert_eq!(desk.counts().other_policy, 1);
     node.shutdown().await.unwrap();
-    assert!(matches!(desk.renew(&life).await, Err(leases::Refused::Stopped { .. })));
+    // Its book is there still, and is nobody's: it does not lead.
+    assert_eq!((desk.status(), desk.awaiting(1), desk.may_take_effect(&rk(1), owned.epoch)), (None, None, None));
+    let other = desk.renew(&life, longest * 2).await;
+    assert!(matches!(other, Err(leases::Refused::Stopped { .. })), "who does not lead has no say in that: {other:?}");
+    assert!(matches!(desk.renew(&life, longest).await, Err(leases::Refused::Stopped { .. })));
 }

@@ -15,10 +15,11 @@ use cp_seam::{Incarnation, MemberId};
 use cp_supervisor::client::{Client, ClientError, LeaseError};
 use cp_supervisor::daemon::Engine;
 use cp_supervisor::leases::{self, Clock, ClosureFile, Gates, Keeper, KeeperEnd, ProcessClock, Source};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const LAST: DataPosition = DataPosition { term: 1, lsn: 1 };
 
@@ -65,7 +66,15 @@ impl Member {
     async fn begin(site: &Site, places: &[Place], name: &str, policy: Policy, clock: &Arc<dyn Clock>) -> Self {
         let endpoints = || places.iter().map(|place| place.client.clone()).collect();
         let client = || Client::new(endpoints(), site.credentials(name), PATIENCE);
-        let closures = Arc::new(ClosureFile::open(&site.path().join(format!("{name}.closed"))).unwrap());
+        let (path, deadline) = (site.path().join(format!("{name}.closed")), Instant::now() + PATIENCE);
+        let closures = loop {
+            match ClosureFile::open(&path) {
+                Ok(file) => break Arc::new(file),
+                // What kept its gates before is not gone yet.
+                Err(error) => assert!(error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline, "{error}"),
+            }
+            sleep(Duration::from_millis(1)).await;
+        };
         let member = id(name);
         let begun = Keeper::begin(&member, Source::Cluster, client(), policy, Arc::clone(clock), closures);
         let keeper = begun.await.unwrap();
@@ -148,9 +157,10 @@ async fn an_owner_stops_by_itself_before_its_successor_begins_and_a_closed_gate_
     assert!(site.run(&places[0], &["range", "awaiting"]).contains("no range waits"));
 
     // A handoff: n3's gate is closed, and n2, that is back, waits for nobody.
+    drop(two);
     let two = begin("n2").await;
     let closed = three.gates.close_durably(&rk(1), LAST).await.unwrap();
-    let lease = three.gates.gate(&rk(1)).unwrap().lease().cloned().unwrap();
+    let lease = three.gates.gate(&rk(1)).unwrap().lease.unwrap();
     let third = transfer(&operator, 1, "n2", Some(closed)).await;
     until("n2 writes again", || {
         assert!(!three.admits(&second));
@@ -170,7 +180,7 @@ async fn an_owner_stops_by_itself_before_its_successor_begins_and_a_closed_gate_
 
     // Its word to the leader does what evidence does: whoever is promoted need not wait.
     assert!(two.client.close_gate(&two.life, two.gates.generation(), &rk(1), closed).await.unwrap());
-    let lease = two.gates.gate(&rk(2)).unwrap().lease().cloned().unwrap();
+    let lease = two.gates.gate(&rk(2)).unwrap().lease.unwrap();
     let fourth = transfer(&operator, 1, "n3", None).await;
     until("n3 writes again", || three.admits(&fourth)).await;
     assert!(clock.now() < lease.expires_at, "the word of n2 was not counted");
@@ -194,7 +204,7 @@ async fn a_failover_interrupts_no_writer() {
     let owned = range(&operator, 1).await;
     // A range that was just made waits for nobody, under a leader that has not settled too.
     until("n2 writes", || two.admits(&owned)).await;
-    let term = || two.gates.gate(&rk(1)).unwrap().lease().unwrap().term;
+    let term = || two.gates.gate(&rk(1)).unwrap().lease.unwrap().term;
     let before = term();
     nodes[0].kill();
     let mut writes = 0_u64;
@@ -212,6 +222,29 @@ async fn a_failover_interrupts_no_writer() {
         let (old, new) = (two.admits(&owned), three.admits(&moved));
         assert!(!(old && new), "two owners write");
         new
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_at_a_node_that_falls_silent_holds_up_no_renewal() {
+    let site = Site::new();
+    let (places, nodes) = cluster(&site, 5000);
+    let operator = site.client(&places.iter().collect::<Vec<_>>());
+    site.run(&places[0], &["range", "create", "orders/1", "--owner", "n2", "--replicas", "n3"]);
+    let clock = Arc::new(ProcessClock::default()) as Arc<dyn Clock>;
+    // It follows n1, which leads.
+    let two = Member::begin(&site, &places, "n2", policy(5000), &clock).await;
+    let owned = range(&operator, 1).await;
+    until("n2 writes", || two.admits(&owned)).await;
+    site.run(&places[0], &["leader", "transfer", "--to", "n2"]);
+    nodes[0].pause();
+    // What n1 never hears of, and every renewal from now on presupposes.
+    site.run(&places[1], &["collection", "create", "returns", "--group", "shop", "--mode", "ordered"]);
+    let since = clock.now();
+    until("a later renewal counts", || {
+        assert!(two.admits(&owned), "{:?}", two.gates.admit(&rk(1), owned.epoch));
+        two.gates.gate(&rk(1)).unwrap().lease.unwrap().granted_at > since
     })
     .await;
 }
@@ -241,10 +274,17 @@ async fn nobody_renews_or_closes_for_another() {
             renew(&client, &two.life, longest).await.unwrap_err(),
             client.close_gate(&two.life, generation, &rk(1), gate).await.unwrap_err(),
         ] {
-            let denied = matches!(&error, LeaseError::Client(ClientError::Refused { reason }) if reason.contains("is no member"));
+            let denied = matches!(&error, LeaseError::Denied { reason } if reason.contains("is no member"));
             assert!(denied, "{error:?}");
         }
     }
+    assert!(common::page(&places[2], "/metrics").1.contains("refused_total{reason=\"denied\"} 4"));
+    let closures = Arc::new(ClosureFile::open(&site.path().join("tester.closed")).unwrap());
+    let (member, policy_of) = (id("n3"), policy(2000));
+    let begun =
+        Keeper::begin(&member, Source::Cluster, client("tester.client"), policy_of, Arc::clone(&clock), closures);
+    let end = timeout(PATIENCE, begun.await.unwrap().run()).await.unwrap();
+    assert!(matches!(end, KeeperEnd::Refused(_)), "{end}");
     // Another member's: it is taken for what it proves to be, and not for what it says.
     let three = client("n3");
     let error = renew(&three, &two.life, longest).await.unwrap_err();
@@ -255,9 +295,13 @@ async fn nobody_renews_or_closes_for_another() {
     let earlier = MemberLife { incarnation: Incarnation(9), ..two.life.clone() };
     let error = renew(&two.client, &earlier, longest).await.unwrap_err();
     assert!(matches!(error, LeaseError::NotAMember { .. }), "{error:?}");
-    let other = cp_seam::Generation { number: 7, ..generation };
+    let other = cp_seam::Generation { id: [9; 8], ..generation };
     let error = two.client.close_gate(&two.life, other, &rk(1), gate).await.unwrap_err();
     assert!(matches!(error, LeaseError::NotAMember { .. }), "{error:?}");
+    // A node that a recovery has left behind says nothing final of the generation after its own.
+    let (later, brief) = (cp_seam::Generation { number: 7, ..generation }, Duration::from_millis(200));
+    let error = two.client.renew_lease(&two.life, later, longest, &clock, brief, brief).await.unwrap_err();
+    assert!(matches!(error, LeaseError::Client(ClientError::NotServed { .. })), "{error:?}");
     let error = renew(&two.client, &two.life, longest * 2).await.unwrap_err();
     assert!(matches!(error, LeaseError::OtherPolicy { .. }), "{error:?}");
     // None of it has closed anything; the owner's own word does.
@@ -281,5 +325,7 @@ async fn nobody_renews_or_closes_for_another() {
     .await;
     assert_ne!(anew.as_deref(), Some("0"));
     let metrics = common::page(&places[0], "/metrics").1;
-    assert!(metrics.contains("cp_lease_renewals_refused_total{reason=\"not_a_member\"} 2"), "{metrics}");
+    for count in ["not_a_member\"} 2", "other_policy\"} 1"] {
+        assert!(metrics.contains(&format!("cp_lease_renewals_refused_total{{reason=\"{count}")), "{count}: {metrics}");
+    }
 }
