@@ -167,8 +167,6 @@ pub fn a_handoff_waits_for_nobody_and_outlives_a_restart(backend: &'static dyn B
     })
 }
 
-const STORMS: &str = "leases::random_faults_never_open_two_gates";
-
 /// Leases from shorter than an election to longer than most faults.
 fn drawn(seed: u64) -> Options {
     let mut rng = Rng::new(seed, "leases");
@@ -181,9 +179,9 @@ fn drawn(seed: u64) -> Options {
     Options { storm, leases: Some(leases), every_transition, swarm, churn, ..Options::storm(nodes) }
 }
 
-fn one(backend: &'static dyn Backend, seed: u64) -> Verdict {
+fn one(name: &'static str, backend: &'static dyn Backend, seed: u64) -> Verdict {
     let least = Least { elections: 1, acknowledged: 3, renewals: 20, ..Least::default() };
-    let case = Scenario::new(STORMS).seed(seed).options(drawn(seed)).least(least);
+    let case = Scenario::new(name).seed(seed).options(drawn(seed)).least(least);
     case.run(backend, async |world| {
         let ranges = CollectionName::new("ranges").map_err(|error| scenario(error.to_string()))?;
         world.grant_operator().await?;
@@ -201,17 +199,18 @@ fn one(backend: &'static dyn Backend, seed: u64) -> Verdict {
 /// on clocks that drift. When the faults have ended every owner writes again (CP-S5, CP-S4,
 /// CP-L1).
 pub fn random_faults_never_open_two_gates(backend: &'static dyn Backend) -> Verdict {
+    let name = "leases::random_faults_never_open_two_gates";
     let mut total: Option<Report> = None;
     let all = seeds(3);
     for seed in &all {
-        let report = one(backend, *seed)?;
+        let report = one(name, backend, *seed)?;
         println!("{report}");
         total = Some(match total {
             None => report,
             Some(sum) => sum.and(&report),
         });
     }
-    let failed = |broken| Box::new(Violation::of(broken, STORMS, backend, &Options::default()));
+    let failed = |broken| Box::new(Violation::of(broken, name, backend, &Options::default()));
     let total = total.ok_or_else(|| failed(scenario("no seed was run")))?;
     let count = u64::try_from(all.len()).unwrap_or_default();
     if count == 1 {
