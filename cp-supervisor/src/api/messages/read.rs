@@ -14,7 +14,7 @@ pub struct ReadRequest {
     #[prost(bool, tag = "1")]
     pub stale: bool,
     /// The question.
-    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Query", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub query: Option<Query>,
 }
 
@@ -118,7 +118,7 @@ pub struct ReadReply {
     #[prost(bool, tag = "2")]
     pub stale: bool,
     /// The answer.
-    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "ReadResult", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub result: Option<ReadResult>,
 }
 
