@@ -214,10 +214,6 @@ impl RangeGate {
         self.standing = standing;
     }
 
-    /// Whose gate it is.
-    pub(crate) fn range(&self) -> &RangeKey {
-        &self.range
-    }
 
     /// Where the range stands, as far as this member knows.
     pub fn standing(&self) -> &RangeStanding {
