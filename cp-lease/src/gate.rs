@@ -214,7 +214,6 @@ impl RangeGate {
         self.standing = standing;
     }
 
-
     /// Where the range stands, as far as this member knows.
     pub fn standing(&self) -> &RangeStanding {
         &self.standing
