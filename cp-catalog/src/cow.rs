@@ -56,6 +56,7 @@ impl<K: Ord + Clone, V: Clone> CowMap<K, V> {
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let at = self.firsts.partition_point(|k| *k <= key).saturating_sub(1);
+        let segments = self.segments.len();
         let Some(segment) = self.segments.get_mut(at) else {
             self.firsts.push(key.clone());
             self.segments.push(Arc::new(vec![(key, value)]));
@@ -74,7 +75,8 @@ impl<K: Ord + Clone, V: Clone> CowMap<K, V> {
         self.len += 1;
         if segment.len() > SEGMENT_LEN_MAX {
             // A map that grows at its end keeps full segments behind it.
-            let cut = if slot + 1 == segment.len() { SEGMENT_LEN_MAX } else { SEGMENT_LEN_MAX / 2 };
+            let grows = slot + 1 == segment.len() && at + 1 == segments;
+            let cut = if grows { SEGMENT_LEN_MAX } else { SEGMENT_LEN_MAX / 2 };
             let upper = segment.split_off(cut);
             if let Some((first, _)) = upper.first() {
                 self.firsts.insert(at + 1, first.clone());
@@ -167,6 +169,8 @@ mod tests {
         assert_eq!(lens(&of(0..3 * 128 + 1)), [128, 128, 128, 1]);
         assert_eq!(lens(&of((0..128).rev())), [128]);
         assert_eq!(lens(&of((0..129).rev())), [64, 65]);
+        let falling = lens(&of((0..128).chain((200..1200).rev())));
+        assert!(falling.iter().rev().skip(1).all(|len| *len >= SEGMENT_LEN_MIN), "{falling:?}");
     }
 
     #[test]

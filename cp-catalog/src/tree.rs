@@ -118,7 +118,7 @@ impl<O: Order> Tree<O> {
             self.len = 1;
             return None;
         };
-        let (was, split) = root.insert(item, note);
+        let (was, split) = root.insert(item, note, true);
         if let Some((key, right)) = split
             && let Some(left) = self.root.take()
         {

@@ -96,7 +96,7 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
         way.child
     }
 
-    pub(super) fn insert(&mut self, item: O::Item, note: O::Note) -> Inserted<O, Self> {
+    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
         let at = self.way(O::of(&item));
         if let (0, Some(Some(key)), Some(way)) = (at, self.keys.first_mut(), self.ways.first_mut())
             && O::compare(O::of(&item), O::target(key)).is_lt()
@@ -104,18 +104,19 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
             *key = O::key(O::of(&item));
             way.prefix = O::prefix(O::of(&item));
         }
+        let at_end = at_end && at + 1 == self.len;
         let Some(child) = self.child_mut(at) else { return (Some(item), None) };
-        let (was, split) = child.insert(item, note);
-        (was, split.and_then(|(key, right)| self.take_in(at + 1, key, right)))
+        let (was, split) = child.insert(item, note, at_end);
+        (was, split.and_then(|(key, right)| self.take_in(at + 1, key, right, at_end)))
     }
 
     /// Puts the upper part of a child after it; the fan's own upper part, if it is full.
-    fn take_in(&mut self, at: usize, key: O::Key, right: C) -> Option<(O::Key, Self)> {
+    fn take_in(&mut self, at: usize, key: O::Key, right: C, at_end: bool) -> Option<(O::Key, Self)> {
         if self.len < FAN_MAX {
             self.put(at, key, right);
             return None;
         }
-        if at == self.len {
+        if at_end {
             return Some((key.clone(), Self::of([(key, right)])));
         }
         let half = FAN_MAX / 2;

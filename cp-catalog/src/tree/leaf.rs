@@ -87,7 +87,7 @@ impl<O: Order> Leaf<O> {
         self.len += 1;
     }
 
-    pub(super) fn insert(&mut self, item: O::Item, note: O::Note) -> Inserted<O, Self> {
+    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
         let at = match self.rank(O::of(&item)) {
             Ok(at) => {
                 if let Some(beside) = self.notes.get_mut(at) {
@@ -102,7 +102,7 @@ impl<O: Order> Leaf<O> {
             return (None, None);
         }
         // A tree that grows at its end keeps full nodes behind it.
-        let right = if at == self.len {
+        let right = if at_end && at == self.len {
             Self::with(item, note)
         } else {
             let mut right = self.cut();
@@ -174,8 +174,8 @@ impl<O: Order> Child<O> for Arc<Leaf<O>> {
         Arc::make_mut(self).item_mut(target)
     }
 
-    fn insert(&mut self, item: O::Item, note: O::Note) -> Inserted<O, Self> {
-        let (was, split) = Arc::make_mut(self).insert(item, note);
+    fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
+        let (was, split) = Arc::make_mut(self).insert(item, note, at_end);
         (was, split.map(|(key, right)| (key, right.into())))
     }
 

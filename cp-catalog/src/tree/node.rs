@@ -26,7 +26,9 @@ pub(super) trait Child<O: Order>: Debug + Clone {
     fn below(&self, target: O::Target<'_>) -> Option<&O::Item>;
     fn floor(&self, target: O::Target<'_>) -> Option<Found<'_, O>>;
     fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item>;
-    fn insert(&mut self, item: O::Item, note: O::Note) -> Inserted<O, Self>;
+    /// Puts a record in. `at_end`: nothing in the tree comes after this node, so that one that
+    /// grows past it stays full behind what is added. Any other is cut in half.
+    fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self>;
     fn remove(&mut self, target: O::Target<'_>) -> Option<O::Item>;
     /// Takes in what is in the node that comes next; both fit into one.
     fn absorb(&mut self, next: Self);
@@ -120,18 +122,18 @@ impl<O: Order> Child<O> for Node<O> {
         }
     }
 
-    fn insert(&mut self, item: O::Item, note: O::Note) -> Inserted<O, Self> {
+    fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
         match self {
             Self::Leaf(leaf) => {
-                let (was, split) = leaf.insert(item, note);
+                let (was, split) = leaf.insert(item, note, at_end);
                 (was, split.map(|(key, right)| (key, Self::Leaf(right))))
             }
             Self::Low(fan) => {
-                let (was, split) = Arc::make_mut(fan).insert(item, note);
+                let (was, split) = Arc::make_mut(fan).insert(item, note, at_end);
                 (was, split.map(|(key, right)| (key, Self::Low(right.into()))))
             }
             Self::High(fan) => {
-                let (was, split) = Arc::make_mut(fan).insert(item, note);
+                let (was, split) = Arc::make_mut(fan).insert(item, note, at_end);
                 (was, split.map(|(key, right)| (key, Self::High(right.into()))))
             }
         }
