@@ -31,6 +31,9 @@ pub(crate) struct Builder {
     seen: Seen,
     /// Inserted once its replies are known.
     session: Option<Session>,
+    /// How many ranges were read in the bytes that this release writes.
+    #[cfg(test)]
+    read_in_place: usize,
 }
 
 /// What ranges refer to again and again.
@@ -223,6 +226,10 @@ impl Builder {
         archives.for_each(|number| catalog.holders.edit_by(*number, |held| held.archives += 1));
         catalog.range_count += 1;
         there.push(range, *owner);
+        #[cfg(test)]
+        {
+            self.read_in_place += 1;
+        }
         true
     }
 
@@ -269,99 +276,4 @@ impl Builder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Record;
-    use super::*;
-    use crate::bounds::{Bound, Bounds, Mode};
-    use crate::catalog::Meta;
-    use crate::codec::record::{AuthorityRecord, CollectionRecord};
-    use crate::id::{CollectionName, Epoch, GroupName, Version};
-    use crate::range::{Copies, Range};
-
-    fn meta() -> Body {
-        Body::Meta((&Meta { cluster: Some(cp_seam::ClusterId([1; 16])), ..Meta::default() }).into())
-    }
-
-    fn collection(name: &str) -> Body {
-        let (name, group) = (CollectionName::new(name).unwrap(), GroupName::new("g").unwrap());
-        Body::Collection(CollectionRecord::from(&CollectionSpec { name, group, mode: Mode::Ordered }))
-    }
-
-    fn authority() -> Body {
-        let (group, holder) = (GroupName::new("g").unwrap(), MemberId::new("a").unwrap());
-        Body::Authority(AuthorityRecord::from(&Authority { group, holder, epoch: Epoch(1), version: Version(1) }))
-    }
-
-    fn range(id: u64, lower: &str, upper: &str) -> Body {
-        let at = |text: &str| Bound::at(text.as_bytes()).unwrap();
-        Body::Range(RangeRecord::from(&Range {
-            id: RangeId(id),
-            bounds: Bounds::new(at(lower), at(upper)).unwrap(),
-            owner: MemberId::new("a").unwrap(),
-            replicas: Copies::default(),
-            archives: Copies::default(),
-            epoch: Epoch(1),
-            version: Version(1),
-            placement: Arc::default(),
-            moving: None,
-        }))
-    }
-
-    fn built(bodies: Vec<Body>) -> Result<Catalog, SnapshotError> {
-        let records = bodies.into_iter().map(|body| Record { body: Some(body) }).collect();
-        let chunk = Chunk { format: SNAPSHOT_FORMAT, ordinal: 0, last: true, records };
-        let mut builder = Builder::default();
-        builder.push(&chunk.encode_to_vec())?;
-        builder.finish()
-    }
-
-    /// What is read straight from its bytes and what is read by way of its message is the same state.
-    #[test]
-    fn a_chunk_that_another_release_wrote_gives_the_same_state() {
-        let bodies = [meta(), authority(), collection("a"), range(2, "c", "f"), range(1, "f", "h"), Body::Retired(3)];
-        let records = bodies.into_iter().map(|body| Record { body: Some(body) }).collect();
-        let own = Chunk { format: SNAPSHOT_FORMAT, ordinal: 0, last: true, records }.encode_to_vec();
-        // A field that is unknown here.
-        let others = [&own[..], &[0x78, 1]].concat();
-        assert!(header(&own).is_some() && header(&others).is_none());
-        let [one, other] = [own, others].map(|bytes| {
-            let mut builder = Builder::default();
-            builder.push(&bytes).unwrap();
-            builder.finish().unwrap()
-        });
-        assert_eq!(one.digest(), one.recompute_digest());
-        assert_eq!(one.digest(), other.digest());
-        let a = MemberId::new("a").unwrap();
-        assert_eq!((one.holdings(&a).owned, other.holdings(&a).owned), (2, 2));
-        assert!(one.ranges(&CollectionName::new("a").unwrap()).eq(other.ranges(&CollectionName::new("a").unwrap())));
-    }
-
-    #[test]
-    fn a_record_that_comes_twice_or_overlaps_is_damage() {
-        let whole = || {
-            let first =
-                [meta(), authority(), collection("a"), range(2, "c", "f"), range(1, "f", "h"), Body::Retired(3)];
-            first.into_iter().chain([collection("b"), range(1, "c", "f")]).collect::<Vec<_>>()
-        };
-        let catalog = built(whole()).unwrap();
-        assert_eq!((catalog.range_count(), catalog.collections().count()), (3, 2));
-        assert_eq!(catalog.holdings(&MemberId::new("a").unwrap()).owned, 3, "also of who is no member");
-        for (what, more) in [
-            ("the cluster twice", meta()),
-            ("an authority twice", authority()),
-            ("a collection twice", collection("a")),
-            ("the open collection twice", collection("b")),
-            ("a range's id twice", range(1, "x", "y")),
-            ("a range that overlaps the last", range(9, "e", "g")),
-            ("a range that overlaps the first", range(9, "a", "d")),
-            ("a range within another", range(9, "d", "e")),
-        ] {
-            let bodies = whole().into_iter().chain([more]).collect();
-            assert!(matches!(built(bodies), Err(SnapshotError::Damaged { .. })), "{what}");
-        }
-        let mut twice = whole();
-        twice.insert(6, Body::Retired(3));
-        assert!(matches!(built(twice), Err(SnapshotError::Damaged { .. })), "a retired id twice");
-        assert!(built(vec![meta(), range(1, "a", "b")]).is_err(), "a range of no collection");
-    }
-}
+mod tests;
