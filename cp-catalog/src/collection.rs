@@ -2,12 +2,12 @@
 
 use crate::bounds::{Bounds, Mode, slot_key, slot_of};
 use crate::cow::CowMap;
+use crate::hashed::HashedRange;
 use crate::id::RangeId;
 use crate::order::{ById, ByLower, Place, Route};
 use crate::range::{CollectionSpec, Range};
 use crate::tree::{Found, Tree};
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 /// How many merges are followed to say where a range went: a bound on what a refusal costs.
 const MERGES_FOLLOWED_MAX: usize = 64;
@@ -29,16 +29,16 @@ impl Collection {
     }
 
     /// Takes in all ranges of a collection that has none yet, each with the number of its owner.
-    pub(crate) fn load(&mut self, by_id: Vec<(Arc<Range>, u32)>, by_lower: Vec<(Arc<Range>, u32)>) {
+    pub(crate) fn load(&mut self, by_id: Vec<(HashedRange, u32)>, by_lower: Vec<(HashedRange, u32)>) {
         self.by_id = Tree::from_sorted(by_id.into_iter().map(|(range, _)| (range, ())));
-        let routed = |(range, owner): (Arc<Range>, u32)| {
+        let routed = |(range, owner): (HashedRange, u32)| {
             let route = Route::new(&range, owner);
             (range, route)
         };
         self.by_lower = Tree::from_sorted(by_lower.into_iter().map(routed));
     }
 
-    pub(crate) fn get(&self, id: RangeId) -> Option<&Arc<Range>> {
+    pub(crate) fn get(&self, id: RangeId) -> Option<&HashedRange> {
         self.by_id.get(id)
     }
 
@@ -47,7 +47,7 @@ impl Collection {
     }
 
     /// The range that covers `key`.
-    pub(crate) fn locate(&self, key: &[u8]) -> Option<&Arc<Range>> {
+    pub(crate) fn locate(&self, key: &[u8]) -> Option<&HashedRange> {
         self.covering(key, |found| found.item())
     }
 
@@ -70,14 +70,14 @@ impl Collection {
     }
 
     /// The last range that begins at or below the lower end of `bounds`, and the next one.
-    fn neighbours(&self, bounds: &Bounds) -> impl Iterator<Item = &Arc<Range>> {
+    fn neighbours(&self, bounds: &Bounds) -> impl Iterator<Item = &HashedRange> {
         let lower = bounds.lower().into();
         let floor = self.by_lower.floor(lower).and_then(|found| found.item());
         floor.into_iter().chain(self.by_lower.iter_above(Some(lower)).next())
     }
 
     /// The first range, in key order, that shares keys with `bounds`.
-    pub(crate) fn overlapping(&self, bounds: &Bounds) -> Option<&Arc<Range>> {
+    pub(crate) fn overlapping(&self, bounds: &Bounds) -> Option<&HashedRange> {
         self.neighbours(bounds).find(|range| range.bounds.overlaps(bounds))
     }
 
@@ -90,16 +90,16 @@ impl Collection {
         }
     }
 
-    pub(crate) fn by_key(&self) -> impl Iterator<Item = &Arc<Range>> {
+    pub(crate) fn by_key(&self) -> impl Iterator<Item = &HashedRange> {
         self.by_lower.iter()
     }
 
     /// Those that begin above where `range` does, in key order.
-    pub(crate) fn by_key_above(&self, range: &Range) -> impl Iterator<Item = &Arc<Range>> {
+    pub(crate) fn by_key_above(&self, range: &Range) -> impl Iterator<Item = &HashedRange> {
         self.by_lower.iter_above(Some(range.bounds.lower().into()))
     }
 
-    pub(crate) fn by_id_above(&self, id: Option<RangeId>) -> impl Iterator<Item = &Arc<Range>> {
+    pub(crate) fn by_id_above(&self, id: Option<RangeId>) -> impl Iterator<Item = &HashedRange> {
         self.by_id.iter_above(id)
     }
 
@@ -109,7 +109,7 @@ impl Collection {
     }
 
     /// The range that took a retired one over, along the merges that were noted.
-    pub(crate) fn merged_into(&self, id: RangeId) -> Option<&Arc<Range>> {
+    pub(crate) fn merged_into(&self, id: RangeId) -> Option<&HashedRange> {
         let mut into = id;
         for _ in 0..MERGES_FOLLOWED_MAX {
             match self.retired.get(&into) {
@@ -128,7 +128,7 @@ impl Collection {
     }
 
     /// The ranges that touch `bounds` from below and from above.
-    pub(crate) fn beside(&self, bounds: &Bounds) -> [Option<&Arc<Range>>; 2] {
+    pub(crate) fn beside(&self, bounds: &Bounds) -> [Option<&HashedRange>; 2] {
         let below = self.by_lower.below(bounds.lower().into()).filter(|below| below.bounds.upper() == bounds.lower());
         let above = self.by_lower.get(bounds.upper().into());
         [below, above]
@@ -137,11 +137,11 @@ impl Collection {
     /// Whether both indexes hold the same records and find each, noted as it is; `number` gives
     /// the numbers of owners.
     pub(crate) fn is_consistent(&self, number: impl Fn(&Range) -> Option<u32>) -> bool {
-        let same = |range: &Arc<Range>| {
-            let by_id = self.by_id.get(range.id).is_some_and(|found| Arc::ptr_eq(found, range));
+        let same = |range: &HashedRange| {
+            let by_id = self.by_id.get(range.id).is_some_and(|found| found.is(range));
             let route = number(range).map(|owner| Route::new(range, owner));
             let by_lower = self.by_lower.floor(range.bounds.lower().into());
-            let by_lower = by_lower.filter(|found| found.item().is_some_and(|found| Arc::ptr_eq(found, range)));
+            let by_lower = by_lower.filter(|found| found.item().is_some_and(|found| found.is(range)));
             by_id && by_lower.is_some_and(|found| Some(found.note()) == route)
         };
         let whole = self.by_lower.len() == self.by_id.len() && self.by_lower.iter().count() == self.by_id.len();
@@ -153,7 +153,7 @@ impl Collection {
     }
 
     /// Puts a range in, whose owner has the number `owner`.
-    pub(crate) fn put(&mut self, range: Arc<Range>, owner: u32) -> Option<Arc<Range>> {
+    pub(crate) fn put(&mut self, range: HashedRange, owner: u32) -> Option<HashedRange> {
         let was = self.by_id.insert(range.clone(), ());
         if let Some(was) = was.as_ref().filter(|was| was.bounds.lower() != range.bounds.lower()) {
             self.by_lower.remove(was.bounds.lower().into());
@@ -164,7 +164,7 @@ impl Collection {
     }
 
     /// Takes a range away, so that its id is never used again.
-    pub(crate) fn retire(&mut self, id: RangeId, into: Option<RangeId>) -> Option<Arc<Range>> {
+    pub(crate) fn retire(&mut self, id: RangeId, into: Option<RangeId>) -> Option<HashedRange> {
         let was = self.by_id.remove(id)?;
         self.by_lower.remove(was.bounds.lower().into());
         self.retired.insert(id, into);
@@ -182,9 +182,14 @@ mod tests {
     use crate::bounds::Bound;
     use crate::id::{CollectionName, Epoch, GroupName, Version};
     use crate::range::Copies;
+    use std::sync::Arc;
 
-    fn range(id: u64, lower: &[u8], version: u64) -> Arc<Range> {
-        Arc::new(Range {
+    fn hashed(range: Range) -> HashedRange {
+        HashedRange::new(&CollectionName::new("books").unwrap(), range)
+    }
+
+    fn range(id: u64, lower: &[u8], version: u64) -> HashedRange {
+        hashed(Range {
             id: RangeId(id),
             bounds: Bounds::new(Bound::at(lower).unwrap(), Bound::Max).unwrap(),
             owner: cp_seam::MemberId::new("a").unwrap(),
@@ -225,7 +230,7 @@ mod tests {
                 let bounds = Bounds::new(copy(&keys[at - 1]), copy(&keys[at])).unwrap();
                 let mut new = Range { bounds, ..(*range(at as u64 + 10, b"", 1)).clone() };
                 there.share_keys(&mut new);
-                there.put(Arc::new(new), 7);
+                there.put(hashed(new), 7);
             }
             let ranges: Vec<_> = there.by_key().collect();
             assert_eq!(ranges.len(), 3);
@@ -280,7 +285,7 @@ mod tests {
         there.retire(RangeId(2), None);
         let of = |id, lower: &[u8], upper: &[u8]| {
             let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::at(upper).unwrap()).unwrap();
-            Arc::new(Range { bounds, ..(*range(id, b"", 1)).clone() })
+            hashed(Range { bounds, ..(*range(id, b"", 1)).clone() })
         };
         there.put(of(3, b"bbbbbbbb-3", b"bbbbbbbb-6"), 30);
         there.put(of(4, b"bbbbbbbb-7", b"dddddddd-4"), 40);

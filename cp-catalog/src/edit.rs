@@ -8,6 +8,7 @@ use crate::audit::{AUDIT_COUNT_MAX, AuditChain, AuditRecord};
 use crate::catalog::Catalog;
 use crate::codec::record;
 use crate::collection::Collection;
+use crate::hashed::HashedRange;
 use crate::id::{CollectionName, RangeId};
 use crate::member::{Join, Member, Voting};
 use crate::range::{Authority, CollectionSpec, Range};
@@ -134,12 +135,12 @@ impl Catalog {
         let Some(collection) = self.collections.get_mut(name) else { return };
         range.placement = self.placements.share(range.placement);
         collection.share_keys(&mut range);
-        let range = Arc::new(range);
+        let range = HashedRange::new(name, range);
         let owner = self.holders.number(&range.owner);
         let was = Arc::make_mut(collection).put(range.clone(), owner);
-        self.sum.add(&record::hash_range(name, &range));
+        self.sum.add(range.hash());
         if let Some(was) = &was {
-            self.sum.subtract(&record::hash_range(name, was));
+            self.sum.subtract(was.hash());
         } else {
             self.range_count += 1;
         }
@@ -149,7 +150,7 @@ impl Catalog {
     fn retire_range(&mut self, name: &CollectionName, id: RangeId, into: Option<RangeId>) {
         let Some(collection) = self.collections.get_mut(name) else { return };
         if let Some(was) = Arc::make_mut(collection).retire(id, into) {
-            self.sum.subtract(&record::hash_range(name, &was));
+            self.sum.subtract(was.hash());
             self.sum.add(&record::hash_retired(name, id, into));
             self.range_count -= 1;
             self.shift_holdings(Some(&was), None);

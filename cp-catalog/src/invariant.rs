@@ -39,7 +39,7 @@ impl Findings {
 impl Catalog {
     /// What is wrong with this state: overlapping ranges, members in two roles,
     /// owners and holders that may not be, epochs of another generation, and
-    /// counts, quorum or digest that do not follow from the records.
+    /// counts, quorum, hashes or digest that do not follow from the records.
     pub fn violations(&self) -> Vec<Violation> {
         let mut findings = Findings::default();
         let mut holdings: BTreeMap<MemberId, Holdings> = BTreeMap::new();
@@ -80,13 +80,16 @@ impl Catalog {
         let operated = self.grants().next().is_none() || self.grants().any(|(_, has)| has.operate);
         findings.expect(operated, || "nobody may operate".to_owned());
         findings.expect(self.derive_quorum() == *self.quorum, || "the quorum is not the members'".to_owned());
-        findings.expect(self.recomputed_sum() == self.sum, || "the digest is not the records'".to_owned());
+        let sum = self.recomputed_sum(|name, range| {
+            findings.expect(false, || format!("{name}/{} is kept with another record's hash", range.id));
+        });
+        findings.expect(sum == self.sum, || "the digest is not the records'".to_owned());
         findings.0
     }
 
     /// The digest computed anew from the records alone. Reads the whole state.
     pub fn recompute_digest(&self) -> StateDigest {
-        self.recomputed_sum().digest()
+        self.recomputed_sum(|_, _| ()).digest()
     }
 
     /// What must not have happened between `before` and this later state:
@@ -200,8 +203,8 @@ impl Catalog {
         self.ranges(&key.collection).find(|other| holds(&other.bounds, &range.bounds))
     }
 
-    /// The digest's sum from the records alone.
-    fn recomputed_sum(&self) -> DigestSum {
+    /// The digest's sum from the records alone. Tells of each range that is kept with another hash.
+    fn recomputed_sum(&self, mut differs: impl FnMut(&CollectionName, &Range)) -> DigestSum {
         let mut sum = DigestSum::default();
         if !self.is_vacant() {
             sum.add(&record::hash_meta(&self.meta));
@@ -216,7 +219,13 @@ impl Catalog {
         self.authorities().for_each(|authority| sum.add(&record::hash_authority(authority)));
         for (name, collection) in self.collections.iter() {
             sum.add(&record::hash_collection(&collection.spec));
-            collection.by_id_above(None).for_each(|range| sum.add(&record::hash_range(name, range)));
+            for range in collection.by_id_above(None) {
+                let hash = record::hash_range(name, range);
+                sum.add(&hash);
+                if hash != *range.hash() {
+                    differs(name, range);
+                }
+            }
             collection.retired_above(None).for_each(|(id, into)| sum.add(&record::hash_retired(name, id, into)));
         }
         for session in self.sessions.iter_above(None) {

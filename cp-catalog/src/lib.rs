@@ -42,6 +42,7 @@ mod digest;
 mod edit;
 mod genesis;
 mod hash;
+mod hashed;
 mod history;
 mod holders;
 pub mod id;

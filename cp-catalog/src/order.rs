@@ -3,6 +3,7 @@
 use crate::bounds::Bound;
 use crate::collection::Collection;
 use crate::hash::NameHasher;
+use crate::hashed::HashedRange;
 use crate::id::RangeId;
 use crate::range::Range;
 use crate::tree::Order;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 pub(crate) enum ById {}
 
 impl Order for ById {
-    type Item = Arc<Range>;
+    type Item = HashedRange;
     type Note = ();
     type Key = RangeId;
     type Target<'a> = RangeId;
@@ -31,7 +32,7 @@ impl Order for ById {
         one.cmp(&other)
     }
 
-    fn of(range: &Arc<Range>) -> RangeId {
+    fn of(range: &HashedRange) -> RangeId {
         range.id
     }
 
@@ -92,7 +93,7 @@ impl Route {
 }
 
 impl Order for ByLower {
-    type Item = Arc<Range>;
+    type Item = HashedRange;
     type Note = Route;
     type Key = Bound;
     type Target<'a> = Place<'a>;
@@ -113,7 +114,7 @@ impl Order for ByLower {
         one.cmp(&other)
     }
 
-    fn of(range: &Arc<Range>) -> Place<'_> {
+    fn of(range: &HashedRange) -> Place<'_> {
         range.bounds.lower().into()
     }
 

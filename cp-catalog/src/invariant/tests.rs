@@ -5,6 +5,7 @@ use crate::bounds::{Bound, Mode};
 use crate::catalog::Meta;
 use crate::edit::Edit;
 use crate::genesis::FoundingMember;
+use crate::hashed::HashedRange;
 use crate::id::{Epoch, GroupName, RangeId, TokenHash, Version};
 use crate::member::{Addresses, Features, Locality, Member, Service, Voting};
 use crate::range::{Authority, CollectionSpec, Copies, Move, MovePhase};
@@ -191,6 +192,26 @@ fn what_is_derived_follows_from_the_records() {
     });
     one("quorum", |c| c.quorum = Arc::default());
     one("digest", |c| c.meta = Meta { clients_since: 9, ..c.meta });
+}
+
+#[test]
+fn a_range_is_kept_with_the_hash_of_its_record() {
+    // The sum is the records', so that nothing else can tell.
+    let mistaken = |c: &mut Catalog| {
+        let kept = HashedRange::written(&books(), range(1, b"", b"m"), b"another record");
+        let owner = c.holders.number(&kept.owner);
+        Arc::make_mut(c.collections.get_mut(&books()).unwrap()).put(kept, owner);
+    };
+    one("books/1 is kept with another record's hash", mistaken);
+    // It is what a transition takes out of the sum: the record is not hashed again.
+    one("digest", |c| {
+        mistaken(c);
+        put(c, Range { version: Version(7), ..range(1, b"", b"m") });
+    });
+    one("digest", |c| {
+        mistaken(c);
+        c.commit(vec![Edit::RetireRange(books(), RangeId(1), None)]);
+    });
 }
 
 #[test]

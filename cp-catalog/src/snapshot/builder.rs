@@ -8,6 +8,7 @@ use crate::codec::canonical::{Known, Wire, read_range};
 use crate::codec::range::read_placement;
 use crate::codec::record::{self, RangeRecord};
 use crate::codec::{DecodeError, malformed};
+use crate::hashed::HashedRange;
 use crate::holders::Holders;
 use crate::id::RangeId;
 use crate::level::FEATURE_LEVEL;
@@ -218,7 +219,8 @@ impl Builder {
         seen.holders.clear();
         let Some(range) = read_range(bytes, &mut (&mut *seen, &catalog.holders)) else { return false };
         let Some((owner, others)) = seen.holders.split_first().filter(|_| wire.is_empty()) else { return false };
-        catalog.sum.add(&record::hash_written_range(&there.collection.spec.name, bytes));
+        let range = HashedRange::written(&there.collection.spec.name, range, bytes);
+        catalog.sum.add(range.hash());
         catalog.holders.edit_by(*owner, |held| held.owned += 1);
         let (replicas, others) = others.split_at_checked(range.replicas.len()).unwrap_or_default();
         replicas.iter().for_each(|number| catalog.holders.edit_by(*number, |held| held.replicas += 1));
@@ -247,7 +249,8 @@ impl Builder {
         let catalog = &mut self.catalog;
         let mut range = record.into_range(|name| catalog.holders.entry(name).map(|(id, _)| id.clone()))?;
         range.placement = catalog.placements.share(range.placement);
-        catalog.sum.add(&record::hash_range(&there.collection.spec.name, &range));
+        let range = HashedRange::new(&there.collection.spec.name, range);
+        catalog.sum.add(range.hash());
         catalog.range_count += 1;
         let owner = catalog.holders.number(&range.owner);
         catalog.holders.edit_by(owner, |held| held.owned += 1);

@@ -2,17 +2,17 @@
 
 use crate::codec::{DecodeError, malformed};
 use crate::collection::Collection;
+use crate::hashed::HashedRange;
 use crate::order::{ByLower, Place};
 use crate::range::{CollectionSpec, Range};
 use crate::tree::Order;
-use std::sync::Arc;
 
 /// A collection whose ranges come one by one, in whichever order.
 #[derive(Debug)]
 pub(super) struct Loading {
     pub(super) collection: Collection,
     /// With the numbers of their owners.
-    ranges: Vec<(Arc<Range>, u32)>,
+    ranges: Vec<(HashedRange, u32)>,
     ids_rise: bool,
     keys_rise: bool,
 }
@@ -22,15 +22,13 @@ impl Loading {
         Self { collection: Collection::new(spec), ranges: Vec::new(), ids_rise: true, keys_rise: true }
     }
 
-    pub(super) fn push(&mut self, mut range: Range, owner: u32) {
+    pub(super) fn push(&mut self, mut range: HashedRange, owner: u32) {
         if let Some((last, _)) = self.ranges.last() {
             self.ids_rise &= last.id < range.id;
             self.keys_rise &= last.bounds.upper() <= range.bounds.lower();
-            if range.bounds.has_long_key() {
-                range.bounds.share_keys(&last.bounds);
-            }
+            range.share_keys(&last.bounds);
         }
-        self.ranges.push((Arc::new(range), owner));
+        self.ranges.push((range, owner));
     }
 
     /// The collection, if no id came twice and no ranges overlap.
@@ -47,10 +45,10 @@ impl Loading {
 }
 
 /// The ranges in the order of their keys, once neighbours have their long keys in common.
-fn in_key_order(ranges: &mut [(Arc<Range>, u32)]) -> Result<Vec<(Arc<Range>, u32)>, DecodeError> {
+fn in_key_order(ranges: &mut [(HashedRange, u32)]) -> Result<Vec<(HashedRange, u32)>, DecodeError> {
     let place = |range: &Range| ByLower::prefix(Place::from(range.bounds.lower()));
     let mut order: Vec<_> = ranges.iter().enumerate().map(|(at, (range, _))| (place(range), at)).collect();
-    let bounds = |ranges: &[(Arc<Range>, u32)], at: usize| ranges.get(at).map(|(range, _)| range.bounds.clone());
+    let bounds = |ranges: &[(HashedRange, u32)], at: usize| ranges.get(at).map(|(range, _)| range.bounds.clone());
     order.sort_unstable_by(|(one, a), (other, b)| {
         one.cmp(other).then_with(|| {
             let lower = |at: usize| ranges.get(at).map(|(range, _)| range.bounds.lower());
@@ -61,11 +59,7 @@ fn in_key_order(ranges: &mut [(Arc<Range>, u32)]) -> Result<Vec<(Arc<Range>, u32
         let [(_, own), (_, next)] = pair else { continue };
         let (Some(own), Some((next, _))) = (bounds(ranges, *own), ranges.get_mut(*next)) else { continue };
         once(own.upper() <= next.bounds.lower())?;
-        if own.has_long_key()
-            && let Some(next) = Arc::get_mut(next)
-        {
-            next.bounds.share_keys(&own);
-        }
+        next.share_keys(&own);
     }
     Ok(order.into_iter().filter_map(|(_, at)| ranges.get(at).cloned()).collect())
 }
@@ -82,6 +76,7 @@ mod tests {
     use crate::id::{CollectionName, Epoch, GroupName, RangeId, Version};
     use crate::range::Copies;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     /// Key `n` of the ranges below; the ones above 100 share their first 8 bytes.
     fn bound(n: u8, long: bool) -> Bound {
@@ -90,8 +85,8 @@ mod tests {
         Bound::Key(Key::new(padded.as_bytes()).unwrap())
     }
 
-    fn range(id: u64, lower: Bound, upper: Bound) -> Range {
-        Range {
+    fn range(id: u64, lower: Bound, upper: Bound) -> HashedRange {
+        let range = Range {
             id: RangeId(id),
             bounds: Bounds::new(lower, upper).unwrap(),
             owner: cp_seam::MemberId::new("a").unwrap(),
@@ -101,7 +96,8 @@ mod tests {
             version: Version(1),
             placement: Arc::default(),
             moving: None,
-        }
+        };
+        HashedRange::new(&CollectionName::new("books").unwrap(), range)
     }
 
     fn loading() -> Loading {
@@ -127,9 +123,8 @@ mod tests {
             let mut model = Collection::new(loading.collection.spec.clone());
             for (at, n) in order.iter().enumerate() {
                 let id = if by_id { at as u64 } else { u64::from(*n) * 37 % 211 };
-                let range = range(id, bound(*n, long), bound(n + 1, long));
-                model.put(Arc::new(range.clone()), 7);
-                loading.push(range, 7);
+                model.put(range(id, bound(*n, long), bound(n + 1, long)), 7);
+                loading.push(range(id, bound(*n, long), bound(n + 1, long)), 7);
             }
             let loaded = loading.finish().unwrap();
             prop_assert!(loaded.is_consistent(|_| Some(7)));
