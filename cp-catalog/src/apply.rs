@@ -80,8 +80,9 @@ impl Catalog {
             effect
         });
         let verdict = Verdict::from(verdict);
-        // What was so already is no event: repeated, it would drive out what was.
-        if speaks && changed {
+        // What was so already is no event: repeated, it would drive out what was. Only a forced
+        // attempt is on record whatever came of it.
+        if speaks && (changed || request.command.privilege() == Privilege::Force) {
             self.note_attempt(index, origin, &request.command, &verdict);
         }
         if let Some(id) = &request.id {

@@ -16,6 +16,7 @@ pub(crate) mod range;
 pub(crate) mod record;
 pub(crate) mod recovery;
 mod restore;
+mod skipped;
 pub(crate) mod value;
 mod verdict;
 
@@ -32,7 +33,9 @@ use crate::bounds::BadValue;
 use crate::command::Command;
 use crate::id::Epoch;
 use crate::request::{AuthorityClaim, ClientId, Request, RequestId};
-use cp_seam::{BadMemberId, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlanePayload, PayloadTooLarge};
+use cp_seam::{
+    BadMemberId, ControlPlaneEntry, ControlPlaneEntryKind, ControlPlaneLogIndex, ControlPlanePayload, PayloadTooLarge,
+};
 use prost::Message;
 
 /// The version that this release writes, and the newest that it reads.
@@ -140,10 +143,14 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
     Ok(request.command.kind().entry(ControlPlanePayload::new(bytes)?))
 }
 
-/// The request as a cluster at `level` reads it: below feature level 2 it is the same whatever
-/// is attached, as it is to a release that knows of nothing attached.
+/// The request as a cluster at `level` reads it: below feature level 2 as a release reads it that
+/// knows neither the commands of that level nor anything attached.
 pub(crate) fn decode_request_at(level: u32, entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
-    let request = decode_command(entry)?;
+    let payload = &**entry.payload().as_bytes();
+    let request = match level {
+        0 | 1 => decode_command(entry.kind(), &skipped::without_level_2(payload))?,
+        _ => decode_command(entry.kind(), payload)?,
+    };
     match decode_attached(entry) {
         Ok((origin, claim)) => Ok(Request { origin, claim, ..request }),
         Err(_) if level < 2 => Ok(request),
@@ -156,8 +163,8 @@ fn decode_attached(entry: &ControlPlaneEntry) -> Result<(Option<Origin>, Option<
     Ok((attached.origin.map(TryInto::try_into).transpose()?, attached.claim.map(TryInto::try_into).transpose()?))
 }
 
-fn decode_command(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
-    let envelope = Envelope::decode(&**entry.payload().as_bytes()).map_err(|_| malformed("payload"))?;
+fn decode_command(kind: ControlPlaneEntryKind, payload: &[u8]) -> Result<Request, DecodeError> {
+    let envelope = Envelope::decode(payload).map_err(|_| malformed("payload"))?;
     match envelope.version {
         0 => return Err(malformed("version")),
         1..=VERSION => {}
@@ -170,7 +177,7 @@ fn decode_command(entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
         (None, None) => return Err(DecodeError::Newer { found: envelope.version }),
         (Some(_), Some(_)) => return Err(malformed("command")),
     };
-    if command.kind() != entry.kind() {
+    if command.kind() != kind {
         return Err(DecodeError::WrongKind);
     }
     Ok(Request { id, command, origin: None, claim: None })

@@ -116,6 +116,14 @@ pub enum BadRecovery {
         /// Who.
         member: MemberId,
     },
+    /// The survivor was removed by force, and its life is over for good (CP-M3).
+    #[error(
+        "{member} was removed by force, and no other life begins under its name before everything that it owned and held is released; recover from another survivor, or restore under another name"
+    )]
+    Expelled {
+        /// Who.
+        member: MemberId,
+    },
     /// A counter has no next value.
     #[error("{what} is used up; this cluster cannot be recovered, found a new one")]
     Exhausted {
@@ -206,6 +214,9 @@ impl Catalog {
             return Err(exhausted("the incarnation number"));
         }
         let was = self.member(&asked.survivor);
+        if was.is_some_and(|member| member.join == Join::Expelled) {
+            return Err(BadRecovery::Expelled { member: asked.survivor.clone() });
+        }
         let known = was.filter(|member| member.join == Join::Joined).map(|member| member.addresses.clone());
         let addresses = asked.addresses.clone().or(known);
         let addresses = addresses.ok_or_else(|| BadRecovery::NotAMember { member: asked.survivor.clone() })?;

@@ -71,6 +71,12 @@ impl Contacts {
         self.last_ack.get(&of).copied()
     }
 
+    /// Since when this leader has listened and heard nothing of the peer; `None` while it does not lead.
+    pub(crate) fn silent_since(&self, of: Incarnation) -> Option<Instant> {
+        let (_, led_since) = self.reign?;
+        Some(self.last_ack(of).unwrap_or(led_since).max(self.deaf_until.unwrap_or(led_since)))
+    }
+
     /// What the durable log of this peer cannot be behind, unless its disk has lost data.
     pub(crate) fn acknowledged(&self, by: Incarnation) -> LogPosition {
         let of = |book: &BTreeMap<Incarnation, LogPosition>| book.get(&by).copied().unwrap_or_default();
@@ -154,6 +160,32 @@ mod tests {
         assert_eq!(contacts.acknowledged(peer), at(3, 60));
         contacts.retain(|_| false);
         assert_eq!(contacts.acknowledged(peer), LogPosition::GENESIS);
+    }
+
+    /// A leader that has just begun, or was paused, has missed nobody yet.
+    #[test]
+    fn silence_begins_with_the_reign_and_anew_after_a_pause() {
+        let (peer, window, tick) = (Incarnation(2), Duration::from_millis(100), Duration::from_millis(10));
+        let mut now = Instant::now();
+        let mut contacts = Contacts::default();
+        assert_eq!(contacts.silent_since(peer), None);
+        contacts.begin(Term(2), now);
+        contacts.awake(window, now);
+        let begun = now;
+        assert_eq!(contacts.silent_since(peer), Some(begun));
+        now += tick;
+        contacts.note(peer, Term(2), LogPosition::GENESIS, LogPosition::GENESIS, now);
+        assert_eq!(contacts.silent_since(peer), Some(now));
+        assert_eq!(contacts.silent_since(Incarnation(3)), Some(begun));
+        now += Duration::from_secs(10);
+        contacts.awake(window, now);
+        for peer in [peer, Incarnation(3)] {
+            assert!(contacts.silent_since(peer).is_some_and(|since| since > now), "it listens again");
+        }
+        contacts.end();
+        assert_eq!(contacts.silent_since(peer), None);
+        contacts.begin(Term(3), now + window);
+        assert_eq!(contacts.silent_since(peer), Some(now + window), "what was heard in another reign counts no more");
     }
 
     /// CP-P2: a leader that was paused has answers waiting that were given long ago; another may lead by now.

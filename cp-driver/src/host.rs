@@ -282,4 +282,9 @@ impl Host {
     pub(crate) fn last_ack(&self, peer: Incarnation) -> Option<Duration> {
         self.books().contacts.last_ack(peer).map(|at| Instant::now().saturating_duration_since(at))
     }
+
+    pub(crate) fn silent_for(&self, peer: Incarnation) -> Duration {
+        let since = self.books().contacts.silent_since(peer);
+        since.map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since))
+    }
 }

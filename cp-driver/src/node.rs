@@ -254,6 +254,7 @@ impl ControlPlaneConsensus for Node {
             return Vec::new();
         }
         let differing = self.host.books().differing.clone();
+        let me = self.host.me();
         let progress = |member: &cp_seam::QuorumMember| MemberProgress {
             diverged_at: differing.get(&member.incarnation).copied(),
             member: member.id.clone(),
@@ -266,10 +267,15 @@ impl ControlPlaneConsensus for Node {
                 Standing::Learner
             },
             matched: matched.get(&member.incarnation).copied().unwrap_or_default(),
-            last_ack: if member.incarnation == self.host.me() {
+            last_ack: if member.incarnation == me {
                 Some(Duration::ZERO)
             } else {
                 self.host.last_ack(member.incarnation)
+            },
+            silent_for: if member.incarnation == me {
+                Duration::ZERO
+            } else {
+                self.host.silent_for(member.incarnation)
             },
         };
         configuration.members().into_iter().map(progress).collect()

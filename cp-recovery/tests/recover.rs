@@ -321,6 +321,49 @@ fn nobody_goes_on_from_a_state_that_breaks_an_invariant() {
     assert_eq!(anew.list().unwrap(), Vec::<String>::new());
 }
 
+/// CP-M3: also a restore begins no other life of a member that was removed by force.
+#[test]
+fn a_backup_is_not_restored_as_a_member_that_was_expelled() {
+    let founder = |name: &str| FoundingMember {
+        id: id(name),
+        kind: MemberKind::Data,
+        addresses: addresses(name),
+        locality: Locality::default(),
+        features: Features { level: 2, ..Features::default() },
+    };
+    let generation = Generation { number: 0, id: [1; 8] };
+    let mut catalog = Catalog::genesis(CLUSTER, generation, ["n1", "n2", "n3"].map(founder).into()).unwrap();
+    let client = ClientName::new("fay").unwrap();
+    let (group, privileges) = (GroupName::new("g").unwrap(), Privileges { read: true, operate: true, force: true });
+    let member = MemberLife { id: id("n3"), incarnation: Incarnation(3) };
+    let reachable = [1, 2].map(Incarnation).into();
+    let commands: [Command; 4] = [
+        MembershipCommand::Grant { client: client.clone(), privileges }.into(),
+        collection("orders").into(),
+        OwnershipCommand::AssignAuthority { group, holder: id("n3") }.into(),
+        MembershipCommand::ForceRemove { member, reason: "fire".to_owned(), reachable }.into(),
+    ];
+    for (index, command) in (1..).zip(commands) {
+        let origin = Origin { principal: Principal::Client(client.clone()), at_unix_ms: index };
+        let entry = Request0::new(None, command).of(origin).to_entry().unwrap();
+        let verdict = catalog.apply(ControlPlaneLogIndex(index), &entry).verdict;
+        assert!(verdict.is_done(), "{verdict}");
+    }
+    assert_eq!(catalog.member(&id("n3")).unwrap().join, Join::Expelled);
+    let genesis = catalog.to_genesis().unwrap();
+    let (meta, _) = open(survivor()).to_backup().unwrap();
+    let meta = backup::BackupMeta { digest: genesis.digest, ..meta };
+    let backup = backup::Backup { meta, chunks: genesis.chunks };
+    let to = |member: &str| Restored { member: id(member), addresses: addresses("new"), engine: "x".to_owned() };
+    let anew = MemoryDirectory::new();
+    let refused = restore(&anew, &backup, to("n3"), &request()).unwrap_err();
+    let expelled = |error: &RecoverError| matches!(error, RecoverError::Successor(BadRecovery::Expelled { member }) if *member == id("n3"));
+    assert!(expelled(&refused), "{refused:?}");
+    assert_eq!(anew.list().unwrap(), Vec::<String>::new());
+    restore(&anew, &backup, to("n9"), &request()).unwrap();
+    assert_eq!(open(anew).catalog().member(&id("n3")).unwrap().join, Join::Expelled);
+}
+
 #[test]
 fn a_backup_is_restored_into_a_new_generation() {
     let (meta, genesis) = open(survivor()).to_backup().unwrap();

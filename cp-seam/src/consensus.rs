@@ -284,6 +284,9 @@ pub struct MemberProgress {
     /// How long ago it last acknowledged anything; `None` if it has not in this
     /// term, zero for the leader itself.
     pub last_ack: Option<Duration>,
+    /// For how long this leader has listened and heard nothing of it: at most since it has led
+    /// in this term, and since it went on after a pause. Zero for the leader itself.
+    pub silent_for: Duration,
     /// The first index at which its state was seen to differ from that of a majority (CP-R3).
     pub diverged_at: Option<ControlPlaneLogIndex>,
 }

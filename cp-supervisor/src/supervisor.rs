@@ -3,11 +3,13 @@
 use crate::changes::{Changes, Compacted, Cursor};
 use crate::leases::{self, Clock, Desk, ProcessClock};
 use crate::session::{NoRandomness, Session};
-use cp_catalog::{Catalog, CatalogMachine, CollectionName, Command, MembershipCommand, Range, Request, Verdict};
+use cp_catalog::{
+    Catalog, CatalogMachine, CollectionName, Command, MemberLife, MembershipCommand, Range, Request, Verdict,
+};
 use cp_lease::Policy;
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneStatus, Incarnation,
-    LogPosition, MemberId, Outcome, ProposeError, ProposeRefusal, ReadError, Standing,
+    LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, Standing,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -190,23 +192,25 @@ impl Supervisor {
             match command {
                 MembershipCommand::Demote { reachable, .. }
                 | MembershipCommand::Remove { reachable, .. }
-                | MembershipCommand::Replace { reachable, .. } => *reachable = self.reachable(false),
-                MembershipCommand::ForceRemove { reachable, .. } => *reachable = self.reachable(true),
+                | MembershipCommand::Replace { reachable, .. } => *reachable = self.reachable(),
+                MembershipCommand::ForceRemove { member, reachable, .. } => *reachable = self.in_touch(member),
                 _ => {}
             }
         }
         request
     }
 
-    /// The voters, or all members, that this leader has heard from within an election timeout.
-    fn reachable(&self, learners: bool) -> BTreeSet<Incarnation> {
-        self.consensus
-            .progress()
-            .into_iter()
-            .filter(|p| learners || p.standing != Standing::Learner)
-            .filter(|p| p.last_ack.is_some_and(|age| age <= self.patience))
-            .map(|p| p.incarnation)
-            .collect()
+    /// The voters that this leader has heard from within an election timeout.
+    fn reachable(&self) -> BTreeSet<Incarnation> {
+        let progress = self.consensus.progress();
+        let voters = progress.iter().filter(|p| p.standing != Standing::Learner);
+        heard(voters, self.patience)
+    }
+
+    /// All that this leader has heard from within an election timeout, and `lost` unless it has
+    /// been silent for so long: a leader that has just begun has heard of nobody yet.
+    fn in_touch(&self, lost: &MemberLife) -> BTreeSet<Incarnation> {
+        touched(&self.consensus.progress(), lost, self.patience)
     }
 
     /// Waits up to `wait` until no membership change is in flight at the engine;
@@ -280,11 +284,54 @@ impl Supervisor {
     }
 }
 
+fn heard<'a>(progress: impl IntoIterator<Item = &'a MemberProgress>, patience: Duration) -> BTreeSet<Incarnation> {
+    let heard = progress.into_iter().filter(|p| p.last_ack.is_some_and(|age| age <= patience));
+    heard.map(|p| p.incarnation).collect()
+}
+
+fn touched(progress: &[MemberProgress], lost: &MemberLife, patience: Duration) -> BTreeSet<Incarnation> {
+    let mut touched = heard(progress, patience);
+    let early = |p: &&MemberProgress| p.incarnation == lost.incarnation && p.silent_for <= patience;
+    touched.extend(progress.iter().find(early).map(|p| p.incarnation));
+    touched
+}
+
 /// Counts a request as pending until it is dropped, also when its caller gives up.
 struct Pending<'a>(&'a AtomicU64);
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A leader that has just begun has heard of nobody: that shows no loss, and no quorum either.
+    #[test]
+    fn nobody_is_taken_for_lost_before_the_leader_has_listened() {
+        let patience = Duration::from_millis(100);
+        let of = |incarnation, last_ack: Option<u64>, silent_ms| MemberProgress {
+            member: MemberId::new("m").unwrap(),
+            incarnation: Incarnation(incarnation),
+            standing: Standing::Voter,
+            matched: ControlPlaneLogIndex(0),
+            last_ack: last_ack.map(Duration::from_millis),
+            silent_for: Duration::from_millis(silent_ms),
+            diverged_at: None,
+        };
+        let lost = MemberLife { id: MemberId::new("m").unwrap(), incarnation: Incarnation(3) };
+        let touched = |progress: &[MemberProgress]| {
+            let touched = touched(progress, &lost, patience);
+            touched.into_iter().map(|it| it.0).collect::<Vec<_>>()
+        };
+        let leader = of(1, Some(0), 0);
+        assert_eq!(touched(&[leader.clone(), of(2, None, 5), of(3, None, 5)]), [1, 3], "it has just begun");
+        assert_eq!(touched(&[leader.clone(), of(2, Some(9), 9), of(3, None, 101)]), [1, 2]);
+        assert_eq!(touched(&[leader.clone(), of(2, Some(9), 9), of(3, Some(101), 101)]), [1, 2]);
+        assert_eq!(touched(&[leader.clone(), of(2, Some(500), 3), of(3, Some(500), 3)]), [1, 3], "after a pause");
+        assert_eq!(touched(&[leader, of(2, Some(9), 9)]), [1, 2], "who is in no configuration is not heard of");
     }
 }

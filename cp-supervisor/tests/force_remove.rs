@@ -56,7 +56,14 @@ fn a_member_that_is_gone_is_removed_with_all_that_it_had() {
             let member = site.json(at, &["member", "list"])["members"][2].clone();
             member["last_ack_ms"].as_str().is_none_or(|ms| ms.parse::<u64>().unwrap() > 3000)
         });
-        let left = site.run(at, &force);
+        let (code, error) = site.refused(at, &[&force[..], &["--stale"]].concat());
+        assert!(code == 3 && error.contains("--stale"), "{error}");
+        // Not all of it can be done yet: that is no success.
+        let output = site.run_as("tester.client", &at.client, &force);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("n3#3 is expelled and not gone"), "{error}");
+        let left = String::from_utf8(output.stdout).unwrap();
         assert!(left.starts_with("n3#3 is expelled; released in 3 steps"), "{left}");
         assert!(
             left.contains("orders/1 is unrecoverable") && left.contains("promote n2 to own range orders/2"),
@@ -72,6 +79,7 @@ fn a_member_that_is_gone_is_removed_with_all_that_it_had() {
         site.run(at, &["range", "force", "orders/1", "--to", "n1", "--reason", "its disk burnt"]);
         let gone = site.json(at, &force);
         assert_eq!((&gone["kind"], &gone["removed"]), (&"member_expelled".into(), &true.into()), "{gone}");
+        assert_eq!(gone["settled"], true, "{gone}");
         assert_eq!(site.json(at, &["member", "list"])["members"].as_array().unwrap().len(), 2);
         let ranges = site.json(at, &["range", "list"])["ranges"].to_string();
         assert!(!ranges.contains("n3"), "{ranges}");

@@ -46,7 +46,7 @@ enum MembershipBody {
     #[prost(message, tag = "22")]
     Grant(GrantRecord),
     #[prost(message, tag = "23")]
-    ForceRemove(OfMember),
+    ForceRemove(ForceRemoveMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -94,6 +94,15 @@ struct OfMember {
     features: Option<FeaturesMessage>,
     #[prost(bytes = "vec", tag = "6")]
     token_hash: Vec<u8>,
+}
+
+/// A message of its own: releases without feature level 2 skip the reason in any other.
+#[derive(Clone, PartialEq, Message)]
+struct ForceRemoveMessage {
+    #[prost(message, optional, tag = "1")]
+    member: Option<LifeMessage>,
+    #[prost(uint64, repeated, tag = "2")]
+    reachable: Vec<u64>,
     #[prost(string, tag = "7")]
     reason: String,
 }
@@ -135,10 +144,10 @@ impl From<&MembershipCommand> for Membership {
                 token_hash: token_hash.0.to_vec(),
                 ..of(member)
             }),
-            Command::ForceRemove { member, reason, reachable } => Body::ForceRemove(OfMember {
+            Command::ForceRemove { member, reason, reachable } => Body::ForceRemove(ForceRemoveMessage {
+                member: Some(member.into()),
                 reachable: incarnation_numbers(reachable),
                 reason: reason.clone(),
-                ..of(member)
             }),
             Command::SetAddresses { member, addresses } => {
                 Body::SetAddresses(OfMember { addresses: Some(addresses.into()), ..of(member) })

@@ -117,8 +117,8 @@ pub enum MemberRefusal {
         /// How many of them are reachable, by the proposer's evidence.
         reachable: u64,
     },
-    /// Who answers is not removed by force.
-    #[error("{member} answers the leader; stop it, or drain and remove it")]
+    /// Who answers, or has not been missed for an election timeout yet, is not removed by force.
+    #[error("{member} answers the leader, or did a moment ago; stop it and try again, or drain and remove it")]
     StillReachable {
         /// The name.
         member: MemberId,

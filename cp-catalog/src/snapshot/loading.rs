@@ -31,7 +31,7 @@ impl Loading {
         self.ranges.push((range, owner));
     }
 
-    /// The collection, if no id came twice and no ranges overlap.
+    /// The collection, if no id came twice or is also retired, and no ranges overlap.
     pub(super) fn finish(self) -> Result<Collection, DecodeError> {
         let Self { mut collection, mut ranges, ids_rise, keys_rise } = self;
         let by_lower = if keys_rise { ranges.clone() } else { in_key_order(&mut ranges)? };
@@ -40,6 +40,7 @@ impl Loading {
             once(ranges.is_sorted_by(|(one, _), (next, _)| one.id < next.id))?;
         }
         collection.load(ranges, by_lower);
+        once(collection.retired_above(None).all(|(id, _)| collection.get(id).is_none()))?;
         Ok(collection)
     }
 }

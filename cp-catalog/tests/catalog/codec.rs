@@ -7,19 +7,19 @@ use cp_seam::{
 };
 use proptest::prelude::*;
 
-fn entry(kind: ControlPlaneEntryKind, bytes: impl Into<bytes::Bytes>) -> ControlPlaneEntry {
+pub(crate) fn entry(kind: ControlPlaneEntryKind, bytes: impl Into<bytes::Bytes>) -> ControlPlaneEntry {
     kind.entry(ControlPlanePayload::new(bytes).unwrap())
 }
 
-fn raw(command: impl Into<Command>) -> Vec<u8> {
+pub(crate) fn raw(command: impl Into<Command>) -> Vec<u8> {
     Request::new(None, command).to_entry().unwrap().payload().as_bytes().to_vec()
 }
 
-const KINDS: [ControlPlaneEntryKind; 2] =
+pub(crate) const KINDS: [ControlPlaneEntryKind; 2] =
     [ControlPlaneEntryKind::MembershipChange, ControlPlaneEntryKind::OwnershipTransition];
 
 fn refusal_of(kind: ControlPlaneEntryKind, bytes: Vec<u8>) -> Refusal {
-    let mut catalog = founded();
+    let mut catalog = founded_at(FEATURE_LEVEL);
     let before = catalog.digest();
     let applied = catalog.apply(ControlPlaneLogIndex(1), &entry(kind, bytes));
     assert_eq!((applied.request, catalog.digest()), (None, before));
@@ -117,7 +117,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn request_id() -> RequestId {
+pub(crate) fn request_id() -> RequestId {
     RequestId { client: ClientId([0xc1; 16]), since: ControlPlaneLogIndex(40), sequence: 41 }
 }
 
@@ -267,40 +267,6 @@ fn bounds_that_cannot_be_are_no_command() {
     let at = bytes.windows(6).position(|w| w == [10, 1, b'b', 18, 1, b'q']).unwrap();
     bytes[at + 2] = b'r';
     assert_eq!(refusal_of(KINDS[1], bytes), Refusal::Request(RequestRefusal::Undecodable));
-}
-
-/// What is attached to a request is skipped by a release without feature level 2, whatever it is:
-/// below that level, one that knows it comes to the same state.
-#[test]
-fn what_is_attached_and_malformed_counts_from_level_2_on() {
-    let drain = |node: &Node| MembershipCommand::Drain { member: node.life("c") };
-    for attached in [
-        &[0x2a, 1, 0xff][..],
-        &[0x28, 1],
-        &[0x2a, 2, 8, 9],
-        &[0x2a, 4, 8, 2, 0x12, 0],
-        &[0x32, 1, 0xff],
-        &[0x30, 1],
-        &[0x32, 2, 0x10, 1],
-    ] {
-        for level in [0, 1, 2] {
-            let mut node = Node::new(founded_at(level));
-            let plain = Request::new(Some(RequestId { since: ControlPlaneLogIndex(0), ..request_id() }), drain(&node));
-            let plain = plain.to_entry().unwrap();
-            let bytes = [plain.payload().as_bytes(), attached].concat();
-            let mut catalog = node.catalog();
-            let applied = catalog.apply(ControlPlaneLogIndex(1), &entry(KINDS[0], bytes));
-            node.index += 1;
-            let mut other = node.catalog();
-            let expected = other.apply(ControlPlaneLogIndex(1), &plain);
-            if level < 2 {
-                assert_eq!((applied.verdict, catalog.digest()), (expected.verdict, other.digest()), "{attached:x?}");
-            } else {
-                assert_eq!(applied.verdict, Verdict::Refused(RequestRefusal::Undecodable.into()), "{attached:x?}");
-                assert_eq!(catalog.digest(), node.catalog().digest());
-            }
-        }
-    }
 }
 
 proptest! {

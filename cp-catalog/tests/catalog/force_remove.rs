@@ -185,7 +185,7 @@ fn nothing_of_the_member_stays() {
     assert_eq!(again, Effect::Admitted { member: id("a"), incarnation: Incarnation(6) });
 }
 
-/// Allowed, denied and failed are on record with their reason; what was so already is no event.
+/// Allowed, denied and failed are on record with their reason, also when there was nothing left to change.
 #[test]
 fn every_attempt_is_on_record() {
     let (mut node, _) = forcible();
@@ -200,7 +200,8 @@ fn every_attempt_is_on_record() {
     let of = |record: &AuditRecord| (record.action, record.disposition, record.target.clone(), record.reason.clone());
     let records: Vec<_> = catalog.audit_above(1).map(of).collect();
     use Disposition::{Allowed, Denied, Failed};
-    let expected = [Denied, Failed, Allowed].map(|d| (Action::ForceRemove, d, a.clone(), "the rack burnt".to_owned()));
+    let expected =
+        [Denied, Failed, Allowed, Allowed].map(|d| (Action::ForceRemove, d, a.clone(), "the rack burnt".to_owned()));
     assert_eq!(records, expected);
 }
 
@@ -222,6 +223,25 @@ fn a_recovery_keeps_it_expelled() {
     assert_eq!(next.member(&id("a")).unwrap().join, Join::Expelled);
     assert_eq!(next.member(&id("c")).unwrap().join, Join::Fenced);
     assert_eq!(next.violations(), vec![]);
+}
+
+/// Not even as the one that goes on: what it owned was given up, and a new life under its name would own it again.
+#[test]
+fn nobody_goes_on_as_a_member_that_was_expelled() {
+    let (mut node, range) = forcible();
+    expelled(&mut node, "a");
+    assert_eq!(node.range(&range).owner, id("a"));
+    let state = node.catalog();
+    for addresses in [None, Some(addresses("a"))] {
+        for cause in [Cause::Forced, Cause::Restored] {
+            let asked = Successor { cause, addresses: addresses.clone(), ..crate::recovery::asked("a", 9) };
+            let refused = state.succeed(&asked).unwrap_err();
+            assert_eq!(refused, BadRecovery::Expelled { member: id("a") });
+            assert!(refused.to_string().contains("restore under another name"), "{refused}");
+        }
+    }
+    let other = Successor { addresses: Some(addresses("z")), ..crate::recovery::asked("z", 9) };
+    assert_eq!(state.succeed(&other).unwrap().member(&id("a")).unwrap().join, Join::Expelled);
 }
 
 fn released(world: &World, who: usize) -> Result<(), TestCaseError> {

@@ -30,6 +30,7 @@ mod plan_rebalance;
 mod ranges;
 mod recovery;
 mod retries;
+mod skipped;
 mod steps;
 mod text;
 mod worlds;

@@ -5,8 +5,8 @@ use super::exit::invalid;
 use super::output::{self, Format, Report, Tone};
 use anyhow::Result;
 use clap::Args;
-use cp_catalog::Catalog;
 use cp_catalog::plan::{MOVES_MAX, Observed, Plan, Step, expel};
+use cp_catalog::{Catalog, Join, Member, MemberLife};
 use cp_seam::MemberId;
 use cp_supervisor::client::{Answer, Client};
 use cp_supervisor::describe::describe;
@@ -220,7 +220,91 @@ pub(crate) async fn explain_expulsion(connection: &Connection, member: &MemberId
     output::print(&Planned::new(&plan, &state, &unseen, FENCED_UNSEEN), format)
 }
 
-/// What is to be done so that nothing of `member` is left, by the state as it is now.
-pub(crate) async fn expulsion(client: &Client, member: &MemberId) -> Result<Plan> {
-    Ok(expel(&client.catalog().await?.value, &Observed::default(), member))
+/// What is to be done so that nothing is left of a member that was expelled in this `life`, by the
+/// state as it is now; `None` once that life is gone. What is of the next is not its business.
+pub(crate) async fn expulsion(client: &Client, life: &MemberLife) -> Result<Option<Plan>> {
+    Ok(remaining(&client.catalog().await?.value, life))
+}
+
+fn remaining(catalog: &Catalog, life: &MemberLife) -> Option<Plan> {
+    let there = |member: &Member| member.life() == *life && member.join == Join::Expelled;
+    let there = catalog.member(&life.id).is_some_and(there);
+    there.then(|| expel(catalog, &Observed::default(), &life.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cp_catalog::{
+        Addresses, Admission, ClientName, CollectionName, Command, Features, FoundingMember, GroupName, Joining,
+        Locality, MembershipCommand, Mode, Origin, OwnershipCommand, Principal, Privileges, Request, TokenHash,
+    };
+    use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, Incarnation, MemberKind};
+
+    const CLUSTER: ClusterId = ClusterId([7; 16]);
+
+    fn run(catalog: &mut Catalog, command: impl Into<Command>) {
+        let client = ClientName::new("fay").expect("legal");
+        let origin = Origin { principal: Principal::Client(client), at_unix_ms: 1 };
+        let entry = Request::new(None, command).of(origin).to_entry().expect("short");
+        let applied = catalog.apply(ControlPlaneLogIndex(1), &entry);
+        assert!(applied.verdict.is_done(), "{}", applied.verdict);
+    }
+
+    /// What is released is what the expelled life had, though another goes by its name meanwhile.
+    #[test]
+    fn only_the_life_that_was_expelled_is_released() {
+        let id = |name: &str| MemberId::new(name).expect("legal");
+        let addresses = |name: &str| Addresses { peer: format!("{name}:1"), ..Addresses::default() };
+        let features = Features { level: 2, ..Features::default() };
+        let founder = |name: &str| FoundingMember {
+            id: id(name),
+            kind: MemberKind::Data,
+            addresses: addresses(name),
+            locality: Locality::default(),
+            features: features.clone(),
+        };
+        let generation = Generation { number: 0, id: [1; 8] };
+        let mut catalog =
+            Catalog::genesis(CLUSTER, generation, ["n1", "n2", "n3"].map(founder).into()).expect("three members");
+        let privileges = Privileges { read: true, operate: true, force: true };
+        run(&mut catalog, MembershipCommand::Grant { client: ClientName::new("fay").expect("legal"), privileges });
+        let group = GroupName::new("shop").expect("legal");
+        let collection = CollectionName::new("orders").expect("legal");
+        let create = OwnershipCommand::CreateCollection { collection, group: group.clone(), mode: Mode::Ordered };
+        run(&mut catalog, create);
+        run(&mut catalog, OwnershipCommand::AssignAuthority { group: group.clone(), holder: id("n3") });
+        let life = MemberLife { id: id("n3"), incarnation: Incarnation(3) };
+        assert_eq!(remaining(&catalog, &life), None, "it is not expelled");
+
+        let reachable = [1, 2].map(Incarnation).into();
+        let force = MembershipCommand::ForceRemove { member: life.clone(), reason: "fire".to_owned(), reachable };
+        run(&mut catalog, force.clone());
+        assert_eq!(remaining(&catalog, &life).map(|plan| plan.steps.len()), Some(1));
+        let fence = catalog.authority(&group).expect("it is held").fence();
+        run(&mut catalog, OwnershipCommand::ReassignAuthority { group: group.clone(), fence, holder: id("n1") });
+        assert_eq!(remaining(&catalog, &life).map(|plan| plan.is_done()), Some(true));
+        run(&mut catalog, force);
+        assert_eq!(remaining(&catalog, &life), None, "it is gone");
+
+        let token_hash = TokenHash([9; 32]);
+        let (kind, locality, standby) = (MemberKind::Data, Locality::default(), false);
+        run(
+            &mut catalog,
+            MembershipCommand::Admit(Admission { member: id("n3"), kind, token_hash, locality, standby }),
+        );
+        let member = catalog.member(&id("n3")).expect("it is admitted").life();
+        let joining = Joining {
+            cluster: CLUSTER,
+            member,
+            token_hash,
+            kind,
+            addresses: addresses("n3"),
+            features: features.clone(),
+        };
+        run(&mut catalog, MembershipCommand::Joined(joining));
+        let fence = catalog.authority(&group).expect("it is held").fence();
+        run(&mut catalog, OwnershipCommand::ReassignAuthority { group, fence, holder: id("n3") });
+        assert_eq!(remaining(&catalog, &life), None, "another life has its name, and what it has stays");
+    }
 }

@@ -138,5 +138,13 @@ fn a_record_that_comes_twice_or_overlaps_is_damage() {
     let mut twice = few();
     twice.insert(6, Body::Retired(3));
     assert!(matches!(built(twice), Err(SnapshotError::Damaged { .. })), "a retired id twice");
+    // In whichever order they come, and also if it is said what took the range over.
+    for at in [3, 5] {
+        for retired in [Body::Retired(1), Body::Merged(MergedRecord { id: 2, into: 1 })] {
+            let mut both = whole();
+            both.insert(at, retired);
+            assert!(matches!(built(both), Err(SnapshotError::Damaged { .. })), "a range that is there and retired");
+        }
+    }
     assert!(built(vec![meta(), range(1, "a", "b")]).is_err(), "a range of no collection");
 }

@@ -1,13 +1,14 @@
 //! Removing members: in order, or by force once they are gone for good.
 
 use super::super::connection::{self, decide, named};
+use super::super::exit::invalid;
 use super::super::output::{self, Format, Report, Tone, count};
 use super::super::plan::{explain_expulsion, expulsion};
 use super::One;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use cp_catalog::plan::Plan;
-use cp_catalog::{Effect, MemberLife, MembershipCommand, OwnershipCommand, Refusal, Verdict};
+use cp_catalog::{Effect, MemberLife, MemberRefusal, MembershipCommand, OwnershipCommand, Refusal, Verdict};
 use cp_seam::MemberId;
 use cp_supervisor::client::Client;
 use futures::{StreamExt, stream};
@@ -25,8 +26,8 @@ const ROUNDS_MAX: usize = 8;
   cp-supervisor member remove n3 --force --reason 'its disk burnt' --dry-run
   cp-supervisor member remove n3 --force --reason 'its disk burnt'
 By force, its vote is taken and its life ends, its copies are dropped and its authorities go to
-others. Then `range promote` what a replica has, `range restore` or `range force` what none has, and
-run it again: once nothing is left, it is removed.")]
+others. While anything is left, it exits with 1: `range promote` what a replica has, `range restore`
+or `range force` what none has, and run it again. Once nothing is left, it is removed.")]
 pub(crate) struct Remove {
     #[command(flatten)]
     one: One,
@@ -49,6 +50,8 @@ struct Expelled {
     incarnation: String,
     /// Whether it is gone; else something is left to be done first.
     removed: bool,
+    /// Whether the engine's quorum does without it already.
+    settled: bool,
     /// How many steps were taken: copies dropped, authorities given to others.
     released: String,
     /// Promotions that await evidence.
@@ -61,13 +64,16 @@ impl Report for Expelled {
     const KIND: &'static str = "member_expelled";
 
     fn render(&self) -> String {
-        let Self { member, incarnation, removed, released, awaiting, blocked } = self;
+        let Self { member, incarnation, removed, settled, released, awaiting, blocked } = self;
         let mut lines = vec![match removed {
             true => format!("{member}#{incarnation} removed by force; released in {released} steps"),
             false => format!("{member}#{incarnation} is expelled; released in {released} steps, and this is left:"),
         }];
         lines.extend(awaiting.clone());
         lines.extend(blocked.iter().map(|text| format!("{} {text}", Tone::Bad.paint("blocked:"))));
+        if !settled {
+            lines.push("the quorum has not followed yet, see `cp-supervisor status`".to_owned());
+        }
         if !removed {
             let left = count(awaiting.len() + blocked.len(), "thing");
             lines.push(format!("{left} to be done before it is gone; then run this again"));
@@ -86,45 +92,64 @@ impl Remove {
             let member: MemberId = named("ID", &self.one.member)?;
             return explain_expulsion(&self.one.connection, &member, format).await;
         }
+        if self.one.connection.stale() {
+            return Err(invalid("--stale", "what is released goes by what was acknowledged; leave it out"));
+        }
         let client = self.one.connection.client()?;
         let life = connection::member(&client, &self.one.member).await?.life();
         let command = MembershipCommand::ForceRemove { member: life.clone(), reason, reachable: BTreeSet::new() };
         let decision = decide(&client, command).await?;
-        let report = match decision.verdict {
-            Verdict::Done(Effect::Removed { .. }) => expelled(&life, 0, &Plan::default()),
+        let (released, left) = match decision.verdict {
+            Verdict::Done(Effect::Removed { .. }) => (0, None),
             _ => release(&client, &life).await?,
         };
-        output::print(&report, format)
+        let settled = decision.settled || client.settled(decision.position.index).await?;
+        let report = expelled(&life, settled, released, left.as_ref());
+        output::print(&report, format)?;
+        if report.removed {
+            return Ok(());
+        }
+        Err(anyhow!("{life} is expelled and not gone; do what is left, and run this again"))
     }
 }
 
-fn expelled(life: &MemberLife, released: usize, left: &Plan) -> Expelled {
+fn expelled(life: &MemberLife, settled: bool, released: usize, left: Option<&Plan>) -> Expelled {
     Expelled {
         member: life.id.to_string(),
         incarnation: life.incarnation.0.to_string(),
-        removed: left.is_done(),
+        removed: left.is_none(),
+        settled,
         released: released.to_string(),
-        awaiting: left.steps.iter().map(ToString::to_string).collect(),
-        blocked: left.blockers.iter().map(ToString::to_string).collect(),
+        awaiting: left.iter().flat_map(|plan| &plan.steps).map(ToString::to_string).collect(),
+        blocked: left.iter().flat_map(|plan| &plan.blockers).map(ToString::to_string).collect(),
     }
 }
 
-/// Takes every step that awaits nothing, and removes the member once nothing is left.
-async fn release(client: &Client, life: &MemberLife) -> Result<Expelled> {
+/// Takes every step that awaits nothing, and removes the member once nothing is left. How many
+/// steps that were, and what is left; `None` once the member is gone, whoever removed it.
+async fn release(client: &Client, life: &MemberLife) -> Result<(usize, Option<Plan>)> {
     let mut released = 0;
-    let mut left = expulsion(client, &life.id).await?;
+    let mut left = expulsion(client, life).await?;
     for _ in 0..ROUNDS_MAX {
-        let ready: Vec<_> = left.steps.iter().filter(|step| step.awaits.is_none()).map(|s| s.command.clone()).collect();
+        let steps = left.iter().flat_map(|plan| &plan.steps);
+        let ready: Vec<_> = steps.filter(|step| step.awaits.is_none()).map(|step| step.command.clone()).collect();
         if ready.is_empty() {
             break;
         }
         released += take(client, ready).await?;
-        left = expulsion(client, &life.id).await?;
+        left = expulsion(client, life).await?;
     }
-    if left.is_done() {
-        decide(client, MembershipCommand::Remove { member: life.clone(), reachable: BTreeSet::new() }).await?;
+    if !left.as_ref().is_some_and(Plan::is_done) {
+        return Ok((released, left));
     }
-    Ok(expelled(life, released, &left))
+    let remove = MembershipCommand::Remove { member: life.clone(), reachable: BTreeSet::new() };
+    match client.submit(remove).await?.verdict {
+        Verdict::Done(_)
+        | Verdict::Refused(Refusal::Member(
+            MemberRefusal::NotAMember { .. } | MemberRefusal::OtherIncarnation { .. },
+        )) => Ok((released, None)),
+        Verdict::Refused(refusal) => Err(refusal.into()),
+    }
 }
 
 /// How many of `commands` took effect. One whose range stands elsewhere by now is planned anew.
