@@ -13,7 +13,7 @@ use cp_seam::{
 };
 use cp_supervisor::executor::{ControlPlane, CopyOrder, DataPlane, Fault, Goal, Settings, run};
 use cp_supervisor::supervisor::Reading;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a member keeps of a range, all of it durable.
@@ -22,6 +22,8 @@ struct Copy {
     books: BTreeMap<String, String>,
     last: DataPosition,
     gate: Option<ClosedGate>,
+    /// Where its member was told that the range stands, at the latest.
+    known: Fence,
 }
 
 #[derive(Debug)]
@@ -96,19 +98,24 @@ impl DataPlane for Store {
         Ok(BTreeMap::new())
     }
 
-    async fn ranges(&self, ranges: &[RangeKey]) -> Result<BTreeMap<RangeKey, RangeObserved>, Fault> {
+    async fn ranges(
+        &self,
+        ranges: &[RangeKey],
+        lost: &BTreeSet<MemberId>,
+    ) -> Result<BTreeMap<RangeKey, RangeObserved>, Fault> {
         let copies = self.copies();
         let mut all = BTreeMap::new();
         for key in ranges {
-            let owner = self.now(key)?.owner;
-            let owned = copies.get(&(owner, key.clone()));
-            let here = copies.iter().filter(|((_, of), _)| of == key);
+            let now = self.now(key)?;
+            let owned = copies.get(&(now.owner.clone(), key.clone()));
+            let here = copies.iter().filter(|((member, of), _)| of == key && now.role(member).is_some());
             let seen = RangeObserved {
-                // Writes are acknowledged once the owner has them.
-                watermark: owned.map(|copy| copy.last),
+                epoch: Some(now.epoch),
+                // Writes are acknowledged once the owner has them; nobody else can say up to where.
+                watermark: owned.filter(|_| !lost.contains(&now.owner)).map(|copy| copy.last),
                 closed_gate: owned.and_then(|copy| copy.gate),
                 applied: here.map(|((member, _), copy)| (member.clone(), copy.last)).collect(),
-                load: None,
+                ..RangeObserved::default()
             };
             all.insert(key.clone(), seen);
         }
@@ -120,14 +127,20 @@ impl DataPlane for Store {
         self.reach(&source)?;
         self.reach(&order.member)?;
         let mut copies = self.copies();
-        let whole = copies.get(&(source, order.range.clone())).cloned().unwrap_or_default();
+        let whole = copies.get(&(source.clone(), order.range.clone())).cloned().unwrap_or_default();
         let last = whole.last;
-        // What is copied is data; a gate is its owner's own.
-        copies.insert((order.member.clone(), order.range.clone()), Copy { gate: None, ..whole });
+        if order.member == source {
+            return Ok(last);
+        }
+        let copy = copies.entry((order.member.clone(), order.range.clone())).or_default();
+        // What is copied is data; a gate is its owner's own, and so is what its member knows.
+        let known = copy.known.max(fence(&order.standing));
+        *copy = Copy { gate: copy.gate, known, ..whole };
         Ok(last)
     }
 
-    async fn close(&self, range: &RangeKey, owner: &MemberId, epoch: Epoch) -> Result<ClosedGate, Fault> {
+    async fn close(&self, range: &RangeKey, standing: &RangeStanding) -> Result<ClosedGate, Fault> {
+        let (owner, epoch) = (&standing.owner, standing.epoch);
         self.reach(owner)?;
         let now = self.now(range)?;
         if (&now.owner, now.epoch) != (owner, epoch) {
@@ -137,6 +150,7 @@ impl DataPlane for Store {
         let copy = copies.entry((owner.clone(), range.clone())).or_default();
         let closed = copy.gate.filter(|gate| gate.epoch == epoch).unwrap_or(ClosedGate { epoch, last: copy.last });
         copy.gate = Some(closed);
+        copy.known = copy.known.max(fence(standing));
         Ok(closed)
     }
 
@@ -147,13 +161,19 @@ impl DataPlane for Store {
     }
 
     async fn delete(&self, range: &RangeKey, member: &MemberId, standing: &RangeStanding) -> Result<(), Fault> {
-        let now = self.now(range)?;
-        if now.version > standing.version && now.role(member).is_some() {
-            return Err(format!("{member} has a role in range {range} again").into());
+        let mut copies = self.copies();
+        let at = (member.clone(), range.clone());
+        if copies.get(&at).is_some_and(|copy| copy.known > fence(standing)) {
+            return Err(format!("{member} knows that range {range} has gone on").into());
         }
-        self.copies().remove(&(member.clone(), range.clone()));
+        copies.remove(&at);
         Ok(())
     }
+}
+
+/// What is higher is later. (No range is split here, so that nothing is to be divided.)
+fn fence(standing: &RangeStanding) -> Fence {
+    Fence { epoch: standing.epoch, version: standing.version }
 }
 
 /// Data members a, b and c. a owns both ranges; b follows the first.
@@ -219,6 +239,31 @@ pub(crate) async fn tell() -> Result<(), Fault> {
     });
     let remove = MembershipCommand::Remove { member: life.ok_or("a is gone")?, reachable };
     println!("removed: {}", store.commit(remove)?.into_result()?);
+    Ok(())
+}
+
+/// A copy to the owner itself does not open what was closed, nor does one to an earlier owner.
+#[cfg(test)]
+#[tokio::test]
+async fn a_copy_opens_no_gate() -> Result<(), Fault> {
+    let store = open()?;
+    store.put("a", "by a")?;
+    let (key, member) = (RangeKey::new(CollectionName::new("books")?, RangeId(1)), MemberId::new("a")?);
+    let gate = store.close(&key, &store.now(&key)?.standing()).await?;
+    let order = |to: &MemberId| -> Result<CopyOrder, Fault> {
+        let (range, member, standing) = (key.clone(), to.clone(), store.now(&key)?.standing());
+        Ok(CopyOrder { range, standing, member, role: Role::Replica, until: None })
+    };
+    store.copy(&order(&member)?).await?;
+    assert!(store.put("a", "by a, which must not").is_err());
+    let heir = MemberId::new("b")?;
+    let applied = store.copy(&order(&heir)?).await?;
+    let evidence = Some(Evidence { candidate: heir.clone(), applied, watermark: applied, closed_gate: Some(gate) });
+    let (from, fence) = (member.clone(), store.now(&key)?.fence());
+    let transfer = Transfer { range: key.clone(), from, fence, to: heir, evidence };
+    store.commit(OwnershipCommand::Handoff(transfer))?.into_result()?;
+    store.copy(&order(&member)?).await?;
+    assert_eq!(store.copies().get(&(member, key)).and_then(|copy| copy.gate), Some(gate));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! It is changed by the state's own functions, so that each step's fence is the one
 //! which the steps before it leave.
 
+use super::observed::Cover;
 use super::{Awaits, Observed};
 use crate::catalog::Catalog;
 use crate::command::{CopyEdit, Evidence, OwnershipCommand, Transfer};
@@ -17,11 +18,15 @@ pub(super) struct Draft<'a> {
     catalog: &'a Catalog,
     pub(super) key: RangeKey,
     pub(super) range: Range,
+    /// Who was given a copy: what was seen of an older one there says nothing.
+    enlisted: Vec<MemberId>,
+    /// Another owner writes: what was seen of hot copies says nothing any more.
+    handed: bool,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(catalog: &'a Catalog, key: RangeKey, range: &Range) -> Self {
-        Self { catalog, key, range: range.clone() }
+        Self { catalog, key, range: range.clone(), enlisted: Vec::new(), handed: false }
     }
 
     /// Hands the range to a replica; awaits the cutover unless it was seen.
@@ -39,7 +44,18 @@ impl<'a> Draft<'a> {
             evidence,
         };
         self.range = taken_over(self.catalog, &self.range, to)?;
+        self.handed = true;
         Ok((OwnershipCommand::Handoff(transfer), awaits))
+    }
+
+    /// Whether the copy of `member`, which is not the owner, is seen to be whole as the range will be then.
+    pub(super) fn is_whole(&self, observed: &Observed, member: &MemberId) -> bool {
+        match self.range.role(member) {
+            _ if self.enlisted.contains(member) => false,
+            // An archive is behind by its nature.
+            Some(Role::Archive) => observed.applied(&self.key, &self.range, member).is_some(),
+            _ => !self.handed && matches!(observed.cover(&self.key, &self.range, member), Cover::Whole(_)),
+        }
     }
 
     /// Notes the next phase of the move in flight.
@@ -71,8 +87,8 @@ impl<'a> Draft<'a> {
             owner: self.range.owner.clone(),
             epoch: self.range.epoch,
             candidate: to.clone(),
-            applied: observed.applied(&self.key, to),
-            watermark: observed.watermark(&self.key),
+            applied: observed.applied(&self.key, &self.range, to),
+            watermark: observed.watermark(&self.key, &self.range),
         });
         (evidence, awaits)
     }
@@ -101,6 +117,7 @@ impl<'a> Draft<'a> {
             next.replicas = copies;
         }
         self.range = next;
+        self.enlisted.push(member.clone());
         Ok(if role == Role::Archive { OwnershipCommand::AddArchive(edit) } else { OwnershipCommand::AddReplica(edit) })
     }
 

@@ -7,8 +7,8 @@ use super::finish::closed;
 use super::observed::Cover;
 use super::{Blocker, NoTarget, Observed, Plan, Reason, Warning};
 use crate::catalog::Catalog;
-use crate::member::Service;
-use crate::range::{Range, Role};
+use crate::member::{Join, Service};
+use crate::range::Role;
 use cp_seam::MemberId;
 use std::cmp::Reverse;
 
@@ -20,11 +20,19 @@ use std::cmp::Reverse;
 /// only if fewer than the replication factor would be left. Authorities that it holds go
 /// to who holds fewest. Without blockers, and once every step is done, the member can be
 /// removed. Planning again when some are done gives the rest.
+///
+/// A range that nobody may write, its owner having closed its gate, goes to another also if
+/// `member` only has a copy of it. A range whose owner is lost or expelled is blocked: the
+/// copy might be the last. Nothing of an expelled member is drained, see [`expel`](super::expel).
 pub fn drain(catalog: &Catalog, observed: &Observed, member: &MemberId) -> Plan {
     let mut planning = Planning::new(catalog, observed, Some(member));
     match catalog.member(member) {
         None => {
             planning.plan.blockers.push(Blocker::NotAMember { member: member.clone() });
+            return planning.finish();
+        }
+        Some(record) if record.join == Join::Expelled => {
+            planning.plan.blockers.push(Blocker::Expelled { member: member.clone() });
             return planning.finish();
         }
         Some(record) if record.service == Service::Active => {
@@ -42,9 +50,14 @@ pub fn drain(catalog: &Catalog, observed: &Observed, member: &MemberId) -> Plan 
                     planning.evacuate(&mut draft, Role::Replica, member);
                 }
             }
-            // To abort the move would leave the range with an owner that may not write it.
-            Role::Replica if is_target(range, member) && observed.is_closed(&draft.key, range) => {
-                hand_over(&mut planning, &mut draft, Some(member), closed(range));
+            // Nobody may write it, and to abort a move to here would leave it so. If it was
+            // moving here, the handoff ends that.
+            Role::Replica if observed.is_closed(&draft.key, range) => {
+                if hand_over(&mut planning, &mut draft, Some(member), closed(range))
+                    && draft.range.role(member).is_some()
+                {
+                    planning.evacuate(&mut draft, Role::Replica, member);
+                }
             }
             Role::Replica => planning.evacuate(&mut draft, Role::Replica, member),
             Role::Archive => planning.evacuate(&mut draft, Role::Archive, member),
@@ -65,8 +78,7 @@ pub(super) fn hand_over(
     leaving: Option<&MemberId>,
     [reason, successor]: [Reason; 2],
 ) -> bool {
-    let eligible = draft.range.replicas.iter().filter(|replica| planning.pool.contains(replica));
-    let best = furthest(planning.observed, draft, eligible);
+    let best = furthest(planning.observed, draft, candidates(planning, draft).into_iter());
     let why = match best {
         Some((to, Cover::Whole(_) | Cover::Unseen)) => {
             let observed = planning.observed;
@@ -84,6 +96,18 @@ pub(super) fn hand_over(
     false
 }
 
+/// The replicas that may own the range. Those that a copy failed to reach are left out if there
+/// are others. If there are none and nobody may write the range, a new one is to be found,
+/// unless so many failed that it is likely the source that does.
+fn candidates<'r>(planning: &Planning<'_>, draft: &'r Draft<'_>) -> Vec<&'r MemberId> {
+    let (observed, key, range) = (planning.observed, &draft.key, &draft.range);
+    let eligible = range.replicas.iter().filter(|replica| planning.pool.contains(replica));
+    let (failed, others): (Vec<_>, Vec<_>) = eligible.partition(|replica| observed.has_failed(key, replica));
+    let few = u32::try_from(failed.len()).is_ok_and(|count| count <= range.placement.replication_factor);
+    let finds = few && observed.is_closed(key, range) && planning.pool.choose(range, None).is_some();
+    if finds || !others.is_empty() { others } else { failed }
+}
+
 /// The furthest of `replicas`; of those alike the lowest name.
 pub(super) fn furthest<'a>(
     observed: &Observed,
@@ -92,8 +116,4 @@ pub(super) fn furthest<'a>(
 ) -> Option<(MemberId, Cover)> {
     let seen = |member: &'a MemberId| (observed.cover(&draft.key, &draft.range, member), Reverse(member));
     replicas.map(seen).max().map(|(cover, Reverse(member))| (member.clone(), cover))
-}
-
-fn is_target(range: &Range, member: &MemberId) -> bool {
-    range.moving.as_deref().is_some_and(|moving| moving.target == *member)
 }

@@ -1,7 +1,6 @@
 //! Copies that come and go: the part of a plan that drains and repairs share.
 
 use super::draft::Draft;
-use super::observed::Cover;
 use super::pool::Pool;
 use super::report::Tally;
 use super::{Awaits, Blocker, Observed, Plan, Reason, Step, Warning};
@@ -15,6 +14,7 @@ use cp_seam::MemberId;
 #[derive(Debug)]
 pub(super) struct Planning<'a> {
     pub(super) plan: Plan,
+    pub(super) catalog: &'a Catalog,
     pub(super) pool: Pool<'a>,
     pub(super) observed: &'a Observed,
     shared: Tally,
@@ -24,7 +24,7 @@ pub(super) struct Planning<'a> {
 impl<'a> Planning<'a> {
     pub(super) fn new(catalog: &'a Catalog, observed: &'a Observed, leaving: Option<&MemberId>) -> Self {
         let (plan, shared, unmatched) = Default::default();
-        Self { plan, pool: Pool::new(catalog, observed, leaving), observed, shared, unmatched }
+        Self { plan, catalog, pool: Pool::new(catalog, observed, leaving), observed, shared, unmatched }
     }
 
     pub(super) fn finish(mut self) -> Plan {
@@ -82,9 +82,13 @@ impl<'a> Planning<'a> {
 
     /// Takes the copy of `member`, which is no owner, off the range. Another is enlisted
     /// first, in the same role, if fewer than the replication factor would be left: of
-    /// hot copies where a hot one goes, of all copies where an archive goes.
+    /// hot copies where a hot one goes, of all copies where an archive goes. Members that are
+    /// gone have none. Of a range whose owner is gone nothing is taken: it may be the last.
     pub(super) fn evacuate(&mut self, draft: &mut Draft<'_>, role: Role, member: &MemberId) {
-        let (left, wanted) = (copies_left(&draft.range, role, member), draft.range.placement.replication_factor);
+        if self.is_gone(&draft.range.owner) {
+            return self.owner_gone(draft);
+        }
+        let (left, wanted) = (self.copies_left(&draft.range, role, member), draft.range.placement.replication_factor);
         let replaced = left < wanted;
         if replaced {
             let reason = Reason::Replacement { member: member.clone(), left, wanted };
@@ -99,40 +103,49 @@ impl<'a> Planning<'a> {
         self.propose(draft, command, awaits, Reason::Evacuation { member: member.clone() });
     }
 
+    /// Says that the range's owner is to be replaced first.
+    pub(super) fn owner_gone(&mut self, draft: &Draft<'_>) {
+        let (range, owner) = (draft.key.clone(), draft.range.owner.clone());
+        self.plan.blockers.push(Blocker::OwnerGone { range, owner });
+    }
+
+    pub(super) fn is_gone(&self, member: &MemberId) -> bool {
+        self.observed.is_gone(self.catalog, member)
+    }
+
     /// The copies that must be whole before one goes, so that as many are as are wanted.
     fn unfinished(&self, draft: &Draft<'_>, role: Role) -> Option<Awaits> {
-        let (range, key) = (&draft.range, &draft.key);
-        let whole = |member: &&MemberId| match role {
-            // An archive is behind by its nature.
-            Role::Archive => self.observed.applied(key, member).is_some(),
-            Role::Owner | Role::Replica => matches!(self.observed.cover(key, range, member), Cover::Whole(_)),
-        };
-        let (copies, present) = match role {
-            Role::Archive => (&range.archives, range.replicas.len().saturating_add(1)),
-            Role::Owner | Role::Replica => (&range.replicas, 1),
-        };
-        let have = copies.iter().filter(whole).count().saturating_add(present);
-        let want = copies.len().saturating_add(present).min(count(range.placement.replication_factor));
+        let range = &draft.range;
+        let archives = range.archives.iter().filter(|_| role == Role::Archive);
+        let copies = range.replicas.iter().chain(archives).filter(|member| !self.is_gone(member));
+        let (whole, lacking): (Vec<_>, Vec<_>) = copies.partition(|member| draft.is_whole(self.observed, member));
+        // The owner's is whole.
+        let have = whole.len().saturating_add(1);
+        let want = have.saturating_add(lacking.len()).min(count(range.placement.replication_factor));
         (have < want).then(|| Awaits::Caught {
-            range: key.clone(),
-            members: copies.iter().filter(|member| !whole(member)).cloned().collect(),
-            watermark: self.observed.watermark(key),
+            range: draft.key.clone(),
+            members: lacking.into_iter().cloned().collect(),
+            watermark: self.observed.watermark(&draft.key, range),
         })
     }
-}
 
-/// How many copies are left once `member` has gone and a move in flight has ended, which
-/// takes one away whichever way it ends.
-fn copies_left(range: &Range, role: Role, member: &MemberId) -> u32 {
-    let hot = hot_copies(range);
-    let target = range.moving.as_deref().is_some_and(|moving| moving.target == *member);
-    let all = if role == Role::Archive { hot.saturating_add(small(range.archives.len())) } else { hot };
-    if target { all } else { all.saturating_sub(1) }
-}
+    /// How many copies are left once `member` has gone and a move in flight has ended.
+    fn copies_left(&self, range: &Range, role: Role, member: &MemberId) -> u32 {
+        let hot = self.hot_copies(range);
+        let archives = range.archives.iter().filter(|archive| !self.is_gone(archive)).count();
+        let all = if role == Role::Archive { hot.saturating_add(small(archives)) } else { hot };
+        // The end of its move has taken it away.
+        let is_target = range.moving.as_deref().is_some_and(|moving| moving.target == *member);
+        if is_target || self.is_gone(member) { all } else { all.saturating_sub(1) }
+    }
 
-/// How many hot copies the range has once a move in flight has ended.
-pub(super) fn hot_copies(range: &Range) -> u32 {
-    small(range.replicas.len()).saturating_add(1).saturating_sub(u32::from(range.moving.is_some()))
+    /// How many hot copies the range has once a move in flight has ended, which takes one
+    /// away whichever way it ends.
+    pub(super) fn hot_copies(&self, range: &Range) -> u32 {
+        let hot = [&range.owner].into_iter().chain(&range.replicas).filter(|member| !self.is_gone(member)).count();
+        let ends = range.moving.as_deref().is_some_and(|m| !self.is_gone(&range.owner) && !self.is_gone(&m.target));
+        small(hot).saturating_sub(u32::from(ends))
+    }
 }
 
 fn small(count: usize) -> u32 {

@@ -16,7 +16,7 @@ use cp_seam::MemberId;
 /// Each range that it owns is promoted to the furthest eligible replica, through the same
 /// gate as any other; one whose position was not seen awaits its evidence. A range of which
 /// no replica has all that was acknowledged is unrecoverable without loss: it is a blocker,
-/// with its archives. Copies, hot and archived, are dropped, and replaced by nobody: a
+/// with the archives that may own it. Copies, hot and archived, are dropped, and replaced by nobody: a
 /// rebalance repairs that. Authorities that it holds go to who holds fewest. There is one
 /// step for each range. Before the member is expelled, promotions leave it as a replica: plan
 /// again then.
@@ -50,8 +50,8 @@ fn succeed(planning: &mut Planning<'_>, draft: &mut Draft<'_>, member: &MemberId
             let awaits = (cover == Cover::Unseen).then(|| Awaits::Shown {
                 range: draft.key.clone(),
                 candidate: to.clone(),
-                applied: observed.applied(&draft.key, &to),
-                watermark: observed.watermark(&draft.key),
+                applied: observed.applied(&draft.key, &draft.range, &to),
+                watermark: observed.watermark(&draft.key, &draft.range),
             });
             let command = draft.promote(observed, &to);
             planning.propose(draft, command, awaits, Reason::Lost { owner: member.clone(), for_ms: None });
@@ -60,6 +60,6 @@ fn succeed(planning: &mut Planning<'_>, draft: &mut Draft<'_>, member: &MemberId
         Some((member, Cover::Short(applied))) => NoTarget::Behind { member, applied },
         None => NoTarget::NoReplica,
     };
-    let archives = draft.range.archives.iter().filter(|archive| *archive != member).cloned().collect();
+    let archives = draft.range.archives.iter().filter(|archive| planning.pool.contains(archive)).cloned().collect();
     planning.plan.blockers.push(Blocker::Unrecoverable { range: draft.key.clone(), why, archives });
 }

@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 /// its gate.
 ///
 /// A move goes on through its phases to its end. If its target may not take the range it
-/// is aborted; if its source is lost it is resolved, once the target was seen to cover the
-/// watermark. A range whose owner closed its gate, which never opens again under its
-/// epoch, goes to the furthest eligible replica, or is given one. What was not seen of a
+/// is aborted; if its source is lost or expelled it is resolved, once the target was seen to
+/// cover the watermark. A range whose owner closed its gate, which never opens again under its
+/// epoch, goes to the furthest eligible replica, or is given one; if the owner is lost or
+/// expelled it is blocked, for a failover. What was not seen of a
 /// range counts as an open gate. Planning again when some is done gives the rest.
 pub fn finish(catalog: &Catalog, observed: &Observed) -> Plan {
     let mut halves: BTreeMap<RangeKey, &Range> = BTreeMap::new();
@@ -36,17 +37,19 @@ pub fn finish(catalog: &Catalog, observed: &Observed) -> Plan {
 
 fn settle(planning: &mut Planning<'_>, draft: &mut Draft<'_>, range: &Range) {
     let closed_here = planning.observed.is_closed(&draft.key, range);
-    let lost = planning.observed.is_lost(&range.owner);
+    let gone = planning.is_gone(&range.owner);
+    // Behind a closed gate the range does not wait for a target that copies do not reach.
+    let waits = |moving: &Move| !closed_here || !planning.observed.has_failed(&draft.key, &moving.target);
     match range.moving.as_deref() {
-        Some(moving) if lost => resolve(planning, draft, moving),
-        Some(moving) if planning.pool.contains(&moving.target) => go_on(planning, draft, moving),
+        Some(moving) if gone => resolve(planning, draft, moving),
+        Some(moving) if planning.pool.contains(&moving.target) && waits(moving) => go_on(planning, draft, moving),
         Some(moving) if !closed_here => {
             let reason = Reason::Moving { target: moving.target.clone() };
             let command = draft.drop(Role::Replica, &moving.target);
             planning.propose(draft, command, None, reason);
         }
-        // The owner is lost: that is a failover's.
-        None if lost => {}
+        // That is a failover's.
+        None if gone => planning.owner_gone(draft),
         Some(_) | None => {
             hand_over(planning, draft, None, closed(range));
         }
@@ -66,7 +69,7 @@ fn go_on(planning: &mut Planning<'_>, draft: &mut Draft<'_>, moving: &Move) {
         let awaits = (next == MovePhase::CatchingUp).then(|| Awaits::Caught {
             range: draft.key.clone(),
             members: vec![moving.target.clone()],
-            watermark: planning.observed.watermark(&draft.key),
+            watermark: planning.observed.watermark(&draft.key, &draft.range),
         });
         let command = draft.advance(next);
         if !planning.propose(draft, command, awaits, reason()) {

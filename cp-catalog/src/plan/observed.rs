@@ -1,10 +1,12 @@
 //! What a planner's caller has seen of the data plane.
 
+use crate::catalog::Catalog;
 use crate::command::{ClosedGate, Evidence};
-use crate::id::{DataPosition, RangeKey};
+use crate::id::{DataPosition, Epoch, RangeKey};
+use crate::member::Join;
 use crate::range::Range;
 use cp_seam::MemberId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was seen of ranges and members, none of which the state knows. Whatever is
 /// missing was not seen.
@@ -19,12 +21,17 @@ pub struct Observed {
 /// What was seen of one range.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RangeObserved {
+    /// The range's epoch when positions and watermark were seen: once another owner writes
+    /// they say nothing. `None` if they are of the epoch that is planned with.
+    pub epoch: Option<Epoch>,
     /// How far each copy is.
     pub applied: BTreeMap<MemberId, DataPosition>,
     /// Up to where its writes were acknowledged.
     pub watermark: Option<DataPosition>,
     /// The owner's gate, if it was closed.
     pub closed_gate: Option<ClosedGate>,
+    /// Whose copy could not be brought up of late: others are chosen before it.
+    pub failed: BTreeSet<MemberId>,
     /// How much it is used, in any unit that is the same for all ranges.
     pub load: Option<u64>,
 }
@@ -61,30 +68,61 @@ impl Observed {
         gate.is_some_and(|gate| gate.epoch == range.epoch)
     }
 
-    pub(super) fn applied(&self, key: &RangeKey, member: &MemberId) -> Option<DataPosition> {
-        self.ranges.get(key)?.applied.get(member).copied()
+    /// What a copy of `range` must hold, if that was seen: all up to the watermark, and the last
+    /// write of an owner that has closed its gate.
+    pub fn needed(&self, key: &RangeKey, range: &Range) -> Option<DataPosition> {
+        let seen = self.of(key, range)?;
+        let gate = seen.closed_gate.filter(|gate| gate.epoch == range.epoch);
+        seen.watermark.max(gate.map(|gate| gate.last))
     }
 
-    pub(super) fn watermark(&self, key: &RangeKey) -> Option<DataPosition> {
-        self.ranges.get(key)?.watermark
+    /// The replicas whose copies are seen to be behind or not to be there, on members that are
+    /// not gone. Where the watermark was not seen nothing is known, and there are none.
+    pub fn copying<'r>(&self, catalog: &Catalog, key: &RangeKey, range: &'r Range) -> Vec<&'r MemberId> {
+        if self.watermark(key, range).is_none() {
+            return Vec::new();
+        }
+        let whole = |member: &MemberId| matches!(self.cover(key, range, member), Cover::Whole(_));
+        range.replicas.iter().filter(|member| !whole(member) && !self.is_gone(catalog, member)).collect()
+    }
+
+    /// Whether what `member` has counts for nothing: it is taken for lost, or its life is over.
+    pub(super) fn is_gone(&self, catalog: &Catalog, member: &MemberId) -> bool {
+        self.is_lost(member) || catalog.member(member).is_none_or(|record| record.join == Join::Expelled)
+    }
+
+    /// Whether the copy of `member` could not be brought up of late.
+    pub(super) fn has_failed(&self, key: &RangeKey, member: &MemberId) -> bool {
+        self.ranges.get(key).is_some_and(|seen| seen.failed.contains(member))
+    }
+
+    pub(super) fn applied(&self, key: &RangeKey, range: &Range, member: &MemberId) -> Option<DataPosition> {
+        self.of(key, range)?.applied.get(member).copied()
+    }
+
+    pub(super) fn watermark(&self, key: &RangeKey, range: &Range) -> Option<DataPosition> {
+        self.of(key, range)?.watermark
+    }
+
+    /// What was seen of a range while it stood under the epoch of `range`.
+    fn of(&self, key: &RangeKey, range: &Range) -> Option<&RangeObserved> {
+        self.ranges.get(key).filter(|seen| seen.epoch.is_none_or(|epoch| epoch == range.epoch))
     }
 
     /// How far `member` is with a range that stands as `range` does.
     pub(super) fn cover(&self, key: &RangeKey, range: &Range, member: &MemberId) -> Cover {
-        let Some(seen) = self.ranges.get(key) else { return Cover::Unseen };
-        let (Some(applied), Some(watermark)) = (seen.applied.get(member), seen.watermark) else { return Cover::Unseen };
-        let last = seen.closed_gate.filter(|gate| gate.epoch == range.epoch).map(|gate| gate.last);
-        if applied.covers(last.map_or(watermark, |last| last.max(watermark))) {
-            Cover::Whole(*applied)
-        } else {
-            Cover::Short(*applied)
+        let applied = self.applied(key, range, member).filter(|_| self.watermark(key, range).is_some());
+        match (applied, self.needed(key, range)) {
+            (Some(applied), Some(needed)) if applied.covers(needed) => Cover::Whole(applied),
+            (Some(applied), Some(_)) => Cover::Short(applied),
+            _ => Cover::Unseen,
         }
     }
 
     /// The evidence for `candidate`, if position and watermark were seen; with the closed
     /// gate if it is the present epoch's.
     pub(super) fn evidence(&self, key: &RangeKey, range: &Range, candidate: &MemberId) -> Option<Evidence> {
-        let seen = self.ranges.get(key)?;
+        let seen = self.of(key, range)?;
         let (applied, watermark) = (*seen.applied.get(candidate)?, seen.watermark?);
         let closed_gate = seen.closed_gate.filter(|gate| gate.epoch == range.epoch);
         Some(Evidence { candidate: candidate.clone(), applied, watermark, closed_gate })

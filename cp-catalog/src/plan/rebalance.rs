@@ -1,9 +1,7 @@
 //! How the load is evened out.
 
 use super::draft::Draft;
-use super::evacuate::{Planning, hot_copies};
-use super::observed::Cover;
-use super::pool::Pool;
+use super::evacuate::Planning;
 use super::report::Tally;
 use super::sites::{Held, LOAD_MAX, Site, Sites};
 use super::{Observed, Plan, Reason, Warning};
@@ -21,7 +19,8 @@ pub const MOVES_MAX: usize = 16;
 const HOTSPOTS_MAX: usize = 16;
 
 /// What to propose so that copies are as many as wanted and every member owns its share of
-/// the load, at most `moves_max` new copies and moves being under way at a time.
+/// the load, at most `moves_max` new copies and moves being under way at a time: a copy is
+/// as long as it is seen to be behind, or not to be there.
 ///
 /// A member's share goes by its disk times its weight. One that is over it by more than
 /// 10 % gives ranges to members that have less for their weight: by a handoff to one that
@@ -41,7 +40,7 @@ pub fn rebalance(catalog: &Catalog, observed: &Observed, moves_max: usize) -> Pl
         for range in collection.by_key() {
             let key = RangeKey::new(name.clone(), range.id);
             let load = load_of(observed, &key).unwrap_or(mean);
-            survey.look(catalog, &planning.pool, &key, range, load, mean);
+            survey.look(&planning, &key, range, load, mean);
             sites.count(key, range, load);
         }
     }
@@ -53,7 +52,7 @@ pub fn rebalance(catalog: &Catalog, observed: &Observed, moves_max: usize) -> Pl
             capped = true;
             break;
         }
-        let (copies, wanted) = (hot_copies(range), range.placement.replication_factor);
+        let (copies, wanted) = (planning.hot_copies(range), range.placement.replication_factor);
         let mut draft = Draft::new(catalog, key.clone(), range);
         match planning.enlist(&mut draft, Role::Replica, None, Reason::Repair { copies, wanted }) {
             Some(_) => {
@@ -99,7 +98,7 @@ fn even_out<'a>(
         if room == 0 {
             return true;
         }
-        let Some((to, at)) = relief(planning, catalog, sites, repaired, from) else {
+        let Some((to, at)) = relief(catalog, sites, repaired, from) else {
             planning.plan.warnings.push(Warning::Stuck { member: from.clone() });
             stuck.insert(from);
             continue;
@@ -124,7 +123,6 @@ fn even_out<'a>(
 
 /// Who is best given something by `from`, and which of its ranges.
 fn relief<'a>(
-    planning: &Planning<'a>,
     catalog: &'a Catalog,
     sites: &Sites<'a>,
     repaired: &BTreeSet<RangeKey>,
@@ -132,19 +130,18 @@ fn relief<'a>(
 ) -> Option<(&'a MemberId, usize)> {
     let source = sites.by_member.get(from)?;
     sites.lighter(source).into_iter().find_map(|to| {
-        let may =
-            |held: &Held<'a>| !repaired.contains(&held.key) && suits(planning.observed, catalog, held, source, to);
+        let may = |held: &Held<'a>| !repaired.contains(&held.key) && suits(catalog, held, source, to);
         source.choose(to, may).map(|at| (&to.member.id, at))
     })
 }
 
-/// Whether the range may go to `to`: no archive is there, no copy that is known to be
-/// behind, and no more other copies in its failure domain than in the source's.
-fn suits(observed: &Observed, catalog: &Catalog, held: &Held<'_>, source: &Site<'_>, to: &Site<'_>) -> bool {
-    let Held { key, range, .. } = held;
+/// Whether the range may go to `to`: there is a hot copy, which the cutover brings up, or
+/// none, and no more other copies in its failure domain than in the source's.
+fn suits(catalog: &Catalog, held: &Held<'_>, source: &Site<'_>, to: &Site<'_>) -> bool {
+    let range = held.range;
     match range.role(&to.member.id) {
         Some(Role::Owner | Role::Archive) => return false,
-        Some(Role::Replica) => return !matches!(observed.cover(key, range, &to.member.id), Cover::Short(_)),
+        Some(Role::Replica) => return true,
         None => {}
     }
     let others = |site: &Site<'_>| {
@@ -185,11 +182,13 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn look(&mut self, catalog: &Catalog, pool: &Pool<'_>, key: &RangeKey, range: &'a Range, load: u64, mean: u64) {
-        if range.moving.is_some() {
-            self.in_flight = self.in_flight.saturating_add(1);
-        }
-        if hot_copies(range) < range.placement.replication_factor {
+    fn look(&mut self, planning: &Planning<'_>, key: &RangeKey, range: &'a Range, load: u64, mean: u64) {
+        let (catalog, observed) = (planning.catalog, planning.observed);
+        let target = range.moving.as_deref().map(|moving| &moving.target);
+        let copying = observed.copying(catalog, key, range).into_iter().filter(|member| Some(*member) != target);
+        self.in_flight = self.in_flight.saturating_add(copying.count()).saturating_add(usize::from(target.is_some()));
+        // Of an owner that is gone nobody can copy.
+        if planning.hot_copies(range) < range.placement.replication_factor && !planning.is_gone(&range.owner) {
             self.short.push((key.clone(), range));
         }
         if load > mean.saturating_mul(2) {
@@ -200,7 +199,7 @@ impl<'a> Survey<'a> {
         }
         let domains: BTreeSet<_> =
             [&range.owner].into_iter().chain(&range.replicas).map(|copy| domain_of(catalog, copy)).collect();
-        if domains.len() <= range.replicas.len() && pool.has_domains_beyond(domains.len()) {
+        if domains.len() <= range.replicas.len() && planning.pool.has_domains_beyond(domains.len()) {
             self.spread.note(key);
         }
     }

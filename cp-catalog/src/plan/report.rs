@@ -100,6 +100,18 @@ pub enum Blocker {
         /// The name.
         member: MemberId,
     },
+    /// The member's life is over: nothing can be drained from it.
+    Expelled {
+        /// Who.
+        member: MemberId,
+    },
+    /// The owner is lost or expelled, so that another copy might be the last.
+    OwnerGone {
+        /// Which range.
+        range: RangeKey,
+        /// Who.
+        owner: MemberId,
+    },
     /// The owner leaves, and nobody may be handed the range.
     NoHandoffTarget {
         /// Which range.
@@ -135,7 +147,7 @@ pub enum Blocker {
         range: RangeKey,
         /// Why no replica will do.
         why: NoTarget,
-        /// Who has an archive of it.
+        /// Who has an archive of it and may own it.
         archives: Vec<MemberId>,
     },
     /// The state would refuse the step.
@@ -151,6 +163,12 @@ impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAMember { member } => write!(f, "{member} is not a member"),
+            Self::Expelled { member } => {
+                write!(f, "{member} is expelled and cannot be drained; `member remove --force` releases what it has")
+            }
+            Self::OwnerGone { range, owner } => {
+                write!(f, "the owner of range {range}, {owner}, is lost or expelled; fail it over or restore it first")
+            }
             Self::NoHandoffTarget { range, why } => write!(f, "no safe handoff target for range {range}: {why}"),
             Self::NoReplacement { range, role } => {
                 write!(f, "no replacement {role} for range {range}: add a data member, or lower its replication factor")

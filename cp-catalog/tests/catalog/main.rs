@@ -27,6 +27,7 @@ mod plan_drain;
 mod plan_failover;
 mod plan_finish;
 mod plan_rebalance;
+mod plan_whole;
 mod ranges;
 mod recovery;
 mod retries;

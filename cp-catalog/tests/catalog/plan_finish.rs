@@ -26,7 +26,7 @@ fn one(replicas: &[&str], moving: bool) -> (Node, RangeKey) {
 fn seen(key: &RangeKey, gate: Option<u64>, applied: &[(&str, DataPosition)]) -> Observed {
     let closed_gate = gate.map(|epoch| ClosedGate { epoch: Epoch(epoch), last: at(3, 12) });
     let applied = applied.iter().map(|(name, position)| (id(name), *position)).collect();
-    let seen = RangeObserved { applied, watermark: Some(at(3, 10)), closed_gate, load: None };
+    let seen = RangeObserved { applied, watermark: Some(at(3, 10)), closed_gate, ..RangeObserved::default() };
     Observed { ranges: [(key.clone(), seen)].into(), ..Observed::default() }
 }
 

@@ -145,6 +145,7 @@ impl RangeDraw {
             watermark: self.watermark.then_some(WATERMARK),
             closed_gate: self.gate.then_some(ClosedGate { epoch: range.epoch, last: WATERMARK }),
             load: self.load,
+            ..RangeObserved::default()
         }
     }
 }
@@ -153,7 +154,7 @@ impl RangeDraw {
 pub(crate) fn whole(range: &Range, was: &RangeObserved) -> RangeObserved {
     let copies = [&range.owner].into_iter().chain(&range.replicas).chain(&range.archives);
     let applied = copies.map(|member| (member.clone(), WATERMARK)).collect();
-    RangeObserved { applied, watermark: Some(WATERMARK), closed_gate: None, load: was.load }
+    RangeObserved { applied, watermark: Some(WATERMARK), load: was.load, ..RangeObserved::default() }
 }
 
 /// The step's command, its evidence brought.

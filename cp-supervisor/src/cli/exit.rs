@@ -36,6 +36,18 @@ impl fmt::Display for Unhealthy {
 
 impl std::error::Error for Unhealthy {}
 
+/// Part of what was asked may or may not have taken effect; the report has been printed.
+#[derive(Debug)]
+pub(crate) struct Undecided;
+
+impl fmt::Display for Undecided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("whether all of it took effect is unknown; run it again, it goes on from where things stand")
+    }
+}
+
+impl std::error::Error for Undecided {}
+
 /// An error about the input called `what`.
 pub(crate) fn invalid(what: &str, why: impl fmt::Display) -> anyhow::Error {
     Invalid(format!("{what}: {why}")).into()
@@ -60,6 +72,9 @@ fn number(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ClientError::Refused { .. } => 3,
             _ => 5,
         });
+    }
+    if error.is::<Undecided>() {
+        return Some(5);
     }
     let declined = matches!(
         error.downcast_ref(),

@@ -1,7 +1,7 @@
 //! Plans: what a drain, a failover or a rebalance would propose, and running them.
 
 use super::connection::{self, Connection};
-use super::exit::invalid;
+use super::exit::{Undecided, invalid};
 use super::output::{self, Format, Report, Tone};
 use anyhow::Result;
 use clap::Args;
@@ -10,7 +10,7 @@ use cp_catalog::{Catalog, Join, Member, MemberLife};
 use cp_seam::MemberId;
 use cp_supervisor::client::{Answer, Client};
 use cp_supervisor::describe::describe;
-use cp_supervisor::executor::{self, Goal, ObservedFile, Settings};
+use cp_supervisor::executor::{self, Blocked, Goal, ObservedFile, Obstacle, Settings};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -26,11 +26,18 @@ pub(crate) struct How {
     run: bool,
 }
 
+impl How {
+    pub(crate) fn is_run(self) -> bool {
+        self.run
+    }
+}
+
 /// What was seen of the data, which the cluster does not know.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Seen {
     /// Positions, closed gates, loads and disks, as JSON (or TOML, by its name); see
-    /// docs/operating.md. A step that needs what is not in it is not done
+    /// docs/operating.md. A step that needs what is not in it is not done, and what was seen
+    /// of a range under an earlier epoch is ignored
     #[arg(long, value_name = "FILE")]
     observed: Option<PathBuf>,
 }
@@ -40,7 +47,7 @@ impl Seen {
         self.observed.is_some()
     }
 
-    fn read(&self) -> Result<ObservedFile> {
+    pub(crate) fn read(&self) -> Result<ObservedFile> {
         let Some(path) = &self.observed else { return Ok(ObservedFile::default()) };
         ObservedFile::read(path).map_err(|bad| invalid("--observed", cp_driver::chain(&bad)))
     }
@@ -157,7 +164,8 @@ fn words<T: ToString>(items: &[T]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
 }
 
-/// Shows the plan for `goal`, or runs it; an error if not all of it is done.
+/// Shows the plan for `goal`, or runs it; an error if not all of it is done, another if that
+/// is unknown of a step.
 pub(crate) async fn bring_about(
     connection: &Connection,
     goal: &Goal,
@@ -167,17 +175,18 @@ pub(crate) async fn bring_about(
     format: Format,
 ) -> Result<()> {
     let (client, file) = (connection.client()?, seen.read()?);
+    if how.run && connection.stale() {
+        return Err(invalid("--stale", "a run goes by what was acknowledged; leave it out"));
+    }
+    let state = client.catalog().await?;
+    let warnings: Vec<_> = file.ignored(&state.value).into_iter().chain(warnings).collect();
     if !how.run {
-        let state = client.catalog().await?;
         let mut observed = file.observed().clone();
         goal.mark(&mut observed);
         let unseen = if matches!(goal, Goal::Rebalance { .. }) { LOADS_UNSEEN } else { POSITIONS_UNSEEN };
         let mut planned = Planned::new(&goal.plan(&state.value, &observed), &state, seen, unseen);
         planned.warnings.extend(warnings);
         return output::print(&planned, format);
-    }
-    if connection.stale() {
-        return Err(invalid("--stale", "a run goes by what was acknowledged; leave it out"));
     }
     let report = Box::pin(executor::run(&client, &file, goal, Settings::default())).await?;
     let (done, skipped) = (words(&report.done), words(&report.skipped));
@@ -186,6 +195,10 @@ pub(crate) async fn bring_about(
     output::print(&Ran { finished: report.finished, done, skipped, blocked, warnings: all }, format)?;
     if report.finished {
         return Ok(());
+    }
+    let unknown = |blocked: &Blocked| matches!(blocked, Blocked::Step { why: Obstacle::Undecided { .. }, .. });
+    if report.blocked.iter().any(unknown) {
+        return Err(Undecided.into());
     }
     Err(anyhow::anyhow!("not all of it is done; mend what is blocked, and run it again: it goes on from there"))
 }

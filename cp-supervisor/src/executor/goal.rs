@@ -58,17 +58,27 @@ impl Goal {
         };
         match self {
             Self::Drain(member) => catalog.held_by(member).map(|(key, ..)| key).collect(),
-            Self::Failover { health, now_ms, .. } => {
-                let lost = catalog.members().map(|member| &member.id).filter(|member| {
-                    observed.is_lost(member) || matches!(health.condition(member, *now_ms), Condition::Failed { .. })
-                });
-                lost.filter(|member| catalog.holdings(member).owned > 0).flat_map(owned).collect()
+            Self::Failover { .. } => {
+                let lost = self.lost(catalog, observed);
+                lost.iter().filter(|member| catalog.holdings(member).owned > 0).flat_map(owned).collect()
             }
             Self::Rebalance { .. } | Self::Finish => catalog
                 .collections()
                 .flat_map(|spec| catalog.ranges(&spec.name).map(|range| RangeKey::new(spec.name.clone(), range.id)))
                 .collect(),
         }
+    }
+
+    /// The members that are taken for lost: by what was seen, or by the goal.
+    pub fn lost(&self, catalog: &Catalog, observed: &Observed) -> BTreeSet<MemberId> {
+        let failed = |member: &MemberId| match self {
+            Self::Failover { health, now_ms, lost } => {
+                lost.contains(member) || matches!(health.condition(member, *now_ms), Condition::Failed { .. })
+            }
+            _ => false,
+        };
+        let members = catalog.members().map(|member| &member.id);
+        members.filter(|member| observed.is_lost(member) || failed(member)).cloned().collect()
     }
 
     /// Notes who is lost because the goal says so.

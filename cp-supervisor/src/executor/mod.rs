@@ -19,6 +19,7 @@ mod control;
 mod data;
 mod file;
 mod goal;
+mod planning;
 mod report;
 mod steps;
 
@@ -28,10 +29,11 @@ pub use file::{BadObservedFile, ObservedFile, position, range_key};
 pub use goal::Goal;
 pub use report::{Blocked, Done, Obstacle, Report, Skipped};
 
-use cp_catalog::plan::{Blocker, NoTarget, Observed, Plan, Step};
-use cp_catalog::{Catalog, MemberRefusal, MembershipCommand, RangeKey, Refusal, Service, Verdict};
+use cp_catalog::plan::Step;
+use cp_catalog::{MemberRefusal, MembershipCommand, Refusal, Service, Verdict};
 use cp_seam::MemberId;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
+use planning::Memory;
 use std::collections::BTreeMap;
 use steps::{Course, Progress, Subject};
 
@@ -40,8 +42,8 @@ use steps::{Course, Progress, Subject};
 pub struct Settings {
     /// How many ranges are worked on at a time.
     pub concurrency: usize,
-    /// How often it plans. Each round but the last does something, so that this is only
-    /// reached when others keep changing what it works on.
+    /// How often it plans. Each round but the last does or learns something, so that this is
+    /// only reached when others keep changing what it works on.
     pub rounds_max: usize,
 }
 
@@ -82,7 +84,8 @@ pub enum RunError {
 /// Guarantees: write authority moves only after the owner's gate was closed and the next
 /// owner's copy has its last write, or by a promotion, for which the state demands
 /// evidence (CP-S5); a copy is dropped only once those that replace it are whole; nothing
-/// is proposed under a fence that was not just read. Two runs at once do no harm: each
+/// is proposed under a fence that was not just read. A range whose gate it has closed does
+/// not wait for one candidate that cannot be reached, if there is another. Two runs at once do no harm: each
 /// step takes effect for one of them.
 ///
 /// Dropping the future stops it between any two effects: what was proposed may still be
@@ -98,14 +101,15 @@ pub async fn run(
     if let Goal::Drain(member) = goal {
         executor.stop_placing(member).await?;
     }
-    let mut report = Report::default();
+    let (mut report, mut memory) = (Report::default(), Memory::default());
     for _ in 0..settings.rounds_max {
-        let (plan, mut blocked) = executor.plan(goal).await?;
+        let (plan, mut blocked) = executor.plan(goal, &mut memory).await?;
         report.finished = plan.is_done();
         report.warnings = plan.warnings;
         let mut gone_on = false;
         for progress in executor.execute(plan.steps).await {
             gone_on |= !progress.done.is_empty() || progress.skipped.is_some();
+            gone_on |= progress.blocked.as_ref().is_some_and(|blocked| memory.learn(blocked));
             report.done.extend(progress.done);
             report.skipped.extend(progress.skipped);
             blocked.extend(progress.blocked);
@@ -143,61 +147,6 @@ impl Executor<'_> {
         }
     }
 
-    /// What is to be done by what is so now. Copies for which that alone keeps a range with
-    /// its owner, that they lack writes, are brought up first.
-    async fn plan(&self, goal: &Goal) -> Result<(Plan, Vec<Blocked>), RunError> {
-        let catalog = self.course.control.state().await.map_err(RunError::State)?.catalog;
-        let members = self.course.data.members().await.map_err(RunError::Data)?;
-        let mut observed = Observed { members, ..Observed::default() };
-        goal.mark(&mut observed);
-        let scope = goal.ranges(&catalog, &observed);
-        observed.ranges = self.course.data.ranges(&scope).await.map_err(RunError::Data)?;
-        let plan = goal.plan(&catalog, &observed);
-        let behind: Vec<_> = plan.blockers.iter().filter_map(|blocker| behind(blocker, goal)).collect();
-        if behind.is_empty() {
-            return Ok((plan.clone(), unplanned(plan, &BTreeMap::new())));
-        }
-        let brought_up = stream::iter(behind)
-            .map(|(range, member)| self.bring_up(&catalog, &observed, range, member))
-            .buffered(self.settings.concurrency.max(1))
-            .collect::<Vec<_>>()
-            .await;
-        let mut failed = BTreeMap::new();
-        for (range, member, result) in brought_up {
-            match result {
-                Ok(applied) => {
-                    let seen = observed.ranges.entry(range).or_default();
-                    seen.applied.insert(member, applied);
-                }
-                Err(why) => {
-                    failed.insert(range.clone(), Blocked::Behind { range, member, why });
-                }
-            }
-        }
-        let plan = goal.plan(&catalog, &observed);
-        Ok((plan.clone(), unplanned(plan, &failed)))
-    }
-
-    /// Brings the furthest copy of a range up to what it must cover, so that a plan can go on.
-    async fn bring_up(
-        &self,
-        catalog: &Catalog,
-        observed: &Observed,
-        key: RangeKey,
-        member: MemberId,
-    ) -> (RangeKey, MemberId, Result<cp_catalog::DataPosition, Obstacle>) {
-        let result = match catalog.range(&key) {
-            Some(range) => {
-                let seen = observed.ranges.get(&key);
-                let gate = seen.and_then(|seen| seen.closed_gate).filter(|gate| gate.epoch == range.epoch);
-                let until = seen.and_then(|seen| seen.watermark).max(gate.map(|gate| gate.last));
-                self.course.bring_up(&key, range, &member, until).await
-            }
-            None => Err(Obstacle::Gone),
-        };
-        (key, member, result)
-    }
-
     async fn execute(&self, steps: Vec<Step>) -> Vec<Progress> {
         let mut at: BTreeMap<Option<Subject>, usize> = BTreeMap::new();
         let mut groups: Vec<Vec<Step>> = Vec::new();
@@ -210,7 +159,7 @@ impl Executor<'_> {
             }
         }
         let courses = groups.into_iter().map(|steps| self.course.run(steps));
-        stream::iter(courses).buffered(self.settings.concurrency.max(1)).collect().await
+        self.beside_each_other(courses).await
     }
 
     /// Deletes the copies that nobody has a role for.
@@ -220,35 +169,21 @@ impl Executor<'_> {
             Err(why) => return report.blocked.push(Blocked::Orphans { reason: steps::reason(&why) }),
         };
         let deletions = orphans.into_iter().map(|(range, member)| self.course.delete(range, member));
-        let deleted: Vec<_> = stream::iter(deletions).buffered(self.settings.concurrency.max(1)).collect().await;
-        for deletion in deleted {
+        for deletion in self.beside_each_other(deletions).await {
             match deletion {
                 Ok(deleted) => report.deleted.extend(deleted),
                 Err(blocked) => report.blocked.push(*blocked),
             }
         }
     }
-}
 
-/// The range and the copy, if nothing but the writes that the copy lacks is in the way. The
-/// copies of a range whose owner is lost have nobody to bring them up.
-fn behind(blocker: &Blocker, goal: &Goal) -> Option<(RangeKey, MemberId)> {
-    match blocker {
-        Blocker::NoHandoffTarget { range, why: NoTarget::Behind { member, .. } }
-            if !matches!(goal, Goal::Failover { .. }) =>
-        {
-            Some((range.clone(), member.clone()))
-        }
-        _ => None,
+    /// Awaits all, so many at a time as is set, and none for the sake of order; the results
+    /// are in order.
+    async fn beside_each_other<T>(&self, futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let numbered = futures.enumerate().map(|(number, future)| future.map(move |result| (number, result)));
+        let at_a_time = self.settings.concurrency.max(1);
+        let mut results: Vec<_> = stream::iter(numbered).buffer_unordered(at_a_time).collect().await;
+        results.sort_by_key(|(number, _)| *number);
+        results.into_iter().map(|(_, result)| result).collect()
     }
-}
-
-/// What the plan does not bring about. A range that is only given a copy so that the next
-/// round can go on with it is not in the way.
-fn unplanned(plan: Plan, failed: &BTreeMap<RangeKey, Blocked>) -> Vec<Blocked> {
-    let stays = |blocker: Blocker| match &blocker {
-        Blocker::NoHandoffTarget { range, .. } => failed.get(range).cloned().unwrap_or(Blocked::Unplanned(blocker)),
-        _ => Blocked::Unplanned(blocker),
-    };
-    plan.blockers.into_iter().map(stays).collect()
 }

@@ -95,6 +95,8 @@ pub enum Blocked {
         /// Whether the owner has closed its gate for it, so that nobody may write the range.
         shut: bool,
     },
+    /// Steps are left that the plan has not taken up.
+    Left(Warning),
     /// A copy that nobody has a role for was not deleted.
     Delete {
         /// Of which range.
@@ -121,6 +123,7 @@ impl fmt::Display for Blocked {
                 let note = "; nobody may write to it until a run or a handoff gives it to another owner, or force renews this one";
                 f.write_str(if *shut { note } else { "" })
             }
+            Self::Left(warning) => fmt::Display::fmt(warning, f),
             Self::Delete { range, member, reason } => {
                 write!(
                     f,

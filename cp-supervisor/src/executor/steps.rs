@@ -10,6 +10,9 @@ use cp_catalog::{
 };
 use cp_seam::MemberId;
 
+/// How often a deletion is tried while others change its range.
+const DELETIONS_MAX: usize = 8;
+
 /// What a step is about: steps about the same go in order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
@@ -27,7 +30,7 @@ impl Subject {
 }
 
 /// The range that a planned command is about, and what it expects of it.
-fn fenced(command: &OwnershipCommand) -> Option<(&RangeKey, Fence)> {
+pub(super) fn fenced(command: &OwnershipCommand) -> Option<(&RangeKey, Fence)> {
     use OwnershipCommand as Command;
     match command {
         Command::Handoff(transfer) | Command::Promote(transfer) => Some((&transfer.range, transfer.fence)),
@@ -40,6 +43,16 @@ fn fenced(command: &OwnershipCommand) -> Option<(&RangeKey, Fence)> {
         | Command::CompleteMove { range, fence, .. }
         | Command::ResolveMove { range, fence, .. }
         | Command::AbortMove { range, fence } => Some((range, *fence)),
+        _ => None,
+    }
+}
+
+/// What is shown for a command.
+fn evidence(command: &OwnershipCommand) -> Option<&Evidence> {
+    use OwnershipCommand as Command;
+    match command {
+        Command::Handoff(transfer) | Command::Promote(transfer) => transfer.evidence.as_ref(),
+        Command::CompleteMove { evidence, .. } | Command::ResolveMove { evidence, .. } => evidence.as_ref(),
         _ => None,
     }
 }
@@ -127,7 +140,9 @@ impl Course<'_> {
                 step.with_evidence(self.cut_over(key, &range, candidate, *watermark, known).await?)
             }
         };
+        let shown = evidence(&command).map(Evidence::needed);
         let effect = self.propose(command).await?;
+        known.floor = known.floor.max(shown);
         known.shut = false;
         Ok(effect)
     }
@@ -142,7 +157,7 @@ impl Course<'_> {
         known: &mut Known,
     ) -> Result<Evidence, Stop> {
         let owner = &range.owner;
-        let gate = self.data.close(key, owner, range.epoch).await.map_err(|fault| Obstacle::Close {
+        let gate = self.data.close(key, &range.standing()).await.map_err(|fault| Obstacle::Close {
             owner: owner.clone(),
             epoch: range.epoch,
             reason: reason(&fault),
@@ -153,7 +168,6 @@ impl Course<'_> {
         }
         known.shut = true;
         let needed = watermark.map_or(gate.last, |watermark| watermark.max(gate.last));
-        known.floor = Some(needed);
         let applied = self.bring_up(key, range, candidate, Some(needed)).await?;
         Ok(Evidence { candidate: candidate.clone(), applied, watermark: needed, closed_gate: Some(gate) })
     }
@@ -208,23 +222,32 @@ impl Course<'_> {
     }
 
     /// Deletes what `member` keeps of a range that exists and in which it has no role. A
-    /// range that does not exist may live on in another, with its data.
+    /// range that does not exist may live on in another, with its data. A member that knows
+    /// better than what was read refuses, so it is read again.
     pub(super) async fn delete(
         &self,
         range: RangeKey,
         member: MemberId,
     ) -> Result<Option<(RangeKey, MemberId)>, Box<Blocked>> {
-        let failed = |fault: Fault| {
+        let failed = |fault: &Fault| {
             let (range, member) = (range.clone(), member.clone());
-            Box::new(Blocked::Delete { range, member, reason: reason(&fault) })
+            Box::new(Blocked::Delete { range, member, reason: reason(fault) })
         };
-        match self.control.range(&range).await.map_err(failed)? {
-            Some(now) if now.role(&member).is_none() => {
-                self.data.delete(&range, &member, &now.standing()).await.map_err(failed)?;
-                Ok(Some((range, member)))
+        let mut refused: Option<(RangeStanding, Fault)> = None;
+        for _ in 0..DELETIONS_MAX {
+            let now = self.control.range(&range).await.map_err(|fault| failed(&fault))?;
+            let Some(standing) = now.filter(|now| now.role(&member).is_none()).map(|now| now.standing()) else {
+                return Ok(None);
+            };
+            if refused.as_ref().is_some_and(|(then, _)| *then == standing) {
+                break;
             }
-            _ => Ok(None),
+            match self.data.delete(&range, &member, &standing).await {
+                Ok(()) => return Ok(Some((range, member))),
+                Err(fault) => refused = Some((standing, fault)),
+            }
         }
+        refused.map_or(Ok(None), |(_, fault)| Err(failed(&fault)))
     }
 }
 

@@ -4,12 +4,14 @@
 //! lag; what must never be is noted in `wrong`. A fuse kills the run before or after the
 //! effect of any call.
 
+mod members;
 mod planes;
 
 use cp_catalog::*;
 use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, LogPosition, MemberId, Term};
 use cp_supervisor::executor::{CopyOrder, Fault, Goal, Report, Settings, run};
-use std::collections::BTreeMap;
+use members::Known;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -35,15 +37,22 @@ pub(crate) enum Side {
 
 #[derive(Debug, Default)]
 struct Site {
-    /// The state as far as the member has followed it.
-    view: BTreeMap<RangeKey, RangeStanding>,
+    /// The state as far as the member has followed it or was told; durable.
+    view: BTreeMap<RangeKey, Known>,
     copies: BTreeMap<RangeKey, DataPosition>,
     /// Durable.
     gates: BTreeMap<RangeKey, ClosedGate>,
     dead: bool,
+    /// It hears nothing of the state, and answers.
+    deaf: bool,
+    /// Nobody takes anything from it as an owner any more.
+    fenced: bool,
 }
 
 type Meddler = fn(&mut Inner);
+
+/// What was split: which range, what came of it, and its version then.
+type Cut = (RangeKey, RangeKey, Version);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -57,8 +66,17 @@ pub(crate) struct Inner {
     ops: Vec<Op>,
     fuse: Option<(usize, Side)>,
     meddler: Option<(usize, Meddler)>,
+    splits: Vec<Cut>,
+    /// What copies were ordered.
+    pub(crate) orders: Vec<CopyOrder>,
+    /// Whom no copy reaches.
+    pub(crate) cut_off: BTreeSet<MemberId>,
+    /// One call that fails.
+    pub(crate) fails_at: Option<(usize, Side)>,
     /// The calls that fail, before their effect or after it.
     pub(crate) failing: Option<(Op, Side)>,
+    /// Replicas copy only when it is ordered.
+    idle: bool,
     /// Copies stay where they are, and are said to be so.
     pub(crate) stuck: bool,
     pub(crate) wrong: Vec<String>,
@@ -76,7 +94,25 @@ impl World {
         let (watermarks, wanted, read) = Default::default();
         let machine = CatalogMachine::new(catalog, ControlPlaneLogIndex(0));
         let (ops, fuse, meddler, failing, stuck, wrong) = Default::default();
-        let inner = Inner { machine, sites, watermarks, wanted, read, ops, fuse, meddler, failing, stuck, wrong };
+        let (splits, orders, cut_off, fails_at, idle) = Default::default();
+        let inner = Inner {
+            machine,
+            sites,
+            watermarks,
+            wanted,
+            read,
+            ops,
+            fuse,
+            meddler,
+            splits,
+            orders,
+            cut_off,
+            fails_at,
+            idle,
+            failing,
+            stuck,
+            wrong,
+        };
         Self { inner: Mutex::new(inner), killed: Notify::new() }
     }
 
@@ -173,7 +209,9 @@ impl World {
         let (at, fuse, failing) = {
             let mut inner = self.inner();
             inner.ops.push(op);
-            (inner.ops.len() - 1, inner.fuse, inner.failing.filter(|(failing, _)| *failing == op))
+            let at = inner.ops.len() - 1;
+            let once = inner.fails_at.filter(|(when, _)| *when == at).map(|(_, side)| (op, side));
+            (at, inner.fuse, once.or(inner.failing.filter(|(failing, _)| *failing == op)))
         };
         if fuse == Some((at, Side::Before)) {
             self.die().await;
@@ -225,7 +263,13 @@ impl Inner {
         let entry = Request::new(None, command).to_entry().unwrap();
         let index = self.machine.applied().next();
         self.machine.apply(LogPosition::new(Term(1), index), &entry).unwrap();
-        self.machine.verdict(index).unwrap()
+        let verdict = self.machine.verdict(index).unwrap();
+        if let Verdict::Done(Effect::Split { lower, lower_now, upper, .. }) = &verdict {
+            self.splits.push((lower.clone(), upper.clone(), lower_now.version));
+            let last = self.watermarks.get(lower).copied().unwrap_or_default();
+            self.watermarks.insert(upper.clone(), last);
+        }
+        verdict
     }
 
     /// Every range is edited, as by somebody else.
@@ -245,112 +289,13 @@ impl Inner {
                 self.sites[*member].copies.contains_key(&key) && self.machine.read(eligible)
             };
             let Some(to) = now.replicas.iter().find(able).cloned() else { continue };
-            let Ok(gate) = self.close(&key, &now.owner, now.epoch) else { continue };
+            let Ok(gate) = self.close(&key, &now.standing()) else { continue };
             self.sites.get_mut(&to).unwrap().copies.insert(key.clone(), gate.last);
             let (from, fence, closed_gate) = (now.owner.clone(), now.fence(), Some(gate));
             let evidence = Evidence { candidate: to.clone(), applied: gate.last, watermark: gate.last, closed_gate };
             let transfer = Transfer { range: key, from, fence, to, evidence: Some(evidence) };
             assert!(self.submit(OwnershipCommand::Handoff(transfer).into()).is_done());
         }
-    }
-
-    /// Members hear of the state: some of them, or all. A new owner always does.
-    fn follow(&mut self, all: bool) {
-        let ranges = self.all();
-        let turn = self.ops.len();
-        for (number, (member, site)) in self.sites.iter_mut().enumerate() {
-            for (key, range) in &ranges {
-                if all || (turn + number).is_multiple_of(3) || range.owner == *member {
-                    site.view.insert(key.clone(), range.standing());
-                }
-            }
-        }
-    }
-
-    /// Who admits writes to a range.
-    fn writers(&self, key: &RangeKey) -> Vec<MemberId> {
-        let open = |(member, site): &(&MemberId, &Site)| {
-            let Some(known) = site.view.get(key).filter(|known| known.owner == **member) else { return false };
-            !site.dead && site.gates.get(key).is_none_or(|gate| gate.epoch < known.epoch)
-        };
-        self.sites.iter().filter(open).map(|(member, _)| member.clone()).collect()
-    }
-
-    /// Members follow, users write, replicas lag; then what must never be is looked for.
-    fn tick(&mut self) {
-        self.follow(false);
-        for (key, range) in self.all() {
-            let writers = self.writers(&key);
-            if writers.len() > 1 {
-                self.wrong.push(format!("{writers:?} have open gates for {key}"));
-            }
-            for writer in &writers {
-                let epoch = self.sites[writer].view[&key].epoch.0;
-                let watermark = self.watermarks.entry(key.clone()).or_default();
-                let copy = self.sites.get_mut(writer).unwrap().copies.entry(key.clone()).or_default();
-                if !copy.covers(*watermark) {
-                    self.wrong.push(format!("{writer} writes {key} at {copy}, without all up to {watermark}"));
-                }
-                *copy = DataPosition { term: epoch, lsn: copy.lsn + 1 };
-                *watermark = *copy;
-            }
-            let last = self.sites[&range.owner].copies.get(&key).copied();
-            let hot = [&range.owner].into_iter().chain(&range.replicas);
-            let mut whole = 0;
-            for member in hot {
-                let copy = self.sites.get_mut(member).unwrap().copies.get_mut(&key);
-                whole += usize::from(copy.is_some());
-                let follows = self.ops.len().is_multiple_of(2) && !self.stuck;
-                if let (Some(copy), Some(last), true) = (copy, last, follows) {
-                    *copy = last.max(*copy);
-                }
-            }
-            let wanted = self.wanted.get(&key).copied().unwrap_or_default();
-            if whole < wanted {
-                self.wrong.push(format!("{key} has {whole} whole copies, and had {wanted}"));
-            }
-        }
-    }
-
-    /// Who was enlisted makes its copy by itself, in its time.
-    fn replicate(&mut self) {
-        for (key, range) in self.all() {
-            let last = self.sites[&range.owner].copies[&key];
-            for member in range.replicas.iter().chain(&range.archives) {
-                self.sites.get_mut(member).unwrap().copies.entry(key.clone()).or_insert(last);
-            }
-        }
-    }
-
-    fn close(&mut self, key: &RangeKey, owner: &MemberId, epoch: Epoch) -> Result<ClosedGate, Fault> {
-        let now = self.range(key).ok_or("no such range")?;
-        let site = self.sites.get_mut(owner).ok_or("no such member")?;
-        if site.dead {
-            return Err(format!("{owner} does not answer").into());
-        }
-        if now.owner != *owner || now.epoch != epoch {
-            return Err(format!("{owner} is not the owner under {epoch}").into());
-        }
-        if let Some(gate) = site.gates.get(key).filter(|gate| gate.epoch == epoch) {
-            return Ok(*gate);
-        }
-        let last = site.copies.get(key).copied().ok_or("it has no copy")?;
-        let gate = ClosedGate { epoch, last };
-        site.gates.insert(key.clone(), gate);
-        Ok(gate)
-    }
-
-    fn copy(&mut self, order: &CopyOrder) -> Result<DataPosition, Fault> {
-        let now = self.range(&order.range).ok_or("no such range")?;
-        if [&now.owner, &order.member].iter().any(|member| self.sites[*member].dead) {
-            return Err(format!("{} or {} does not answer", now.owner, order.member).into());
-        }
-        let source = self.sites[&now.owner].copies.get(&order.range).copied().ok_or("the owner has no copy")?;
-        let copy = self.sites.get_mut(&order.member).unwrap().copies.entry(order.range.clone()).or_default();
-        if !self.stuck {
-            *copy = source.max(*copy);
-        }
-        Ok(*copy)
     }
 }
 
@@ -371,5 +316,32 @@ impl World {
         let mut inner = self.inner();
         inner.stuck = true;
         inner.sites.get_mut(member).unwrap().copies.get_mut(key).unwrap().lsn -= 1;
+    }
+
+    /// `member` keeps a copy of `key` from a role that it has no more, and hears of nothing.
+    pub(crate) fn leave_over(&self, member: &MemberId, key: &RangeKey) {
+        let mut inner = self.inner();
+        let last = inner.watermarks[key];
+        let site = inner.sites.get_mut(member).unwrap();
+        site.copies.insert(key.clone(), last);
+        site.deaf = true;
+    }
+
+    /// `member` is so many writes behind with a range, and from here on copies only by order.
+    pub(crate) fn hold_back(&self, member: &MemberId, key: &RangeKey, lsn: u64) {
+        let mut inner = self.inner();
+        inner.idle = true;
+        let last = inner.watermarks[key];
+        let copies = &mut inner.sites.get_mut(member).unwrap().copies;
+        copies.insert(key.clone(), DataPosition { lsn: last.lsn.saturating_sub(lsn), ..last });
+    }
+
+    pub(crate) fn has_copy(&self, member: &MemberId, key: &RangeKey) -> bool {
+        self.inner().sites[member].copies.contains_key(key)
+    }
+
+    /// The watermark that is seen is one write behind.
+    pub(crate) fn see_less(&self, key: &RangeKey) {
+        self.inner().watermarks.get_mut(key).unwrap().lsn -= 1;
     }
 }

@@ -1,13 +1,17 @@
 //! What cannot be done is said by name, with what would help, and is done later.
 
 use crate::double::{Op, Side, World};
-use crate::worlds::{bereft, crowded, id, key};
+use crate::worlds::{bereft, crowded, founded, id, key};
 use cp_catalog::plan::Blocker;
 use cp_catalog::{MemberRefusal, MembershipCommand, Refusal, Role};
 use cp_supervisor::executor::{Blocked, Goal, Obstacle, Report, RunError, Settings, run};
 
 async fn drain(world: &World) -> Report {
-    world.run(&Goal::Drain(id("a")), Settings::default()).await.unwrap()
+    drain_of(world, "a").await
+}
+
+async fn drain_of(world: &World, name: &str) -> Report {
+    world.run(&Goal::Drain(id(name)), Settings::default()).await.unwrap()
 }
 
 fn said(report: &Report) -> String {
@@ -114,9 +118,52 @@ async fn what_nobody_can_take_is_blocked_by_the_planner() {
     assert_eq!(world.inner().wrong, Vec::<String>::new());
 }
 
+/// The gate of b is closed; c has more than d, and no copy reaches it.
+#[tokio::test]
+async fn a_range_that_nobody_may_write_does_not_wait_for_one_candidate() {
+    for (replicas, taker) in [(&["c", "d"][..], "d"), (&["c"][..], "a")] {
+        let world = founded(&[("b", replicas, &[], 1)]);
+        world.begin();
+        let standing = world.catalog().range(&key(1)).unwrap().standing();
+        world.inner().close(&key(1), &standing).unwrap();
+        (1..).zip(replicas).for_each(|(behind, name)| world.hold_back(&id(name), &key(1), behind));
+        world.inner().cut_off.insert(id("c"));
+        let report = drain_of(&world, "b").await;
+        assert_eq!(world.catalog().range(&key(1)).unwrap().owner, id(taker), "{report}");
+    }
+}
+
+/// The proposal fails once, right after the gate was closed.
+#[tokio::test]
+async fn a_run_does_not_end_with_a_gate_that_it_has_just_closed() {
+    let build = || {
+        let world = founded(&[("b", &["c"], &[], 1)]);
+        world.begin();
+        world
+    };
+    let undisturbed = build();
+    assert!(drain_of(&undisturbed, "b").await.finished);
+    let ops = undisturbed.take_ops();
+    let closed = ops.iter().position(|op| *op == Op::Close).unwrap();
+    let proposed = closed + ops[closed..].iter().position(|op| *op == Op::Submit).unwrap();
+    let world = build();
+    world.inner().fails_at = Some((proposed, Side::Before));
+    let report = drain_of(&world, "b").await;
+    assert!(report.finished, "{report}");
+    world.verify();
+}
+
+#[tokio::test]
+async fn copies_that_nobody_may_take_are_something_left_to_do() {
+    let world = founded(&[("b", &["c", "d", "a"], &[], 7)]);
+    world.begin();
+    let report = world.run(&Goal::Rebalance { moves_max: 2 }, Settings::default()).await.unwrap();
+    assert!(said(&report).contains("fewer copies than wanted, and nobody may take more: range books/1"), "{report}");
+}
+
 #[tokio::test]
 async fn a_copy_behind_a_lost_owner_is_not_brought_up_by_wishing() {
-    let (world, goal) = bereft();
+    let (world, goal) = bereft(true);
     // What was written last is at a alone.
     world.lag(&id("b"), &key(1));
     let report = world.run(&goal, Settings::default()).await.unwrap();

@@ -84,9 +84,9 @@ async fn a_rebalance_that_is_killed_anywhere_is_gone_on_with() {
 
 #[tokio::test]
 async fn a_failover_that_is_killed_anywhere_is_gone_on_with() {
-    let goal = bereft().1;
+    let goal = bereft(true).1;
     killed(
-        || bereft().0,
+        || bereft(true).0,
         &goal,
         async |world: &World| {
             end(world, &goal).await;

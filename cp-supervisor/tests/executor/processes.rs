@@ -3,7 +3,7 @@
 use crate::common::{Place, Site, text};
 use async_trait::async_trait;
 use cp_catalog::plan::{MemberObserved, RangeObserved};
-use cp_catalog::{ClosedGate, DataPosition, Epoch, RangeKey, RangeStanding};
+use cp_catalog::{ClosedGate, DataPosition, RangeKey, RangeStanding};
 use cp_seam::MemberId;
 use cp_supervisor::daemon::Engine;
 use cp_supervisor::executor::{CopyOrder, DataPlane, Fault, Goal, Settings, run};
@@ -26,7 +26,11 @@ impl DataPlane for Still {
         Ok(BTreeMap::new())
     }
 
-    async fn ranges(&self, ranges: &[RangeKey]) -> Result<BTreeMap<RangeKey, RangeObserved>, Fault> {
+    async fn ranges(
+        &self,
+        ranges: &[RangeKey],
+        _lost: &BTreeSet<MemberId>,
+    ) -> Result<BTreeMap<RangeKey, RangeObserved>, Fault> {
         let copies = self.copies.lock().unwrap();
         let of = |key: &RangeKey| {
             copies.iter().filter(|(of, _)| of == key).map(|(_, member)| (member.clone(), LAST)).collect()
@@ -42,9 +46,9 @@ impl DataPlane for Still {
         Ok(LAST)
     }
 
-    async fn close(&self, range: &RangeKey, owner: &MemberId, epoch: Epoch) -> Result<ClosedGate, Fault> {
-        self.closed.lock().unwrap().push((range.clone(), owner.clone()));
-        Ok(ClosedGate { epoch, last: LAST })
+    async fn close(&self, range: &RangeKey, standing: &RangeStanding) -> Result<ClosedGate, Fault> {
+        self.closed.lock().unwrap().push((range.clone(), standing.owner.clone()));
+        Ok(ClosedGate { epoch: standing.epoch, last: LAST })
     }
 
     async fn orphans(&self) -> Result<Vec<(RangeKey, MemberId)>, Fault> {
@@ -141,7 +145,7 @@ async fn a_drained_member_has_nothing_left_and_is_removed() {
                 .unwrap()["epoch"]
                 .clone();
             let gate = (gates && owner == "n2").then(|| json!({ "epoch": epoch, "last": "1.10" }));
-            json!({ "id": format!("orders/{id}"), "watermark": "1.10", "applied": { "n1": "1.10", "n2": "1.10" }, "closed_gate": gate })
+            json!({ "id": format!("orders/{id}"), "epoch": epoch, "watermark": "1.10", "applied": { "n1": "1.10", "n2": "1.10" }, "closed_gate": gate })
         };
         write(&site, &ranges(&site, at).iter().map(range).collect())
     };
@@ -182,8 +186,18 @@ fn what_a_lost_member_owned_is_failed_over_by_what_was_observed() {
             ),
         "{exit}: {out}"
     );
-    let file =
-        write(&site, &json!([{ "id": "orders/1", "watermark": "1.10", "applied": { "n1": "1.9", "n2": "1.10" } }]));
+    let seen = |epoch: &str, gate: Value| {
+        let applied = json!({ "n1": "1.9", "n2": "1.10" });
+        let range = json!({ "id": "orders/1", "epoch": epoch, "watermark": "1.10", "applied": applied });
+        let mut ranges = json!([range]);
+        ranges[0]["closed_gate"] = gate;
+        write(&site, &ranges)
+    };
+    let file = seen("0:0", Value::Null);
+    let (exit, out, _) = failover(&["--run", "--observed", &file]);
+    assert!(exit == 1 && out.contains("what is said of range orders/1 is of epoch 0:0, it has 0:1"), "{exit}: {out}");
+    assert_eq!(ranges(&site, at)[0].1, "n3", "what was acknowledged under another epoch is not all");
+    let file = seen("0:1", Value::Null);
     let (exit, out, error) = failover(&["--dry-run", "--observed", &file]);
     assert!(
         exit == 0 && out.contains("promote n2 to own range orders/1 after n3: n3 is said to be lost"),
@@ -193,6 +207,13 @@ fn what_a_lost_member_owned_is_failed_over_by_what_was_observed() {
     let (exit, out, error) = failover(&["--run", "--observed", &file]);
     assert!(exit == 0 && out.contains("nothing is left to do"), "{exit}: {out}{error}");
     assert_eq!(ranges(&site, at)[0].1, "n2");
+    // n2 answers: until its gate is shown to be closed, it may have more acknowledged than was seen.
+    let alive = |file: &str| told(&site, at, &["range", "failover", "--lost", "n2", "--run", "--observed", file]);
+    let (exit, _, error) = alive(&seen("0:2", json!({ "epoch": "0:1", "last": "1.10" })));
+    assert!(exit == 3 && error.contains("n2 answers, and its gate of epoch 0:2 for range orders/1"), "{exit}: {error}");
+    assert_eq!(ranges(&site, at)[0].1, "n2");
+    let (exit, out, error) = alive(&seen("0:2", json!({ "epoch": "0:2", "last": "1.10" })));
+    assert!(exit == 1 && out.contains("n1, is at 1.9 and lacks acknowledged writes"), "{exit}: {out}{error}");
     let (exit, error) = site.refused(at, &["range", "failover", "--lost", "n3", "--run", "--stale"]);
     assert!(exit == 3 && error.contains("--stale"), "{exit}: {error}");
 }

@@ -15,10 +15,10 @@ pub(crate) fn key(number: u64) -> RangeKey {
 }
 
 /// Range `number`: owner, hot replicas, archives, and the factor.
-type Draw<'a> = (&'a str, &'a [&'a str], &'a [&'a str], u32);
+pub(crate) type Draw<'a> = (&'a str, &'a [&'a str], &'a [&'a str], u32);
 
 /// Data members a, b, c and d and the witness w; a holds the authority of the shelf.
-fn founded(ranges: &[Draw<'_>]) -> World {
+pub(crate) fn founded(ranges: &[Draw<'_>]) -> World {
     let founder = |(name, kind): (&str, MemberKind)| FoundingMember {
         id: id(name),
         kind,
@@ -92,14 +92,16 @@ pub(crate) fn uneven() -> World {
     world
 }
 
-/// a is lost; its ranges have replicas, and b has one without.
-pub(crate) fn bereft() -> (World, Goal) {
+/// a is lost, or is only said to be; its ranges have replicas, and b has one without.
+pub(crate) fn bereft(dead: bool) -> (World, Goal) {
     let world = founded(&[("a", &["b"], &[], 2), ("a", &["c", "d"], &[], 3), ("b", &["a"], &[], 2)]);
     world.begin();
     // What was acknowledged is at the replicas too.
     world.inner().edit_everything();
     world.settle();
-    world.kill_member(&id("a"));
+    if dead {
+        world.kill_member(&id("a"));
+    }
     let mut health = Health::new(HealthSettings::default());
     ["b", "c", "d"].iter().for_each(|name| health.observe(&id(name), 1000, Heard::default()));
     let lost = [id("a")].into();

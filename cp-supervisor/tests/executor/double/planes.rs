@@ -42,32 +42,45 @@ impl DataPlane for World {
         self.op(Op::Members, |inner| Ok(inner.sites.iter().map(seen).collect())).await
     }
 
-    async fn ranges(&self, ranges: &[RangeKey]) -> Result<BTreeMap<RangeKey, RangeObserved>, Fault> {
+    async fn ranges(
+        &self,
+        ranges: &[RangeKey],
+        lost: &BTreeSet<MemberId>,
+    ) -> Result<BTreeMap<RangeKey, RangeObserved>, Fault> {
         let seen = |inner: &Inner, key: &RangeKey| {
-            let copies = inner.sites.iter().filter_map(|(member, site)| Some((member.clone(), *site.copies.get(key)?)));
-            let owner = inner.range(key).map(|range| range.owner);
-            let gate = owner.and_then(|owner| inner.sites[&owner].gates.get(key).copied());
+            let copies = inner.sites.iter().filter_map(|(member, site)| {
+                let known = site.view.get(key).filter(|known| known.role);
+                known.and(site.copies.get(key)).map(|at| (member.clone(), *at))
+            });
+            let now = inner.range(key);
+            let gate = now.as_ref().and_then(|range| inner.sites[&range.owner].gates.get(key).copied());
             RangeObserved {
+                epoch: now.map(|range| range.epoch),
                 applied: copies.collect(),
                 watermark: inner.watermarks.get(key).copied(),
                 closed_gate: gate,
-                load: None,
+                ..RangeObserved::default()
             }
         };
-        self.op(Op::Ranges, |inner| Ok(ranges.iter().map(|key| (key.clone(), seen(inner, key))).collect())).await
+        self.op(Op::Ranges, |inner| {
+            // Only so is the watermark one that they cannot go beyond.
+            lost.iter().for_each(|member| inner.sites.get_mut(member).unwrap().fenced = true);
+            Ok(ranges.iter().map(|key| (key.clone(), seen(inner, key))).collect())
+        })
+        .await
     }
 
     async fn copy(&self, order: &CopyOrder) -> Result<DataPosition, Fault> {
         self.op(Op::Copy, |inner| inner.copy(order)).await
     }
 
-    async fn close(&self, range: &RangeKey, owner: &MemberId, epoch: Epoch) -> Result<ClosedGate, Fault> {
+    async fn close(&self, range: &RangeKey, standing: &RangeStanding) -> Result<ClosedGate, Fault> {
         self.op(Op::Close, |inner| {
             let now = inner.range(range).map(|range| range.fence());
             if inner.read.get(range).copied() != now {
                 inner.wrong.push(format!("the gate of {range} is closed, and the run has not seen that it changed"));
             }
-            inner.close(range, owner, epoch)
+            inner.close(range, standing)
         })
         .await
     }
@@ -86,14 +99,7 @@ impl DataPlane for World {
         .await
     }
 
-    async fn delete(&self, range: &RangeKey, member: &MemberId, _: &RangeStanding) -> Result<(), Fault> {
-        self.op(Op::Delete, |inner| {
-            if inner.range(range).is_some_and(|now| now.role(member).is_some()) {
-                inner.wrong.push(format!("the copy of {range} at {member} is deleted, and has a role"));
-            }
-            inner.sites.get_mut(member).unwrap().copies.remove(range);
-            Ok(())
-        })
-        .await
+    async fn delete(&self, range: &RangeKey, member: &MemberId, standing: &RangeStanding) -> Result<(), Fault> {
+        self.op(Op::Delete, |inner| inner.delete(range, member, standing)).await
     }
 }
