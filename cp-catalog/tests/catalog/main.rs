@@ -13,7 +13,6 @@ mod claims;
 mod codec;
 mod collections;
 mod common;
-mod courses;
 mod defects;
 mod draws;
 mod force;
