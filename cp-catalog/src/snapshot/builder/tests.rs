@@ -141,7 +141,7 @@ fn a_record_that_comes_twice_or_overlaps_is_damage() {
     // In whichever order they come, and also if it is said what took the range over.
     for at in [3, 5] {
         for retired in [Body::Retired(1), Body::Merged(MergedRecord { id: 2, into: 1 })] {
-            let mut both = whole();
+            let mut both = few();
             both.insert(at, retired);
             assert!(matches!(built(both), Err(SnapshotError::Damaged { .. })), "a range that is there and retired");
         }
