@@ -79,6 +79,6 @@ async fn who_replaces_a_copy_has_the_last_write_of_the_owner_before() {
     let report = world.run(&Goal::Drain(id("b")), Settings::default()).await.unwrap();
     assert!(report.finished, "{report}");
     let orders = world.inner().orders.clone();
-    let to_d = orders.iter().filter(|order| order.member == id("d"));
-    assert!(to_d.last().is_some_and(|order| order.until == Some(gate.last)), "{orders:?}");
+    let mut to_d = orders.iter().filter(|order| order.member == id("d"));
+    assert!(to_d.next_back().is_some_and(|order| order.until == Some(gate.last)), "{orders:?}");
 }
