@@ -3,6 +3,7 @@
 use crate::record::LogRecord;
 use crate::snapshot::Staged;
 use cp_seam::{ControlPlaneLogIndex, LastVote};
+use std::time::Duration;
 
 /// Everything that becomes durable together or not at all.
 ///
@@ -25,4 +26,10 @@ pub struct Batch {
     /// Drops records up to and including this index; at most the current
     /// snapshot's index.
     pub compact_to: Option<ControlPlaneLogIndex>,
+}
+
+impl Batch {
+    /// How long a committed index alone waits for another batch whose fsync it can share, on a
+    /// node that follows another: whoever asked waits for that one's.
+    pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 }

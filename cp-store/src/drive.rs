@@ -8,6 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// Shared by all clones of a store; when the last one goes, the writer ends.
 #[derive(Debug)]
@@ -78,10 +79,19 @@ fn run_thread(mut core: Core) {
         match core.prepare() {
             Next::Work(_) => core.perform(),
             Next::End => return,
-            Next::Idle => {
+            Next::Idle | Next::Until(_) => {
                 let mut inner = lock(&shared.inner);
-                while inner.batches.is_empty() && inner.bulk.is_empty() && !inner.closing && inner.stopped.is_none() {
-                    inner = shared.thread_wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
+                loop {
+                    let (due, now) = (inner.due(), Instant::now());
+                    let ready = due.is_some_and(|due| due <= now);
+                    if ready || !inner.bulk.is_empty() || inner.closing || inner.stopped.is_some() {
+                        break;
+                    }
+                    let wake = &shared.thread_wake;
+                    inner = match due {
+                        None => wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                        Some(due) => wake.wait_timeout(inner, due - now).unwrap_or_else(PoisonError::into_inner).0,
+                    };
                 }
             }
         }
@@ -98,6 +108,12 @@ async fn run_task(shared: Arc<Shared>, core: Arc<Mutex<Option<Core>>>, pace: Arc
                 core.with(Core::perform);
             }
             Some(Next::Idle) => shared.task_wake.notified().await,
+            Some(Next::Until(due)) => {
+                tokio::select! {
+                    () = shared.task_wake.notified() => {}
+                    () = tokio::time::sleep_until(due) => {}
+                }
+            }
             Some(Next::End) | None => return,
         }
     }

@@ -62,6 +62,7 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
     let shared = Shared {
         dir,
         set: home.set,
+        me: home.identity.incarnation,
         identity: Mutex::new(home.identity),
         boot: record.boot,
         inner: Mutex::new(inner),

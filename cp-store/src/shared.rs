@@ -2,6 +2,7 @@
 
 use crate::backend::Directory;
 use crate::base::{Base, LogView};
+use crate::batch::Batch;
 use crate::codec::Bad;
 use crate::convert::record_from_bytes;
 use crate::error::{Failure, Rejected};
@@ -12,7 +13,7 @@ use crate::snapshot::{SnapshotMeta, Staged};
 use crate::state::{Change, State, Summary};
 use crate::store::Durable;
 use bytes::Bytes;
-use cp_seam::{ControlPlaneLogIndex, LastVote};
+use cp_seam::{ControlPlaneLogIndex, Incarnation, LastVote};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub(crate) struct Queued {
     /// The state after it.
     pub(crate) after: Summary,
     pub(crate) at: Instant,
+    /// Whether it may wait for another.
+    pub(crate) patient: bool,
     pub(crate) done: Done,
     /// Kept from being swept until its batch is through.
     pub(crate) _staged: Option<Staged>,
@@ -83,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) dir: Arc<dyn Directory>,
     /// Which set of files is this node's.
     pub(crate) set: u32,
+    pub(crate) me: Incarnation,
     pub(crate) identity: Mutex<Identity>,
     pub(crate) boot: u64,
     pub(crate) inner: Mutex<Inner>,
@@ -96,6 +100,15 @@ pub(crate) struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("dir", &self.dir).field("boot", &self.boot).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// From when on the queued batches are to be written; `None` if there are none.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let first = self.batches.front()?;
+        let waits = !self.closing && self.batches.iter().all(|queued| queued.patient);
+        Some(if waits { first.at + Batch::PATIENCE } else { first.at })
     }
 }
 
@@ -128,8 +141,10 @@ impl Shared {
             inner.overlay.extend(records);
         }
         let after = inner.state.summary();
+        let follows = after.vote.following.is_some_and(|leader| leader != self.me);
+        let patient = follows && change.only_commits();
         let at = Instant::now();
-        inner.batches.push_back(Queued { number, change, dropped, after, at, done, _staged: staged });
+        inner.batches.push_back(Queued { number, change, dropped, after, at, patient, done, _staged: staged });
         drop(inner);
         self.wake();
         Ok(())

@@ -54,6 +54,15 @@ pub(crate) struct Change {
     pub(crate) compact_to: Option<ControlPlaneLogIndex>,
 }
 
+impl Change {
+    /// Whether it raises the committed index and does nothing else.
+    pub(crate) fn only_commits(&self) -> bool {
+        let Self { vote, truncate_from, append, committed, snapshot, compact_to } = self;
+        let nothing_else = vote.is_none() && truncate_from.is_none() && append.is_empty();
+        committed.is_some() && nothing_else && snapshot.is_none() && compact_to.is_none()
+    }
+}
+
 impl From<&Change> for wire::Change {
     fn from(change: &Change) -> Self {
         Self {

@@ -63,6 +63,8 @@ pub(crate) enum Next {
     Work(WriterWork),
     /// Nothing: wait to be woken.
     Idle,
+    /// Nothing yet: wait to be woken, or until then.
+    Until(Instant),
     /// Nothing, ever again.
     End,
 }
@@ -105,7 +107,7 @@ impl Core {
             Some(Job::Bulk(Bulk::Chunk { chunk, .. })) => Next::Work(WriterWork::Chunk { bytes: chunk.len() }),
             Some(Job::Bulk(_)) => Next::Work(WriterWork::Seal),
             None if self.done => Next::End,
-            None => Next::Idle,
+            None => lock(&self.shared.inner).due().map_or(Next::Idle, Next::Until),
         }
     }
 
@@ -119,15 +121,16 @@ impl Core {
         }
         // Closing comes after all batches; other bulk work takes turns with them.
         let closing = matches!(inner.bulk.front(), Some((_, Bulk::Close { .. })));
-        let bulk_first = inner.batches.is_empty() || (self.bulk_is_next && !closing);
+        let ready = inner.due().is_some_and(|due| due <= Instant::now());
+        let bulk_first = !ready || (self.bulk_is_next && !closing);
         if bulk_first && let Some((at, bulk)) = inner.bulk.pop_front() {
             inner.in_flight = Some(at);
             self.bulk_is_next = false;
             self.job = Some(Job::Bulk(bulk));
             return;
         }
-        if inner.batches.is_empty() {
-            if inner.closing {
+        if !ready {
+            if inner.closing && inner.batches.is_empty() {
                 inner.in_flight = Some(Instant::now());
                 self.job = Some(Job::Bulk(Bulk::Close { done: Box::new(drop) }));
             }

@@ -8,6 +8,7 @@ mod damage;
 mod faults;
 mod image;
 mod model;
+mod patience;
 mod property;
 mod recorder;
 mod smoke;
