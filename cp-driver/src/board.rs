@@ -1,13 +1,15 @@
 //! The published status of a node, and subscriptions to it.
 
 use async_trait::async_trait;
-use cp_seam::{ControlPlaneStatus, ControlPlaneWatch, WatchClosed};
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneStatus, ControlPlaneWatch, WatchClosed};
 use tokio::sync::watch;
 
 /// Holds the newest status. Readers coalesce and never hold the writer up.
 #[derive(Debug)]
 pub(crate) struct Board {
     posted: watch::Sender<Posted>,
+    /// Told after `posted` of what goes beyond the indexes.
+    beyond: watch::Sender<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -18,26 +20,38 @@ struct Posted {
 
 impl Board {
     pub(crate) fn new(status: ControlPlaneStatus) -> Self {
-        Self { posted: watch::Sender::new(Posted { status, closed: false }) }
+        Self { posted: watch::Sender::new(Posted { status, closed: false }), beyond: watch::Sender::new(()) }
     }
 
     /// Publishes `status` if it says anything new.
     pub(crate) fn post(&self, status: ControlPlaneStatus) {
+        let mut beyond = false;
         self.posted.send_if_modified(|posted| {
+            beyond = !posted.status.equals_beyond_indexes(&status);
             let new = posted.status != status;
             posted.status = status;
             new
         });
+        if beyond {
+            self.beyond.send_replace(());
+        }
     }
 
     pub(crate) fn close(&self) {
         self.posted.send_modify(|posted| posted.closed = true);
+        self.beyond.send_replace(());
+    }
+
+    /// What is applied, and whether the node has stopped.
+    pub(crate) fn reached(&self) -> (ControlPlaneLogIndex, bool) {
+        let posted = self.posted.borrow();
+        (posted.status.applied, posted.closed || posted.status.stopped.is_some())
     }
 
     pub(crate) fn watch(&self) -> StatusWatch {
         let posted = self.posted.subscribe();
         let seen = posted.borrow().status.clone();
-        StatusWatch { posted, seen }
+        StatusWatch { posted, beyond: self.beyond.subscribe(), seen }
     }
 }
 
@@ -45,6 +59,7 @@ impl Board {
 #[derive(Debug)]
 pub(crate) struct StatusWatch {
     posted: watch::Receiver<Posted>,
+    beyond: watch::Receiver<()>,
     seen: ControlPlaneStatus,
 }
 
@@ -85,12 +100,30 @@ impl ControlPlaneWatch for StatusWatch {
             self.posted.changed().await.map_err(|_| WatchClosed)?;
         }
     }
+
+    async fn changed_beyond_indexes(&mut self) -> Result<ControlPlaneStatus, WatchClosed> {
+        loop {
+            // First, so that what is told after the look at the status wakes.
+            self.beyond.mark_unchanged();
+            {
+                let posted = self.posted.borrow_and_update();
+                if !posted.status.equals_beyond_indexes(&self.seen) {
+                    self.seen = posted.status.clone();
+                    return Ok(self.seen.clone());
+                }
+                if posted.closed {
+                    return Err(WatchClosed);
+                }
+            }
+            self.beyond.changed().await.map_err(|_| WatchClosed)?;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cp_seam::{ControlPlaneLogIndex, ControlPlaneRole, Term};
+    use cp_seam::{ControlPlaneRole, Term};
     use futures::FutureExt;
 
     fn status(stopped: Option<&str>) -> ControlPlaneStatus {
@@ -118,5 +151,25 @@ mod tests {
         assert_eq!(watch.changed().now_or_never(), Some(Ok(status(Some("the disk failed")))));
         assert_eq!(watch.changed().now_or_never(), Some(Err(WatchClosed)));
         assert_eq!(watch.current().stopped.as_deref(), Some("the disk failed"));
+    }
+
+    #[test]
+    fn a_watch_sleeps_through_what_only_raises_the_indexes() {
+        let board = Board::new(status(None));
+        let mut watch = board.watch();
+        let raised = ControlPlaneStatus { committed: ControlPlaneLogIndex(7), ..status(None) };
+        let mut waiting = Box::pin(watch.changed_beyond_indexes());
+        assert_eq!((&mut waiting).now_or_never(), None);
+        board.post(raised.clone());
+        assert_eq!((&mut waiting).now_or_never(), None, "an index has risen");
+        let leads = ControlPlaneStatus { serving: true, ..raised };
+        board.post(leads.clone());
+        assert_eq!(waiting.now_or_never(), Some(Ok(leads.clone())));
+        board.post(ControlPlaneStatus { committed: ControlPlaneLogIndex(8), ..leads });
+        assert_eq!(watch.changed().now_or_never().map(|seen| seen.map(|seen| seen.committed.0)), Some(Ok(8)));
+        let mut waiting = Box::pin(watch.changed_beyond_indexes());
+        assert_eq!((&mut waiting).now_or_never(), None);
+        board.close();
+        assert_eq!(waiting.now_or_never(), Some(Err(WatchClosed)));
     }
 }

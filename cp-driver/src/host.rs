@@ -5,6 +5,7 @@ use crate::contact::Contacts;
 use crate::digest::Ledger;
 use crate::disk::DiskGate;
 use crate::engine::EngineView;
+use crate::outcome::Waiting;
 use crate::refusal::Compared;
 use crate::settings::{Parts, Settings};
 use crate::snapshots::Transfers;
@@ -30,6 +31,7 @@ pub struct Host {
     pub(crate) identity: Identity,
     pub(crate) wire_versions: WireVersions,
     pub(crate) board: Board,
+    pub(crate) waiting: Waiting,
     pub(crate) transfers: Transfers,
     pub(crate) refreshing: Mutex<Compared>,
     /// The bytes of the records applied since the last snapshot.
@@ -92,6 +94,7 @@ impl Host {
             identity,
             wire_versions,
             board,
+            waiting: Waiting::default(),
             transfers: Transfers::new(parts.store.boot()),
             gate: DiskGate::new(parts.store.clone(), parts.settings.election_timeout),
             view: watch::Sender::new(view),

@@ -65,5 +65,6 @@ async fn stop(host: Arc<Host>, engine: Arc<dyn Engine>) -> Result<(), Failure> {
     engine.stop().await;
     let closed = host.store().close().await;
     host.board.close();
+    host.waiting.wake(ControlPlaneLogIndex(0), None, true);
     closed
 }

@@ -21,6 +21,7 @@ pub mod host;
 mod leaving;
 pub mod node;
 pub mod observed;
+mod outcome;
 mod peers;
 mod receiver;
 mod reconcile;
@@ -42,6 +43,10 @@ pub use settings::{Parts, Settings};
 pub use snapshots::build::{capture, founding};
 pub use snapshots::send::SnapshotNotSent;
 pub use tasks::guarded;
+
+/// How long a leader keeps word of a commit back, so that it goes with the records that come
+/// next: a message of its own costs every node as much as those do.
+pub const COMMIT_PATIENCE: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// An error with its causes, in one line.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -187,12 +187,18 @@ impl ControlPlaneConsensus for Node {
             // Terms never fall along a log: a later term below the slot rules this position out.
             store.term_at(applied).filter(|term| *term > position.term).map(|_| false)
         };
-        let mut watch = self.host.board.watch();
         let mut known = None;
-        let told = watch.until(|status| {
-            known = verdict(status.applied);
-            known.is_some() || status.stopped.is_some()
-        });
+        let told = async {
+            loop {
+                let mut place = self.host.waiting.enrol(position);
+                let (applied, stopped) = self.host.board.reached();
+                known = verdict(applied);
+                if known.is_some() || stopped {
+                    return;
+                }
+                place.woken().await;
+            }
+        };
         // A wait that ran out and a node that stopped both leave what is known as it is.
         let waited = timeout(wait, told).await;
         tracing::trace!(?waited, ?known, %position, "outcome");

@@ -10,7 +10,6 @@ use cp_seam::{ControlPlaneLogIndex, ControlPlaneWatch, Incarnation, LogPosition,
 use cp_store::Configuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// How far behind the committed index a learner may be when its vote begins to count.
@@ -173,10 +172,13 @@ pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
                 }
             }
         }
-        let pause = if at_work { retry } else { Duration::MAX };
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(pause) => {}
+        let changed = if at_work {
+            timeout(retry, status.changed()).await.unwrap_or(Ok(now))
+        } else {
+            status.changed_beyond_indexes().await
+        };
+        if changed.is_err() {
+            return;
         }
     }
 }

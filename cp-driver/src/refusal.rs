@@ -93,7 +93,8 @@ impl Host {
             *turn = Compared { at: newest.0, alike: newest.1.is(&wanted), wanted };
         }
         let view = self.view();
-        let role = if stopped.is_some() { ControlPlaneRole::Follower } else { view.role };
+        let over = stopped.is_some();
+        let role = if over { ControlPlaneRole::Follower } else { view.role };
         self.board.post(ControlPlaneStatus {
             role,
             term: view.term,
@@ -105,5 +106,6 @@ impl Host {
             stopped,
             diverged_at,
         });
+        self.waiting.wake(applied, self.store().term_at(applied), over);
     }
 }

@@ -316,6 +316,15 @@ pub struct ControlPlaneStatus {
     pub diverged_at: Option<ControlPlaneLogIndex>,
 }
 
+impl ControlPlaneStatus {
+    /// Whether `other` differs in nothing but the indexes.
+    pub fn equals_beyond_indexes(&self, other: &Self) -> bool {
+        let Self { role, term, leader, serving, committed: _, applied: _, settled, stopped, diverged_at } = self;
+        let led = *role == other.role && *term == other.term && *leader == other.leader && *serving == other.serving;
+        led && *settled == other.settled && *stopped == other.stopped && *diverged_at == other.diverged_at
+    }
+}
+
 /// A coalescing subscription to one node's [`ControlPlaneStatus`].
 #[async_trait]
 pub trait ControlPlaneWatch: Debug + Send + 'static {
@@ -327,6 +336,10 @@ pub trait ControlPlaneWatch: Debug + Send + 'static {
     /// No change is lost: one that came between two calls returns at once.
     /// Errors once the node has shut down. Dropping the future loses nothing.
     async fn changed(&mut self) -> Result<ControlPlaneStatus, WatchClosed>;
+
+    /// As [`changed`](Self::changed), and sleeps through what only raises the indexes: who waits
+    /// for leadership or the end of a node is not woken by every commit.
+    async fn changed_beyond_indexes(&mut self) -> Result<ControlPlaneStatus, WatchClosed>;
 }
 
 /// The node has shut down; there is nothing more to watch.

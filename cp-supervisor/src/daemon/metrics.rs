@@ -175,7 +175,7 @@ impl Metrics {
         let mut watch = consensus.watch();
         drop(consensus);
         let mut leader = watch.current().leader;
-        while let Ok(status) = watch.changed().await {
+        while let Ok(status) = watch.changed_beyond_indexes().await {
             if status.leader.is_some() && status.leader != leader {
                 self.leader_changes.inc();
                 leader = status.leader;

@@ -174,7 +174,7 @@ impl Daemon {
             if let Some(reason) = watch.current().stopped {
                 return reason;
             }
-            if watch.changed().await.is_err() {
+            if watch.changed_beyond_indexes().await.is_err() {
                 return "the node was shut down".to_owned();
             }
         }

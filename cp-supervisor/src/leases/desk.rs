@@ -207,8 +207,12 @@ impl Desk {
             } else if due.is_none() {
                 kept = None;
             }
+            let changed = async {
+                // Until there is a book, every commit is an occasion to try again.
+                if due == kept { watch.changed_beyond_indexes().await } else { watch.changed().await }
+            };
             tokio::select! {
-                changed = watch.changed() => if changed.is_err() { return self.drop_book() },
+                changed = changed => if changed.is_err() { return self.drop_book() },
                 _ = ticks.tick() => {
                     // Only what a confirmed leader has begun is followed; the rest waits for its barrier.
                     kept = kept.filter(|term| self.follow(*term));
