@@ -1,6 +1,12 @@
 //! Several appends to one peer on their way at once, so that a record need not
 //! wait for the answer to what was sent before it.
 //!
+//! A request that says no more than that the committed index has risen waits a moment
+//! for records to go with it: under load most of a node's time would go into such
+//! requests, and nobody but a follower waits for what they say. Whatever comes next
+//! says it too, so that it is left out; openraft takes the answer to a request as the
+//! answer to every earlier one.
+//!
 //! Two rules keep openraft's books right:
 //!
 //! - A request without records is sent only when nothing else is on its way.
@@ -17,6 +23,7 @@ use futures::stream::{FuturesOrdered, unfold};
 use futures::{Stream, StreamExt};
 use openraft::errors::{NetworkError, RPCError};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
+use tokio::time::{Instant, sleep_until};
 
 /// How many appends may be on their way to one peer.
 const FLYING_MAX: usize = 4;
@@ -35,16 +42,11 @@ where
     A: Fn(Request) -> R + Send + Sync + 's,
     R: Future<Output = Response> + Send + 's,
 {
-    let flight = Flight { append, input: Some(input), held: None, acknowledged: None };
+    let flight = Flight { append, input: Some(input), held: None, said: None, acknowledged: None };
     unfold((Some(flight), FuturesOrdered::new()), |(flight, mut flying)| async move {
         let mut flight = flight?;
         loop {
-            if flying.is_empty()
-                && let Some(request) = flight.held.take()
-            {
-                flying.push_back(flight.send(request));
-            }
-            let on_their_way = flying.len();
+            let (on_their_way, due) = (flying.len(), flight.due(flying.is_empty()));
             tokio::select! {
                 biased;
                 Some(answer) = flying.next() => {
@@ -52,10 +54,16 @@ where
                     let goes_on = matches!(answer, Ok(Ok(_))).then_some(flight);
                     return Some((answer, (goes_on, flying)));
                 }
+                () = until(due), if due.is_some() => {
+                    if let Some(held) = flight.held.take() {
+                        flying.push_back(flight.send(held.request));
+                    }
+                }
                 Some(request) = flight.next_request(on_their_way) => {
-                    if request.entries.is_empty() && on_their_way > 0 {
-                        flight.held = Some(request);
+                    if request.entries.is_empty() {
+                        flight.hold(request);
                     } else {
+                        flight.held = None;
                         flying.push_back(flight.send(request));
                     }
                 }
@@ -65,12 +73,26 @@ where
     })
 }
 
+async fn until(due: Option<Option<Instant>>) {
+    if let Some(Some(due)) = due {
+        sleep_until(due).await;
+    }
+}
+
 struct Flight<A, S> {
     append: A,
     input: Option<S>,
-    /// Waits until nothing is on its way.
-    held: Option<Request>,
+    held: Option<Held>,
+    /// What was last said of the committed index, if anything was.
+    said: Option<Option<LogId>>,
     acknowledged: Option<LogId>,
+}
+
+/// A request without records.
+struct Held {
+    request: Request,
+    /// Until when it waits for records, if it only says that more is committed.
+    patient_until: Option<Instant>,
 }
 
 /// What was asked, and what came back.
@@ -86,9 +108,9 @@ where
     A: Fn(Request) -> R,
     R: Future<Output = Response> + Send,
 {
-    /// The next request that may be sent now; `None` if there will be none before an answer.
+    /// The next request; `None` if there will be none before an answer.
     async fn next_request(&mut self, flying: usize) -> Option<Request> {
-        if self.held.is_some() || flying >= FLYING_MAX {
+        if flying >= FLYING_MAX {
             return None;
         }
         let next = self.input.as_mut()?.next().await;
@@ -98,7 +120,25 @@ where
         next
     }
 
-    fn send(&self, request: Request) -> impl Future<Output = Landed> + Send + use<A, R, S> {
+    /// Takes the place of what is held; it waits no longer than that would have.
+    fn hold(&mut self, request: Request) {
+        let only_commits = self.said.as_ref().is_some_and(|said| request.leader_commit > *said);
+        let patience = || Instant::now() + cp_driver::COMMIT_PATIENCE;
+        let patient_until = match &self.held {
+            Some(held) if only_commits => held.patient_until,
+            _ => only_commits.then(patience),
+        };
+        self.held = Some(Held { request, patient_until });
+    }
+
+    /// When what is held leaves, if it may: at once, or then.
+    fn due(&self, nothing_flies: bool) -> Option<Option<Instant>> {
+        let held = self.held.as_ref().filter(|_| nothing_flies)?;
+        Some(held.patient_until.filter(|_| self.input.is_some()))
+    }
+
+    fn send(&mut self, request: Request) -> impl Future<Output = Landed> + Send + use<A, R, S> {
+        self.said = Some(request.leader_commit);
         let after = request.prev_log_id;
         let end = request.entries.last().map(|entry| entry.log_id).or(after);
         let response = (self.append)(request);
@@ -141,6 +181,11 @@ mod tests {
 
     /// Answers to `requests`, and what was sent and waits for a response.
     fn fly(requests: Vec<Request>) -> (impl Stream<Item = Answer>, Sent) {
+        // The leader goes on leading.
+        fly_from(stream::iter(requests).chain(stream::pending()))
+    }
+
+    fn fly_from(requests: impl Stream<Item = Request> + Send + Unpin + 'static) -> (impl Stream<Item = Answer>, Sent) {
         let sent = Sent::default();
         let sending = Arc::clone(&sent);
         let append = move |request: Request| {
@@ -149,7 +194,7 @@ mod tests {
             sending.lock().expect("unpoisoned").push(what);
             async move { responded.await.expect("responded") }
         };
-        (answers(append, stream::iter(requests)), sent)
+        (answers(append, requests), sent)
     }
 
     fn respond(sent: &Sent, which: usize, response: AppendEntriesResponse<Types>) {
@@ -177,14 +222,56 @@ mod tests {
     /// CP-P4: openraft would take the first answer for the second's.
     #[tokio::test]
     async fn a_request_without_records_travels_alone() {
-        let (answers, sent) = fly(vec![request(5, 2), request(7, 0), request(7, 1)]);
+        let (answers, sent) = fly(vec![request(5, 2), request(7, 0)]);
         let mut answers = Box::pin(answers);
         assert!(futures::poll!(answers.next()).is_pending());
         assert_eq!(waiting(&sent), [(Some(5), 2)]);
         respond(&sent, 0, AppendEntriesResponse::Success);
         assert_eq!(answers.next().await, Some(Ok(Ok(Some(at(7))))));
         assert!(futures::poll!(answers.next()).is_pending());
-        assert_eq!(waiting(&sent), [(Some(7), 0), (Some(7), 1)], "records may follow it");
+        assert_eq!(waiting(&sent), [(Some(7), 0)]);
+    }
+
+    #[tokio::test]
+    async fn records_do_not_wait_for_a_request_without() {
+        let (answers, sent) = fly(vec![request(5, 2), request(7, 0), request(7, 1)]);
+        let mut answers = Box::pin(answers);
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert_eq!(waiting(&sent), [(Some(5), 2), (Some(7), 1)], "they say what it would have said");
+    }
+
+    fn committed(request: Request, index: u64) -> Request {
+        Request { leader_commit: Some(at(index)), ..request }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn word_of_a_commit_alone_waits_for_records_and_not_for_long() {
+        let (input, requests) = futures::channel::mpsc::unbounded();
+        let (answers, sent) = fly_from(requests);
+        let mut answers = Box::pin(answers);
+        let give = |request| input.unbounded_send(request).expect("taken");
+        give(committed(request(7, 0), 6));
+        assert!(futures::poll!(answers.next()).is_pending());
+        respond(&sent, 0, AppendEntriesResponse::Success);
+        assert_eq!(answers.next().await, Some(Ok(Ok(Some(at(7))))), "the first of a session does not wait");
+        give(committed(request(7, 0), 7));
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert!(waiting(&sent).is_empty(), "it waits");
+        give(committed(request(7, 1), 7));
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert_eq!(waiting(&sent), [(Some(7), 1)], "it went with records");
+        respond(&sent, 0, AppendEntriesResponse::Success);
+        assert_eq!(answers.next().await, Some(Ok(Ok(Some(at(8))))));
+        give(committed(request(8, 0), 8));
+        assert!(futures::poll!(answers.next()).is_pending());
+        tokio::time::sleep(cp_driver::COMMIT_PATIENCE).await;
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert_eq!(waiting(&sent), [(Some(8), 0)], "none came");
+        respond(&sent, 0, AppendEntriesResponse::Success);
+        assert_eq!(answers.next().await, Some(Ok(Ok(Some(at(8))))));
+        give(committed(request(8, 0), 8));
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert_eq!(waiting(&sent), [(Some(8), 0)], "it says nothing of a commit");
     }
 
     #[tokio::test]

@@ -123,6 +123,7 @@ impl Core {
         message.set_entries(entries.into());
         match raft.step(message) {
             Ok(()) => {
+                self.word.given(self.node.raft.raft_log.committed);
                 for reply in replies {
                     at = at.next();
                     reply.give(Ok(LogPosition::new(term, at)));

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 /// How many messages, and how many proposals, one round takes in before it writes.
 pub(crate) const ROUND_MAX: usize = 1024;
@@ -68,6 +69,7 @@ pub(crate) struct Core {
     entering: Option<Ticket>,
     /// A commit that is on its way to the disk while the loop goes on.
     pub(crate) committing: Option<Ticket>,
+    pub(crate) word: Word,
     /// The snapshot that the engine is being told of.
     pub(crate) installing: Option<Staged>,
     pub(crate) sends: JoinSet<Sent>,
@@ -132,6 +134,7 @@ impl Core {
             reads: Reads::new(boot),
             entering,
             committing: None,
+            word: Word::default(),
             installing: None,
             sends: JoinSet::new(),
             sending: BTreeMap::new(),
@@ -190,6 +193,11 @@ impl Core {
                 },
                 Some(sent) = self.sends.join_next() => self.snapshot_sent(sent?),
                 written = on_disk(&mut self.committing) => { self.committing = None; written? }
+                () = self.word.due() => self.spread(),
+            }
+            if command.is_some() {
+                // Whoever else is ready to ask does so now, and shares the write.
+                tokio::task::yield_now().await;
             }
             // Messages before the tick: a leader that has spoken is not to be stood against.
             let mut taken = 0;
@@ -247,6 +255,15 @@ impl Core {
         Ok(())
     }
 
+    /// Tells the followers what is committed, with no records.
+    fn spread(&mut self) {
+        let raft = &mut self.node.raft;
+        self.word.given(raft.raft_log.committed);
+        if raft.state == StateRole::Leader {
+            raft.bcast_append();
+        }
+    }
+
     /// The engine draws a timeout of its own at every change of role or term; ours takes its place.
     fn redraw(&mut self) {
         if self.drawn_for != (self.node.raft.state, self.node.raft.term) {
@@ -291,6 +308,7 @@ impl Core {
             self.reads.refuse(leader);
             self.heard.clear();
         }
+        self.word.note(leads.then_some(raft.raft_log.committed));
         self.books.write(leads.then(|| raft.prs()));
         let view = EngineView {
             role: match raft.state {
@@ -305,6 +323,38 @@ impl Core {
             self.host.publish(view);
         }
         Ok(())
+    }
+}
+
+/// What the followers have been told of the committed index.
+#[derive(Debug, Default)]
+pub(crate) struct Word {
+    /// With the last message that went to all.
+    said: u64,
+    due: Option<Instant>,
+}
+
+impl Word {
+    /// All are told of `committed` now.
+    pub(crate) fn given(&mut self, committed: u64) {
+        (self.said, self.due) = (committed, None);
+    }
+
+    /// `committed` is what a leader knows to be; it waits for records to go with it.
+    fn note(&mut self, committed: Option<u64>) {
+        match committed {
+            Some(committed) if committed > self.said => {
+                self.due = self.due.or_else(|| Some(Instant::now() + cp_driver::COMMIT_PATIENCE));
+            }
+            _ => self.due = None,
+        }
+    }
+
+    async fn due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) fn config(id: u64, applied: u64, priority: i64, settings: &Settings) 
         pre_vote: true,
         read_only_option: ReadOnlyOption::Safe,
         batch_append: true,
-        skip_bcast_commit: false,
+        // The loop says so itself, with the next records or a moment later.
+        skip_bcast_commit: true,
     }
 }
 

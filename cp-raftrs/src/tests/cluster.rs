@@ -7,6 +7,7 @@ use cp_seam::{
     SettleError,
 };
 use cp_store::RecordBody;
+use raft::eraftpb::MessageType;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -19,6 +20,29 @@ async fn elects_and_commits() {
     for (id, node) in &cluster.nodes {
         assert_eq!(node.engine.matched().is_empty(), *id != leader, "only a leader keeps books");
     }
+}
+
+/// Word of a commit goes with the next records; if none come, followers have it long before a heartbeat.
+#[tokio::test(start_paused = true)]
+async fn word_of_a_commit_costs_no_message_while_records_follow() {
+    let cluster = Cluster::start([1, 2, 3]).await;
+    cluster.write(0..1).await;
+    cluster.agree().await;
+    cluster.net.audit();
+    let before = cluster.net.sent(MessageType::MsgAppend);
+    for n in 0..20 {
+        cluster.commit(entry(&format!("{n}"))).await;
+    }
+    let sent = cluster.net.sent(MessageType::MsgAppend) - before;
+    assert!((40..=46).contains(&sent), "{sent} appends for 20 records and two followers");
+    let mut longest = Duration::ZERO;
+    for n in 20..40 {
+        let last = cluster.commit(entry(&format!("{n}"))).await.index;
+        let since = tokio::time::Instant::now();
+        cluster.until("all know", |c| c.nodes.values().all(|n| n.seam.committed_index() >= last)).await;
+        longest = longest.max(since.elapsed());
+    }
+    assert!(longest < cluster.settings.heartbeat / 2, "{longest:?}");
 }
 
 /// A single voter does not wait for anyone.

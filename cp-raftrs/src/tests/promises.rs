@@ -13,7 +13,7 @@ async fn a_single_voter_leads_in_a_durable_term() {
     cluster.want("1;2").await;
     cluster.write(0..2).await;
     cluster.net.audit();
-    for round in 1..5 {
+    for round in 1..9 {
         cluster.restart(1).await;
         cluster.write(round * 10..round * 10 + 2).await;
         cluster.agree().await;
