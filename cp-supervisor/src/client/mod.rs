@@ -126,27 +126,33 @@ impl Client {
     }
 
     /// Submits a new request and waits for its verdict.
+    ///
+    /// If the state has forgotten this client, which was idle while others asked much, the request
+    /// is submitted again in a new session, unless an attempt was sent and not answered.
     pub async fn submit(&self, command: impl Into<Command>) -> Result<Decision, ClientError> {
         let command = command.into();
         let id = self.next_id().await?;
         let doubts = AtomicU32::new(0);
         let decision = self.attempts(id, command.clone(), &doubts).await?;
-        match &decision.verdict {
-            // The session began in what a recovery has lost: nothing of it is in the state. But an
-            // attempt that was not answered may still come, and by then the log may have got so far.
-            Verdict::Refused(refusal @ Refusal::Request(RequestRefusal::ClientFromFuture { .. })) => {
+        let Verdict::Refused(Refusal::Request(refusal)) = &decision.verdict else { return Ok(decision) };
+        // Either the session began in what a recovery has lost, or it is forgotten: nothing of it is in
+        // the state. But an attempt that was not answered may still come, and by then the log may have
+        // got so far, or may have taken effect before its session was forgotten.
+        let in_doubt = doubts.load(Ordering::Relaxed) > 0;
+        match refusal {
+            RequestRefusal::ClientFromFuture { .. } if in_doubt => {
                 self.renew(&id).await;
-                if doubts.load(Ordering::Relaxed) > 0 {
-                    return Err(ClientError::Unknown { reason: refusal.to_string() });
-                }
-                let id = self.next_id().await?;
-                self.submit_as(id, command).await
+                Err(ClientError::Unknown { reason: refusal.to_string() })
             }
-            // Forgotten, and nobody can tell whether an earlier attempt took effect: that is the
-            // caller's to judge, and the next request need not share its fate.
-            Verdict::Refused(Refusal::Request(RequestRefusal::Expired { .. })) => {
+            // That is the caller's to judge, and the next request need not share its fate.
+            RequestRefusal::Expired { .. } if in_doubt => {
                 self.renew(&id).await;
                 Ok(decision)
+            }
+            RequestRefusal::ClientFromFuture { .. } | RequestRefusal::Expired { .. } => {
+                self.renew(&id).await;
+                let id = self.next_id().await?;
+                self.submit_as(id, command).await
             }
             _ => Ok(decision),
         }

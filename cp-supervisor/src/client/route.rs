@@ -6,6 +6,7 @@ use crate::api::messages::{Redirect, Refused, RefusedCode};
 use crate::api::service::ControlPlaneCaller;
 use cp_net::tls::dial_reason;
 use futures::future::BoxFuture;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,9 +16,12 @@ use tonic::Status;
 const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 /// The longest that a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// The pause after a fruitless attempt, doubled up to the most.
+/// The pause after a fruitless attempt, doubled up to the most: soon after the call began that is
+/// short, since a new leader stands within an election timeout and is to be found at once.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX_SOON: Duration = Duration::from_millis(40);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+const SOON: Duration = Duration::from_secs(2);
 
 /// How one attempt at one node went.
 pub(super) enum Attempt<T> {
@@ -157,7 +161,7 @@ impl Route {
     ) -> Result<T, ClientError> {
         let deadline = Instant::now() + within;
         let mut target = self.known().preferred.clone();
-        let mut pause = PAUSE_MIN;
+        let mut pause = Pause::begin();
         let mut connected = false;
         let mut perhaps = None;
         let mut why = String::new();
@@ -230,10 +234,30 @@ impl Route {
     }
 
     /// Waits a little longer than the last time, and names the node to try next.
-    async fn pause(&self, pause: &mut Duration, target: &str, left: Duration) -> String {
-        sleep((*pause).min(left)).await;
-        *pause = (*pause * 2).min(PAUSE_MAX);
+    async fn pause(&self, pause: &mut Pause, target: &str, left: Duration) -> String {
+        sleep(pause.next().min(left)).await;
         self.after(target)
+    }
+}
+
+/// The pauses of one call.
+struct Pause {
+    begun: Instant,
+    next: Duration,
+}
+
+impl Pause {
+    fn begin() -> Self {
+        Self { begun: Instant::now(), next: PAUSE_MIN }
+    }
+
+    /// Up to a quarter less each time, or those who lost the same leader would ask in step.
+    fn next(&mut self) -> Duration {
+        let most = if self.begun.elapsed() < SOON { PAUSE_MAX_SOON } else { PAUSE_MAX };
+        let pause = self.next.min(most);
+        self.next = (pause * 2).min(most);
+        let chance = RandomState::new().build_hasher().finish() % 256;
+        pause.mul_f64(1.0 - chance as f64 / 1024.0)
     }
 }
 
