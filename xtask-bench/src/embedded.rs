@@ -51,7 +51,7 @@ fn socket(dir: &Path) -> PathBuf {
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
         let settings = Settings::resolve(self.flags, Layer::default(), Layer::default())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = settings.runtime()?;
         runtime.block_on(Box::pin(serve(settings)))
     }
 }

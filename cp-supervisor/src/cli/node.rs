@@ -94,7 +94,7 @@ impl Serve {
         let settings = self.settings.resolve()?;
         let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).map_err(|bad| invalid("log", bad))?;
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = settings.runtime()?;
         runtime.block_on(Box::pin(serve(settings)))
     }
 }

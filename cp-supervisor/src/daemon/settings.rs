@@ -74,6 +74,9 @@ pub struct Layer {
     /// How wrong the rate of this machine's clock may be, in parts per million
     #[arg(long, value_name = "PPM")]
     pub clock_drift_ppm: Option<u32>,
+    /// How many threads the node runs on, besides the one that writes
+    #[arg(long, value_name = "COUNT")]
+    pub worker_threads: Option<usize>,
     /// What is logged, as a tracing filter
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -138,6 +141,7 @@ impl Layer {
             lease_ms: self.lease_ms.or(other.lease_ms),
             lease_longest_ms: self.lease_longest_ms.or(other.lease_longest_ms),
             clock_drift_ppm: self.clock_drift_ppm.or(other.clock_drift_ppm),
+            worker_threads: self.worker_threads.or(other.worker_threads),
             log: self.log.or(other.log),
         }
     }
@@ -219,6 +223,8 @@ pub struct Settings {
     pub auto_promote: bool,
     /// Of leases: how long, the longest of any node, and the margin for this clock.
     pub leases: Policy,
+    /// See [`Settings::runtime`].
+    pub worker_threads: usize,
     /// The log filter.
     pub log: String,
     /// All of the above with their origins, in the order of the flags.
@@ -288,11 +294,18 @@ impl Settings {
                 or!(lease_longest_ms, millis(leases::LONGEST)),
                 or!(clock_drift_ppm, leases::DRIFT_PPM),
             )?,
+            worker_threads: or!(worker_threads, default_worker_threads()),
             log: or!(log, "info,openraft=warn".to_owned()),
             effective: Vec::new(),
         };
         settings.check()?;
         Ok(Self { effective, ..settings })
+    }
+
+    /// A runtime for the node. A commit passes a dozen tasks that wake each other, and every one
+    /// that another thread is woken for takes longer than what it has to do (ADR 14).
+    pub fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime> {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(self.worker_threads).enable_all().build()
     }
 
     fn check(&self) -> Result<(), BadSetting> {
@@ -313,11 +326,19 @@ impl Settings {
         if self.snapshot_every == 0 {
             return bad("snapshot_every", "0 would never end; choose 1 or more".to_owned());
         }
+        if self.worker_threads == 0 {
+            return bad("worker_threads", "0 would do nothing; choose 1 or more".to_owned());
+        }
         if self.snapshot_bytes == 0 {
             return bad("snapshot_bytes", "0 would never end; choose 1 or more".to_owned());
         }
         Ok(())
     }
+}
+
+/// Half of the cores: what writes, and whatever the node serves, runs beside it.
+fn default_worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 fn lease_policy(length_ms: u64, longest_ms: u64, drift_ppm: u32) -> Result<Policy, BadSetting> {
