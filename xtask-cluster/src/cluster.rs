@@ -1,8 +1,10 @@
 //! A cluster: directories, certificates, processes, and what an operator would do to
 //! them, through the same commands.
 
+mod membership;
+
 use crate::process::{Binary, Node};
-use crate::steps::{Step, Steps};
+use crate::steps::Steps;
 use anyhow::{Context, Result, bail, ensure};
 use cp_catalog::{CollectionSpec, OwnershipCommand, Range, RangeKey};
 use cp_net::tls::Credentials;
@@ -75,6 +77,11 @@ impl Cluster {
         Self { flags, ..self }
     }
 
+    /// As [`with_flags`](Self::with_flags), for nodes that are started from now on; answers those of before.
+    pub fn set_flags(&mut self, flags: Vec<String>) -> Vec<String> {
+        std::mem::replace(&mut self.flags, flags)
+    }
+
     /// Runs nodes by another program, which takes `serve` and its flags as the product does.
     #[must_use]
     pub fn served_by(self, program: Binary) -> Self {
@@ -129,12 +136,17 @@ impl Cluster {
         let dir = self.certificates().display().to_string();
         self.binary.call(&["cert", "init-ca", "--dir", &dir]).await?;
         for node in &self.nodes {
-            self.binary.call(&["cert", "issue", "--dir", &dir, "--member", &node.member]).await?;
+            self.certify_member(&node.member).await?;
         }
         self.binary.call(&["cert", "issue", "--dir", &dir, "--client", "operator"]).await?;
         let (ca, cert, key) = self.operator_files();
         self.credentials = Some(Credentials::load(ca.as_ref(), cert.as_ref(), key.as_ref())?);
         Ok(self.nodes.len() + 1)
+    }
+
+    async fn certify_member(&self, member: &str) -> Result<()> {
+        let dir = self.certificates().display().to_string();
+        self.binary.call(&["cert", "issue", "--dir", &dir, "--member", member]).await.map(drop)
     }
 
     fn member_files(&self, member: &str) -> [String; 3] {
@@ -190,33 +202,6 @@ impl Cluster {
         .await
     }
 
-    /// Admits every other member, lets it join by its token, starts it, and waits until all vote.
-    pub async fn join_others(&mut self, step: &Step<'_>) -> Result<()> {
-        let first = self.endpoints().first().cloned().unwrap_or_default();
-        let others: Vec<String> = self.nodes.iter().skip(1).map(|node| node.member.clone()).collect();
-        for member in &others {
-            step.progress(member);
-            let mut arguments = vec!["member", "add", member, "-o", "json"];
-            arguments.extend(self.localities.get(member).into_iter().flatten().map(String::as_str));
-            let added: serde_json::Value = serde_json::from_str(&self.operate(&arguments).await?)?;
-            let token = added.get("token").and_then(|token| token.as_str()).context("`member add` printed no token")?;
-            let node = self.nodes.iter().find(|node| node.member == *member).context("no such node")?;
-            let [ca, cert, key] = self.member_files(member);
-            let (dir, http) = (node.dir.display().to_string(), node.http.to_string());
-            let mut join = vec!["join", "--data-dir", &dir, "--token", token, "--via", &first];
-            join.extend(["--ca", &ca, "--cert", &cert, "--key", &key]);
-            join.extend(["--peer-address", &node.peer, "--client-address", &node.client, "--http-address", &http]);
-            self.binary.call(&join).await?;
-            self.start(member)?;
-        }
-        let voters = self.nodes.len();
-        self.until("every member has its vote", |statuses| {
-            let counted = |s: &&NodeStatus| s.progress.iter().filter(|p| p.standing == "voter").count() == voters;
-            statuses.iter().any(|s| s.serving && s.settled && counted(&s))
-        })
-        .await
-    }
-
     /// Applies the cluster file and reads back what came of it.
     pub async fn apply(&self) -> Result<Applied> {
         self.operate(&["apply", "-f", &self.file.display().to_string()]).await?;
@@ -238,6 +223,12 @@ impl Cluster {
             }
         }
         Ok(statuses)
+    }
+
+    /// The status of this member's node, if it answers.
+    pub async fn status(&mut self, member: &str) -> Result<NodeStatus> {
+        let address = self.node(member)?.client.clone();
+        Ok(self.client()?.node(&address, Duration::from_millis(500)).await?)
     }
 
     async fn until(&mut self, what: &str, wanted: impl Fn(&[NodeStatus]) -> bool) -> Result<()> {

@@ -3,10 +3,13 @@
 
 pub mod cargo;
 pub mod cluster;
+pub mod memory;
 pub mod port;
 pub mod process;
+pub mod ranges;
 pub mod steps;
 
 pub use cluster::Cluster;
+pub use memory::Memory;
 pub use process::{Binary, Node};
 pub use steps::{Step, Steps};

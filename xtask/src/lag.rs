@@ -4,22 +4,13 @@
 use crate::demo::Engine;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use cp_catalog::{
-    Bound, Bounds, CollectionName, Copies, GroupName, Key, Mode, NewRange, OwnershipCommand, Placement, RangeId,
-    RangeKey,
-};
-use cp_seam::MemberId;
-use cp_supervisor::api::messages::NodeStatus;
-use cp_supervisor::client::Client;
 use cp_supervisor::cluster_file::ClusterFile;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use xtask_cluster::{Binary, Cluster, Steps, port};
+use xtask_cluster::memory::mebibytes;
+use xtask_cluster::{Binary, Cluster, Memory, Steps, port, ranges};
 
 /// What the leader may need for it.
 const GROWTH_MAX_BYTES: u64 = 64 << 20;
@@ -27,10 +18,6 @@ const GROWTH_MAX_BYTES: u64 = 64 << 20;
 const LOOK: Duration = Duration::from_millis(20);
 /// How long catching up may take.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How many connections write, and how many requests each has under way.
-const CONNECTIONS: usize = 4;
-const REQUESTS: usize = 128;
-
 /// What can be chosen.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -109,22 +96,22 @@ async fn measure(options: &Options) -> Result<()> {
 
     let step = steps.step(&format!("{} entries without {away}", options.entries));
     let began = Instant::now();
-    load(&cluster, options.entries).await?;
+    ranges::make(&cluster, "lag", options.entries).await?;
     step.done(&format!("{:.0} entries/s", options.entries as f64 / began.elapsed().as_secs_f64()));
     // What the load itself left behind is not what is measured.
     sleep(Duration::from_secs(5)).await;
     ensure!(cluster.leader().await? == leader, "{leader} does not lead any more; nothing can be compared");
 
     let step = steps.step(&format!("{away} catches up"));
-    let before = status(&mut cluster, &leader).await?;
+    let before = cluster.status(&leader).await?;
     let pid = cluster.node(&leader)?.pid().context("the leader is gone")?;
-    let base = resident(pid)?;
+    let base = Memory::of(pid)?.resident;
     let (mut peak, began) = (base, Instant::now());
     cluster.start(&away)?;
     let deadline = began + PATIENCE;
     loop {
-        peak = peak.max(resident(pid)?);
-        if let Ok(behind) = status(&mut cluster, &away).await
+        peak = peak.max(Memory::of(pid)?.resident);
+        if let Ok(behind) = cluster.status(&away).await
             && behind.applied >= before.committed
         {
             break;
@@ -148,70 +135,4 @@ async fn measure(options: &Options) -> Result<()> {
     );
     ensure!(growth < GROWTH_MAX_BYTES, "the leader grew by {:.1} MiB, at most 64 are allowed", mebibytes(growth));
     Ok(())
-}
-
-async fn status(cluster: &mut Cluster, member: &str) -> Result<NodeStatus> {
-    let address = cluster.node(member)?.client.clone();
-    Ok(cluster.client()?.node(&address, Duration::from_millis(500)).await?)
-}
-
-/// Makes `entries` ranges: entries that all stay in the state.
-async fn load(cluster: &Cluster, entries: u64) -> Result<()> {
-    let (collection, group) = (CollectionName::new("lag")?, GroupName::new("lag")?);
-    let first = cluster.addresses().into_iter().next().context("there is no member")?.0;
-    let owner = MemberId::new(&first)?;
-    let mode = Mode::Ordered;
-    cluster
-        .client()?
-        .submit(OwnershipCommand::CreateCollection { collection: collection.clone(), group, mode })
-        .await?;
-    let next = Arc::new(AtomicU64::new(1));
-    let mut writers = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let client = Arc::new(Client::new(cluster.endpoints(), cluster.credentials()?, Duration::from_secs(30)));
-        for _ in 0..REQUESTS {
-            let (client, next) = (Arc::clone(&client), Arc::clone(&next));
-            let (collection, owner) = (collection.clone(), owner.clone());
-            writers.spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number > entries {
-                        return Ok::<_, anyhow::Error>(());
-                    }
-                    client.submit(range(&collection, &owner, number)?).await?;
-                }
-            });
-        }
-    }
-    while let Some(ended) = writers.join_next().await {
-        ended??;
-    }
-    Ok(())
-}
-
-fn range(collection: &CollectionName, owner: &MemberId, number: u64) -> Result<OwnershipCommand> {
-    let lower = Bound::Key(Key::new(&number.to_be_bytes())?);
-    let upper = Bound::Key(Key::new(&(number + 1).to_be_bytes())?);
-    Ok(OwnershipCommand::CreateRange(NewRange {
-        range: RangeKey::new(collection.clone(), RangeId(number)),
-        mode: Mode::Ordered,
-        bounds: Bounds::new(lower, upper)?,
-        owner: owner.clone(),
-        replicas: Copies::default(),
-        archives: Copies::default(),
-        placement: Placement::default(),
-    }))
-}
-
-/// The memory of a process that is in RAM.
-fn resident(pid: u32) -> Result<u64> {
-    let text =
-        std::fs::read_to_string(format!("/proc/{pid}/status")).context("only Linux says what a process holds")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no resident size")?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("no resident size")?;
-    Ok(kibibytes << 10)
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
