@@ -2,10 +2,11 @@
 //! them, through the same commands.
 
 mod membership;
+mod watch;
 
 use crate::process::{Binary, Node};
 use crate::steps::Steps;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use cp_catalog::{CollectionSpec, OwnershipCommand, Range, RangeKey};
 use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
@@ -16,9 +17,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 
-/// How long any step may take before it has failed.
+/// How long any step may take before it has failed, unless said otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the cluster is asked while something is waited for.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -46,6 +46,7 @@ pub struct Cluster {
     credentials: Option<Credentials>,
     /// More flags for each node's `serve`.
     flags: Vec<String>,
+    patience: Duration,
     root: TempDir,
 }
 
@@ -68,7 +69,18 @@ impl Cluster {
         }
         // The proof reads every node's log from where the writers began: a restart must not find it in a snapshot.
         let flags = vec!["--snapshot-every".to_owned(), "1000000".to_owned()];
-        Ok(Self { binary, serves: None, engine, file: path, nodes, localities, credentials: None, flags, root })
+        Ok(Self {
+            binary,
+            serves: None,
+            engine,
+            file: path,
+            nodes,
+            localities,
+            credentials: None,
+            flags,
+            patience: PATIENCE,
+            root,
+        })
     }
 
     /// Starts nodes with these flags, and not with those that keep the whole log.
@@ -80,6 +92,12 @@ impl Cluster {
     /// As [`with_flags`](Self::with_flags), for nodes that are started from now on; answers those of before.
     pub fn set_flags(&mut self, flags: Vec<String>) -> Vec<String> {
         std::mem::replace(&mut self.flags, flags)
+    }
+
+    /// Gives a step so long before it has failed.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs nodes by another program, which takes `serve` and its flags as the product does.
@@ -212,60 +230,12 @@ impl Cluster {
         Ok(Applied { collections, ranges })
     }
 
-    /// The status of every running node that answers, in the order of the file.
-    pub async fn statuses(&mut self) -> Result<Vec<NodeStatus>> {
-        let client = self.client()?;
-        let mut statuses = Vec::new();
-        for node in self.nodes.iter_mut().filter(|node| node.pid().is_some()) {
-            node.check()?;
-            if let Ok(status) = client.node(&node.client, Duration::from_millis(500)).await {
-                statuses.push(status);
-            }
-        }
-        Ok(statuses)
-    }
-
-    /// The status of this member's node, if it answers.
-    pub async fn status(&mut self, member: &str) -> Result<NodeStatus> {
-        let address = self.node(member)?.client.clone();
-        Ok(self.client()?.node(&address, Duration::from_millis(500)).await?)
-    }
-
-    async fn until(&mut self, what: &str, wanted: impl Fn(&[NodeStatus]) -> bool) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let statuses = self.statuses().await?;
-            if wanted(&statuses) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                bail!("{PATIENCE:?} have passed and it is not so that {what}; last seen: {}", describe(&statuses));
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// Who leads and serves.
-    pub async fn leader(&mut self) -> Result<String> {
-        self.until("a node leads", |statuses| statuses.iter().any(|s| s.serving)).await?;
-        let serving = self.statuses().await?.into_iter().find(|s| s.serving);
-        Ok(serving.context("the leader has just stepped down")?.member)
-    }
-
     /// Kills this member's process, and says which it was.
     pub async fn kill(&mut self, member: &str) -> Result<u32> {
         let node = self.node(member)?;
         let pid = node.pid().context("it is not running")?;
         node.kill().await?;
         Ok(pid)
-    }
-
-    /// Waits until another than `lost` serves.
-    pub async fn successor(&mut self, lost: &str) -> Result<String> {
-        let serves = |s: &NodeStatus| s.serving && s.member != lost;
-        self.until("another node leads", |statuses| statuses.iter().any(serves)).await?;
-        let successor = self.statuses().await?.into_iter().find(serves);
-        Ok(successor.map_or_else(|| "another node".to_owned(), |s| s.member))
     }
 
     /// Starts a killed node and waits until it has applied what was committed by then.
@@ -288,34 +258,6 @@ impl Cluster {
         Ok(client.submit(again).await?.position.index)
     }
 
-    /// Waits until every node has applied the same index and has the same state there.
-    pub async fn agreed(&mut self) -> Result<(u64, String)> {
-        let count = self.nodes.len();
-        let same =
-            |s: &[NodeStatus], of: fn(&NodeStatus) -> u64| s.windows(2).all(|w| matches!(w, [a, b] if of(a) == of(b)));
-        self.until("all nodes have applied the same", |s| {
-            s.len() == count
-                && same(s, |s| s.digest_at)
-                && same(s, |s| s.committed)
-                && s.iter().all(|s| s.digest_at == s.committed)
-        })
-        .await?;
-        let statuses = self.statuses().await?;
-        let first = statuses.first().context("no node answers")?;
-        for other in &statuses {
-            ensure!(
-                other.digest == first.digest || other.digest_at != first.digest_at,
-                "{} has digest {} at index {}, {} has {}",
-                first.member,
-                first.digest,
-                first.digest_at,
-                other.member,
-                other.digest
-            );
-        }
-        Ok((first.digest_at, first.digest.clone()))
-    }
-
     /// Keeps directories and logs after the end, and says where.
     pub fn keep_files(&mut self) -> PathBuf {
         self.root.disable_cleanup(true);
@@ -335,20 +277,5 @@ impl Cluster {
         steps.note(&format!("export CP_CA={ca} CP_CERT={cert} CP_KEY={key} CP_ENDPOINTS={endpoints}"));
         steps.note(&format!("{} status", self.binary.path().display()));
         steps.note(&format!("to end it: kill {} && rm -r {}", pids.join(" "), root.display()));
-    }
-}
-
-fn describe(statuses: &[NodeStatus]) -> String {
-    let one = |s: &NodeStatus| {
-        let (leader, role) = (s.leader.as_deref().unwrap_or("nobody"), &s.role);
-        format!(
-            "{} {role} in term {} under {leader}, committed {}, applied {}",
-            s.member, s.term, s.committed, s.applied
-        )
-    };
-    if statuses.is_empty() {
-        "no node answers".to_owned()
-    } else {
-        statuses.iter().map(one).collect::<Vec<_>>().join("; ")
     }
 }
