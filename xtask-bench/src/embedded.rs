@@ -33,8 +33,15 @@ pub(crate) struct Serve {
 #[derive(Debug, Serialize, Deserialize)]
 struct Ask {
     proposers: u64,
-    warm_ms: u64,
-    counted_ms: u64,
+    much: Much,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Much {
+    /// For so long.
+    Period { warm_ms: u64, counted_ms: u64 },
+    /// So many commits.
+    Commits(u64),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,8 +108,14 @@ async fn from_within(supervisor: &Arc<Supervisor>, ask: &Ask) -> Result<Load> {
         let (round, session) = (Round::at(&catalog, number)?, supervisor.session()?);
         Ok(Embedded { supervisor: Arc::clone(supervisor), round, session })
     });
-    let period = Period { warm: Duration::from_millis(ask.warm_ms), counted: Duration::from_millis(ask.counted_ms) };
-    load::drive(proposers.collect::<Result<Vec<_>>>()?, period).await
+    let proposers = proposers.collect::<Result<Vec<_>>>()?;
+    match ask.much {
+        Much::Period { warm_ms, counted_ms } => {
+            let (warm, counted) = (Duration::from_millis(warm_ms), Duration::from_millis(counted_ms));
+            load::drive(proposers, Period { warm, counted }).await
+        }
+        Much::Commits(count) => load::commit(proposers, count).await,
+    }
 }
 
 struct Embedded {
@@ -121,13 +134,22 @@ impl Proposer for Embedded {
 }
 
 /// Has the node at `dir` take load from within.
-pub(crate) async fn ask(dir: &Path, proposers: u64, period: Period) -> Result<Load> {
+pub(crate) async fn load(dir: &Path, proposers: u64, period: Period) -> Result<Load> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let much = Much::Period { warm_ms: millis(period.warm), counted_ms: millis(period.counted) };
+    ask(dir, &Ask { proposers, much }).await
+}
+
+/// Has the node at `dir` commit `count` entries, proposed from within.
+pub(crate) async fn commit(dir: &Path, proposers: u64, count: u64) -> Result<Load> {
+    ask(dir, &Ask { proposers, much: Much::Commits(count) }).await
+}
+
+async fn ask(dir: &Path, ask: &Ask) -> Result<Load> {
     let path = socket(dir);
     let stream = UnixStream::connect(&path).await.with_context(|| format!("{} does not listen", path.display()))?;
     let (read, mut write) = stream.into_split();
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let ask = Ask { proposers, warm_ms: millis(period.warm), counted_ms: millis(period.counted) };
-    let mut line = serde_json::to_vec(&ask)?;
+    let mut line = serde_json::to_vec(ask)?;
     line.push(b'\n');
     write.write_all(&line).await?;
     let line = BufReader::new(read).lines().next_line().await?.context("the node ended")?;

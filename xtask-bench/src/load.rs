@@ -3,6 +3,8 @@
 use crate::latency::Latencies;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -42,13 +44,30 @@ impl Load {
 pub(crate) async fn drive<P: Proposer + 'static>(proposers: Vec<P>, period: Period) -> Result<Load> {
     let from = Instant::now() + period.warm;
     let end = from + period.counted;
+    run(proposers, from, move |now| now < end).await
+}
+
+/// Runs the proposers until they have committed `count` in all.
+pub(crate) async fn commit<P: Proposer + 'static>(proposers: Vec<P>, count: u64) -> Result<Load> {
+    let left = Arc::new(AtomicU64::new(count));
+    let one_more = move |_| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+    run(proposers, Instant::now(), one_more).await
+}
+
+/// Runs them while `goes_on`, which is asked before each proposal. What begins at `from` or later is counted.
+async fn run<P: Proposer + 'static>(
+    proposers: Vec<P>,
+    from: Instant,
+    goes_on: impl Fn(Instant) -> bool + Clone + Send + 'static,
+) -> Result<Load> {
     let mut tasks = JoinSet::new();
     for mut proposer in proposers {
+        let goes_on = goes_on.clone();
         tasks.spawn(async move {
             let (mut latencies, mut committed) = (Latencies::none()?, 0);
             loop {
                 let began = Instant::now();
-                if began >= end {
+                if !goes_on(began) {
                     return Ok::<_, anyhow::Error>((latencies, committed));
                 }
                 proposer.propose().await?;
@@ -66,4 +85,28 @@ pub(crate) async fn drive<P: Proposer + 'static>(proposers: Vec<P>, period: Peri
         committed += count;
     }
     Ok(Load { latencies, elapsed: from.elapsed(), committed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counts(Arc<AtomicU64>);
+
+    #[async_trait]
+    impl Proposer for Counts {
+        async fn propose(&mut self) -> Result<()> {
+            tokio::task::yield_now().await;
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_are_committed_as_were_asked_for() {
+        let committed = Arc::new(AtomicU64::new(0));
+        let proposers = (0..7).map(|_| Counts(Arc::clone(&committed))).collect();
+        let load = commit(proposers, 100).await.unwrap();
+        assert_eq!((load.committed, load.latencies.count(), committed.load(Ordering::Relaxed)), (100, 100, 100));
+    }
 }

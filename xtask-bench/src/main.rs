@@ -7,6 +7,7 @@ mod floor;
 mod latency;
 mod load;
 mod machine;
+mod nodes;
 mod ours;
 mod peer;
 mod report;

@@ -1,9 +1,17 @@
 //! Our clusters: three processes of one engine each.
 
+mod catch_up;
+mod disk;
+mod restart;
+
+pub(crate) use catch_up::CaughtUp;
+pub(crate) use disk::LogLen;
+pub(crate) use restart::Restarted;
+
 use crate::dial::{Gaps, Turn};
 use crate::embedded;
 use crate::load::{self, Load, Period, Proposer};
-use crate::subject::{Subject, Way};
+use crate::subject::{Paused, Subject, Way};
 use crate::transition::{self, Round};
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
@@ -19,8 +27,33 @@ use xtask_cluster::{Binary, Cluster, Step};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node with a long log may take to be back, and how long one may take to catch up.
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
 /// How many probe while a leader is killed.
 const PROBES: u64 = 3;
+
+/// How many propose where it only matters that much is committed.
+const PROPOSERS: u64 = 64;
+/// Who comes and goes.
+const FOURTH: &str = "n3";
+
+/// The flags of nodes that build a snapshot after so many entries, and keep so many before it.
+pub(crate) fn flags(snapshot_every: u64, retained: u64) -> Vec<String> {
+    let [every, retained] = [snapshot_every, retained].map(|count| count.to_string());
+    let bytes = u64::MAX.to_string();
+    let flags = ["--log", "error", "--snapshot-every", &every, "--retained", &retained, "--snapshot-bytes", &bytes];
+    flags.map(str::to_owned).into()
+}
+
+/// The flags of nodes that keep their whole log.
+pub(crate) fn whole_log() -> Vec<String> {
+    flags(u64::MAX, u64::MAX)
+}
+
+/// The flags of nodes at their defaults.
+pub(crate) fn defaults() -> Vec<String> {
+    ["--log", "error"].map(str::to_owned).into()
+}
 
 /// A cluster of three members on one engine.
 #[derive(Debug)]
@@ -37,15 +70,13 @@ impl Ours {
         engine: &'static str,
         binary: Binary,
         file: &Path,
-        flags: &[String],
+        flags: Vec<String>,
         step: &Step<'_>,
     ) -> Result<Self> {
         let parsed = ClusterFile::read(file)?;
-        let mut all = vec!["--log".to_owned(), "error".to_owned()];
-        all.extend_from_slice(flags);
         let own = Binary::at(std::env::current_exe()?);
         let cluster = Cluster::prepare(binary, &parsed, file.to_path_buf(), engine)?;
-        let mut cluster = cluster.served_by(own).with_flags(all);
+        let mut cluster = cluster.served_by(own).with_flags(flags).with_patience(LONG_PATIENCE);
         cluster.certify().await?;
         cluster.found().await?;
         cluster.join_others(step).await?;
@@ -59,6 +90,28 @@ impl Ours {
             ensure!(decision.verdict.is_done(), "the ranges were not made: {}", decision.verdict);
         }
         Ok(Self { engine, cluster, clients: Vec::new(), lost: None })
+    }
+
+    /// Which engine it runs.
+    pub(crate) fn engine(&self) -> &'static str {
+        self.engine
+    }
+
+    /// Its processes.
+    pub(crate) fn cluster(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
+    /// A member that does not lead.
+    pub(crate) async fn follower(&mut self) -> Result<String> {
+        let leader = self.cluster.leader().await?;
+        let mut members = self.cluster.addresses().into_iter().map(|(member, _)| member);
+        members.rfind(|member| *member != leader).context("there is no other member")
+    }
+
+    /// Commits so many entries as fast as it can.
+    pub(crate) async fn commit(&mut self, entries: u64) -> Result<Load> {
+        embedded::commit(&self.leader_dir().await?, PROPOSERS, entries).await
     }
 
     /// How long the log entry of one transition is, in bytes.
@@ -158,7 +211,7 @@ impl Subject for Ours {
 
     async fn load(&mut self, way: Way, proposers: u64, connections: usize, period: Period) -> Result<Load> {
         match way {
-            Way::Embedded => embedded::ask(&self.leader_dir().await?, proposers, period).await,
+            Way::Embedded => embedded::load(&self.leader_dir().await?, proposers, period).await,
             Way::Client => load::drive(self.proposers(proposers, connections).await?, period).await,
         }
     }
@@ -206,5 +259,19 @@ impl Subject for Ours {
         ensure!(now != leader, "{leader} still leads after a transfer");
         gaps.served_after(gaps.mark(), PATIENCE).await?;
         Ok(gaps.longest_after(from))
+    }
+
+    async fn change_membership(&mut self, proposers: u64) -> Result<Paused> {
+        self.cluster.prepare_another(FOURTH).await?;
+        let gaps = Gaps::begin(self.proposers(proposers, usize::try_from(proposers)?).await?);
+        gaps.steady(PATIENCE).await?;
+        let admitted = gaps.mark();
+        self.cluster.admit(FOURTH).await?;
+        gaps.served_after(gaps.mark(), PATIENCE).await?;
+        let admitting = gaps.longest_after(admitted);
+        let removed = gaps.mark();
+        self.cluster.remove(FOURTH).await?;
+        gaps.served_after(gaps.mark(), PATIENCE).await?;
+        Ok(Paused { admitting, removing: gaps.longest_after(removed) })
     }
 }

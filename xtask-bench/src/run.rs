@@ -2,7 +2,8 @@
 
 use crate::floor::{Floor, Gauge};
 use crate::machine::Machine;
-use crate::ours::Ours;
+use crate::nodes;
+use crate::ours::{Ours, defaults};
 use crate::peer::Etcd;
 use crate::report::{FloorReport, Report, SubjectReport, html, table};
 use crate::section::{self, Extent, Section};
@@ -12,8 +13,8 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use xtask_cluster::{Binary, Steps, port};
 
-/// The election timeout of our engines unless it is set, and what of etcd's equals it, in milliseconds.
-const ELECTION_TIMEOUT_MS: u64 = 500;
+/// Those that we have.
+pub(crate) const ENGINES: [&str; 2] = ["openraft", "raftrs"];
 
 pub(crate) fn run(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -42,11 +43,11 @@ async fn measure(options: &Options) -> Result<()> {
     let mut gauge = Gauge::prepare(files.path())?;
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     let mut entry_len = 0;
-    for engine in ["openraft", "raftrs"] {
+    for engine in ENGINES {
         let step = steps.step(&format!("three members on {engine}"));
         let file = files.path().join(format!("{engine}.toml"));
         std::fs::write(&file, port::three_members()?)?;
-        let mut ours = Ours::found(engine, binary.clone(), &file, &[], &step).await?;
+        let mut ours = Ours::found(engine, binary.clone(), &file, defaults(), &step).await?;
         entry_len = ours.entry_len().await?;
         step.done(&format!("entries of {entry_len} bytes"));
         subjects.push(Box::new(ours));
@@ -54,8 +55,10 @@ async fn measure(options: &Options) -> Result<()> {
     let mut missing = None;
     if options.peer == Some(Peer::Etcd) {
         let step = steps.step("three nodes of etcd");
-        let election = format!("--election-timeout={ELECTION_TIMEOUT_MS}");
-        let equal = [election.as_str(), "--heartbeat-interval=100"];
+        let ours = cp_driver::Settings::default().election_timeout.as_millis();
+        let (election, heartbeat) =
+            (format!("--election-timeout={ours}"), format!("--heartbeat-interval={}", ours / 5));
+        let equal = [election.as_str(), heartbeat.as_str()];
         for (name, flags) in [("etcd", [].as_slice()), ("etcd, equal timeouts", &equal)] {
             match Etcd::start(name, entry_len, flags).await? {
                 Some(etcd) => subjects.push(Box::new(etcd)),
@@ -76,6 +79,11 @@ async fn measure(options: &Options) -> Result<()> {
         loads: Vec::new(),
         failovers: Vec::new(),
         transfers: Vec::new(),
+        admissions: Vec::new(),
+        removals: Vec::new(),
+        restarts: Vec::new(),
+        catch_ups: Vec::new(),
+        memory: Vec::new(),
         targets: Vec::new(),
     };
     if has(Section::Load) {
@@ -83,7 +91,7 @@ async fn measure(options: &Options) -> Result<()> {
         // Timeouts make no difference without a failure.
         let all = subjects.len();
         let measured = subjects.get_mut(..all.min(3)).context("no subject")?;
-        let (loads, floor) = section::loads(measured, &mut gauge, &extent, &step).await?;
+        let (loads, floor) = section::load::loads(measured, &mut gauge, &extent, &step).await?;
         (report.loads, report.floor) = (loads, FloorReport::of(&floor));
         step.done(&format!("{} rounds", extent.rounds));
     } else {
@@ -95,16 +103,25 @@ async fn measure(options: &Options) -> Result<()> {
         let step = steps.step("leadership handed over, under load");
         let measured = subjects.len().min(3);
         let measured = subjects.get_mut(..measured).context("no subject")?;
-        report.transfers = section::transfers(measured, &extent, &step).await?;
+        report.transfers = section::pause::transfers(measured, &extent, &step).await?;
+        step.done("");
+    }
+    if has(Section::Membership) {
+        let step = steps.step("a fourth member comes and goes, under load");
+        let measured = subjects.len().min(3);
+        let measured = subjects.get_mut(..measured).context("no subject")?;
+        (report.admissions, report.removals) = section::pause::memberships(measured, &extent, &step).await?;
         step.done("");
     }
     if has(Section::Failover) {
         let step = steps.step("leaders killed");
-        report.failovers = section::failovers(&mut subjects, &extent, &step).await?;
+        report.failovers = section::pause::failovers(&mut subjects, &extent, &step).await?;
         step.done(&format!("{} times each", extent.kills));
     }
-    report.judge();
+    // What they do while others are measured is not part of that.
     drop(subjects);
+    nodes::measure(&mut report, &binary, sections, &extent, &steps).await?;
+    report.judge();
     write(&report, &options.out)?;
     table::print(&report);
     steps.note(&format!("{} has the curves", options.out.join("report.html").display()));

@@ -1,16 +1,15 @@
 //! What is measured, a part at a time.
 
-use crate::floor::{Floor, Gauge};
-use crate::latency::Latencies;
+pub(crate) mod catch_up;
+pub(crate) mod load;
+pub(crate) mod memory;
+pub(crate) mod pause;
+pub(crate) mod restart;
+
 use crate::load::Period;
-use crate::machine;
-use crate::report::{LoadSeries, Series};
-use crate::subject::{Subject, Way};
-use anyhow::{Context, Result, ensure};
+use crate::subject::Subject;
 use clap::ValueEnum;
-use std::collections::BTreeMap;
 use std::time::Duration;
-use xtask_cluster::Step;
 
 /// A part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,18 +20,29 @@ pub(crate) enum Section {
     Failover,
     /// For how long nobody is served while leadership is handed over
     Transfer,
+    /// For how long nobody is served while a member is admitted, and while it is removed
+    Membership,
+    /// How long a killed node takes to be back, by the length of its log
+    Restart,
+    /// How fast a node that was away catches up, from the log and from a snapshot
+    CatchUp,
+    /// What an idle node holds in memory
+    Memory,
 }
 
 impl Section {
-    pub(crate) const ALL: &[Self] = &[Self::Load, Self::Failover, Self::Transfer];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Load, Self::Failover, Self::Transfer, Self::Membership, Self::Restart, Self::CatchUp, Self::Memory];
 }
 
 /// How many proposers there are at once.
 pub(crate) const PROPOSERS: [u64; 4] = [1, 8, 64, 256];
-/// Over how many connections they may go; the best counts.
-pub(crate) const CONNECTIONS: [usize; 3] = [1, 8, 64];
-/// How many proposers there are while leadership is handed over.
+/// How many proposers there are while leadership is handed over or members change.
 const STEADY: u64 = 8;
+/// With so many ranges memory is looked at.
+pub(crate) const RANGES: u64 = 10_000;
+/// The restart that has a target: so many entries retained before the snapshot, and so many after it.
+pub(crate) const LONG_LOG: (u64, u64) = (1_000_000, 10_000);
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +50,17 @@ pub(crate) struct Extent {
     pub(crate) rounds: usize,
     pub(crate) kills: usize,
     pub(crate) transfers: usize,
+    /// How often a member comes and goes.
+    pub(crate) changes: usize,
+    /// How often each restart is measured.
+    pub(crate) restarts: usize,
+    /// How many entries there are after the last snapshot, in ascending order.
+    pub(crate) after_snapshot: &'static [u64],
+    /// Whether [`LONG_LOG`] is measured.
+    pub(crate) long_log: bool,
+    /// How often a node is left behind, and by how many entries.
+    pub(crate) catch_ups: usize,
+    pub(crate) behind: u64,
     pub(crate) scout: Period,
     pub(crate) load: Period,
     pub(crate) floor: Duration,
@@ -51,113 +72,40 @@ impl Extent {
             warm: Duration::from_millis(counted_ms / 5),
             counted: Duration::from_millis(counted_ms),
         };
-        let floor = Duration::from_secs(2);
-        Self { rounds: 5, kills: 30, transfers: 5, scout: period(1000), load: period(4000), floor }
+        Self {
+            rounds: 5,
+            kills: 30,
+            transfers: 5,
+            changes: 5,
+            restarts: 5,
+            after_snapshot: &[0, 1_000, 10_000, 50_000],
+            long_log: true,
+            catch_ups: 3,
+            behind: 50_000,
+            scout: period(1000),
+            load: period(4000),
+            floor: Duration::from_secs(2),
+        }
     }
 
     pub(crate) fn quick() -> Self {
         let period =
             |counted_ms| Period { warm: Duration::from_millis(100), counted: Duration::from_millis(counted_ms) };
-        let floor = Duration::from_millis(500);
-        Self { rounds: 3, kills: 3, transfers: 1, scout: period(300), load: period(900), floor }
+        Self {
+            rounds: 3,
+            kills: 3,
+            transfers: 1,
+            changes: 1,
+            restarts: 1,
+            after_snapshot: &[0, 2_000],
+            long_log: false,
+            catch_ups: 1,
+            behind: 20_000,
+            scout: period(300),
+            load: period(900),
+            floor: Duration::from_millis(500),
+        }
     }
 }
 
 type Subjects = [Box<dyn Subject>];
-
-/// One load: of whom, which way, how many at once.
-type Which = (usize, Way, u64);
-
-/// Runs every load of every subject in turns, with the floor before each round.
-pub(crate) async fn loads(
-    subjects: &mut Subjects,
-    gauge: &mut Gauge,
-    extent: &Extent,
-    step: &Step<'_>,
-) -> Result<(Vec<LoadSeries>, Floor)> {
-    let mut which: Vec<Which> = Vec::new();
-    for proposers in PROPOSERS {
-        for (at, subject) in subjects.iter().enumerate() {
-            which.extend(subject.ways().iter().map(|way| (at, *way, proposers)));
-        }
-    }
-    let best = scout(subjects, &which, extent, step).await?;
-    let mut floor = Floor::none()?;
-    let mut series: Vec<LoadSeries> = Vec::new();
-    let mut curves = Vec::new();
-    for (at, way, proposers) in &which {
-        let name = subjects.get(*at).context("a subject is gone")?.name();
-        let connections = best.get(&(*at, *way, *proposers)).copied().unwrap_or(1);
-        series.push(LoadSeries::new(name, *way, *proposers, connections));
-        curves.push(Latencies::none()?);
-    }
-    for round in 0..extent.rounds {
-        tokio::task::block_in_place(|| gauge.measure(extent.floor, &mut floor))?;
-        for (((at, way, proposers), series), curve) in which.iter().zip(&mut series).zip(&mut curves) {
-            let subject = subjects.get_mut(*at).context("a subject is gone")?;
-            step.progress(&format!("round {} of {}: {} {way}, {proposers}", round + 1, extent.rounds, subject.name()));
-            let (term, before) = (subject.term().await?, machine::written(gauge.dir()));
-            let load = subject.load(*way, *proposers, series.connections, extent.load).await?;
-            let wrote = machine::written(gauge.dir()).zip(before).map(|(after, before)| after.saturating_sub(before));
-            series.elections += subject.term().await?.saturating_sub(term);
-            ensure!(load.latencies.count() > 0, "{} committed nothing", subject.name());
-            curve.merge(&load.latencies)?;
-            series.add(&load, wrote);
-        }
-    }
-    for (series, curve) in series.iter_mut().zip(&curves) {
-        series.curve = curve.curve();
-    }
-    Ok((series, floor))
-}
-
-/// Over how many connections each does best, by one short run each.
-async fn scout(
-    subjects: &mut Subjects,
-    which: &[Which],
-    extent: &Extent,
-    step: &Step<'_>,
-) -> Result<BTreeMap<Which, usize>> {
-    let mut best: BTreeMap<Which, (f64, usize)> = BTreeMap::new();
-    for connections in CONNECTIONS {
-        for (at, way, proposers) in which {
-            let enough = connections == 1 || connections as u64 <= *proposers;
-            if *way == Way::Embedded || !enough {
-                continue;
-            }
-            let subject = subjects.get_mut(*at).context("a subject is gone")?;
-            step.progress(&format!("{} with {connections} connections for {proposers}", subject.name()));
-            let load = subject.load(*way, *proposers, connections, extent.scout).await?;
-            let entry = best.entry((*at, *way, *proposers)).or_insert((0.0, 1));
-            if load.throughput() > entry.0 {
-                *entry = (load.throughput(), connections);
-            }
-        }
-    }
-    Ok(best.into_iter().map(|(which, (_, connections))| (which, connections)).collect())
-}
-
-/// Kills each subject's leader in turns.
-pub(crate) async fn failovers(subjects: &mut Subjects, extent: &Extent, step: &Step<'_>) -> Result<Vec<Series>> {
-    let mut series: Vec<_> = subjects.iter().map(|subject| Series::new(subject.name())).collect();
-    for kill in 0..extent.kills {
-        for (subject, series) in subjects.iter_mut().zip(&mut series) {
-            step.progress(&format!("kill {} of {}: {}", kill + 1, extent.kills, subject.name()));
-            series.add(subject.fail_over().await.with_context(|| format!("failover of {}", subject.name()))?);
-            subject.mend().await.with_context(|| format!("after a failover of {}", subject.name()))?;
-        }
-    }
-    Ok(series)
-}
-
-/// Hands each subject's leadership over in turns.
-pub(crate) async fn transfers(subjects: &mut Subjects, extent: &Extent, step: &Step<'_>) -> Result<Vec<Series>> {
-    let mut series: Vec<_> = subjects.iter().map(|subject| Series::new(subject.name())).collect();
-    for turn in 0..extent.transfers {
-        for (subject, series) in subjects.iter_mut().zip(&mut series) {
-            step.progress(&format!("transfer {} of {}: {}", turn + 1, extent.transfers, subject.name()));
-            series.add(subject.transfer(STEADY).await.with_context(|| format!("transfer of {}", subject.name()))?);
-        }
-    }
-    Ok(series)
-}

@@ -26,6 +26,15 @@ impl fmt::Display for Way {
     }
 }
 
+/// For how long nobody was served while a member came and went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paused {
+    /// From its admission until it had its vote.
+    pub(crate) admitting: Duration,
+    /// From the request to remove it until it was gone.
+    pub(crate) removing: Duration,
+}
+
 /// A running cluster of three.
 #[async_trait]
 pub(crate) trait Subject: Send {
@@ -54,4 +63,8 @@ pub(crate) trait Subject: Send {
     /// Hands leadership over under steady load by this many proposers, and says for how long
     /// none of them was served.
     async fn transfer(&mut self, proposers: u64) -> Result<Duration>;
+
+    /// Admits a fourth member under steady load by this many proposers, and removes it once it has
+    /// its vote.
+    async fn change_membership(&mut self, proposers: u64) -> Result<Paused>;
 }

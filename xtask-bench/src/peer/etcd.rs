@@ -1,10 +1,12 @@
 //! A cluster of three etcd processes on loopback.
 
+mod membership;
+
 use super::certificates::{self, CA, CERTIFICATE, KEY};
 use super::rpc::{Caller, NodeStatus};
 use crate::dial::{Gaps, Turn};
 use crate::load::{self, Load, Period, Proposer};
-use crate::subject::{Subject, Way};
+use crate::subject::{Paused, Subject, Way};
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use std::fs::File;
@@ -62,15 +64,15 @@ impl Etcd {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         let mut cluster = Self { name, version, value_len, nodes, lost: None, flags, root };
         for at in 0..cluster.nodes.len() {
-            cluster.spawn(at)?;
+            cluster.spawn(at, "new")?;
         }
         cluster.agreed().await?;
         Ok(Some(cluster))
     }
 
-    fn spawn(&mut self, at: usize) -> Result<()> {
+    /// Starts a node's process; `state` is what its cluster is while it has no directory.
+    fn spawn(&mut self, at: usize, state: &str) -> Result<()> {
         let of = |name: &str| self.root.path().join(name).display().to_string();
-        let url = |port: u16| format!("https://127.0.0.1:{port}");
         let all: Vec<_> = self.nodes.iter().map(|node| format!("{}={}", node.name, url(node.peer))).collect();
         let node = self.nodes.get(at).context("no such node")?;
         let log = File::options().create(true).append(true).open(of(&format!("{}.log", node.name)))?;
@@ -79,7 +81,7 @@ impl Etcd {
         command.args(["--name", &node.name, "--data-dir", &of(&node.name)]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--initial-cluster", &all.join(","), "--initial-cluster-state", "new"]);
+        command.args(["--initial-cluster", &all.join(","), "--initial-cluster-state", state]);
         for prefix in ["--", "--peer-"] {
             command.args([format!("{prefix}cert-file"), of(CERTIFICATE), format!("{prefix}key-file"), of(KEY)]);
             command.args([format!("{prefix}trusted-ca-file"), of(CA), format!("{prefix}client-cert-auth")]);
@@ -160,6 +162,21 @@ impl Etcd {
         };
         Ok((0..self.nodes.len()).map(probe).collect())
     }
+
+    /// At least so many probes, served at a pace.
+    async fn steady(&self, proposers: u64) -> Result<Gaps> {
+        let mut probes = Vec::new();
+        while (probes.len() as u64) < proposers {
+            probes.extend(self.probes()?);
+        }
+        let gaps = Gaps::begin(probes);
+        gaps.steady(PATIENCE).await?;
+        Ok(gaps)
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
 }
 
 fn tail(root: &Path) -> String {
@@ -238,7 +255,7 @@ impl Subject for Etcd {
 
     async fn mend(&mut self) -> Result<()> {
         if let Some(at) = self.lost.take() {
-            self.spawn(at)?;
+            self.spawn(at, "existing")?;
         }
         self.agreed().await?;
         sleep(Duration::from_millis(300)).await;
@@ -248,15 +265,14 @@ impl Subject for Etcd {
     async fn transfer(&mut self, proposers: u64) -> Result<Duration> {
         let (leader, member) = self.leader().await?;
         let other = self.statuses().await?.into_iter().map(|(_, status)| status.member()).find(|id| *id != member);
-        let mut probes = Vec::new();
-        while (probes.len() as u64) < proposers {
-            probes.extend(self.probes()?);
-        }
-        let gaps = Gaps::begin(probes);
-        gaps.steady(PATIENCE).await?;
+        let gaps = self.steady(proposers).await?;
         let from = gaps.mark();
         self.caller(leader)?.move_leader(other.context("there is no other node")?).await?;
         gaps.served_after(gaps.mark(), PATIENCE).await?;
         Ok(gaps.longest_after(from))
+    }
+
+    async fn change_membership(&mut self, proposers: u64) -> Result<Paused> {
+        self.come_and_go(proposers).await
     }
 }

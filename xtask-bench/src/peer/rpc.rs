@@ -14,6 +14,9 @@ use tonic_prost::ProstCodec;
 const PUT: &str = "/etcdserverpb.KV/Put";
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 const MOVE_LEADER: &str = "/etcdserverpb.Maintenance/MoveLeader";
+const MEMBER_ADD: &str = "/etcdserverpb.Cluster/MemberAdd";
+const MEMBER_PROMOTE: &str = "/etcdserverpb.Cluster/MemberPromote";
+const MEMBER_REMOVE: &str = "/etcdserverpb.Cluster/MemberRemove";
 
 /// Writes one key.
 #[derive(Clone, PartialEq, Message)]
@@ -70,6 +73,26 @@ struct MoveLeader {
     target: u64,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct MemberAdd {
+    #[prost(string, repeated, tag = "1")]
+    peer_urls: Vec<String>,
+    #[prost(bool, tag = "2")]
+    is_learner: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Member {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct MemberAdded {
+    #[prost(message, optional, tag = "2")]
+    member: Option<Member>,
+}
+
 /// A connection to one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(Channel);
@@ -113,5 +136,21 @@ impl Caller {
 
     pub(crate) async fn move_leader(&self, target: u64) -> Result<(), Status> {
         self.unary::<_, Headed>(MoveLeader { target }, MOVE_LEADER).await.map(drop)
+    }
+
+    /// Answers the number of the new member, which has no vote yet.
+    pub(crate) async fn add_learner(&self, peer_url: String) -> Result<u64, Status> {
+        let message = MemberAdd { peer_urls: vec![peer_url], is_learner: true };
+        let added = self.unary::<_, MemberAdded>(message, MEMBER_ADD).await?;
+        added.member.map(|member| member.id).ok_or_else(|| Status::internal("no member came back"))
+    }
+
+    /// Refused while the member is too far behind.
+    pub(crate) async fn promote(&self, member: u64) -> Result<(), Status> {
+        self.unary::<_, Headed>(Member { id: member }, MEMBER_PROMOTE).await.map(drop)
+    }
+
+    pub(crate) async fn remove(&self, member: u64) -> Result<(), Status> {
+        self.unary::<_, Headed>(Member { id: member }, MEMBER_REMOVE).await.map(drop)
     }
 }

@@ -1,6 +1,6 @@
 //! What moved between two runs, beyond their noise.
 
-use super::{LoadSeries, Report, Round, Series};
+use super::{CatchUp, LoadSeries, Report, Restart, Round, Series, Source};
 use crate::latency::median;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -90,15 +90,39 @@ fn compare(before: &Report, after: &Report) -> Vec<Moved> {
         put("p99 us", |round| round.latency.p99_us);
         put("commits/s", |round| round.throughput);
     }
-    let pairs =
-        [("failover ms", &before.failovers, &after.failovers), ("transfer ms", &before.transfers, &after.transfers)];
-    for (what, before, after) in pairs {
+    for ((what, before), (_, after)) in before.timed().into_iter().zip(after.timed()) {
         for one in before {
             let Some(other) = after.iter().find(|series: &&Series| series.subject == one.subject) else { continue };
-            moved.push(Moved::of(format!("{what}, {}", one.subject), &one.values_ms, &other.values_ms));
+            moved.push(Moved::of(format!("{what}, ms, {}", one.subject), &one.values_ms, &other.values_ms));
         }
     }
+    nodes(before, after, &mut moved);
     moved
+}
+
+/// What single nodes came to.
+fn nodes(before: &Report, after: &Report, moved: &mut Vec<Moved>) {
+    for one in &before.restarts {
+        let like = |other: &&Restart| other.subject == one.subject && other.is_like(one.before, one.after);
+        let Some(other) = after.restarts.iter().find(like) else { continue };
+        let what =
+            format!("restart ms, {} entries before the snapshot, {} after, {}", one.before, one.after, one.subject);
+        moved.push(Moved::of(what, &one.applied_ms, &other.applied_ms));
+    }
+    for one in &before.catch_ups {
+        let like = |other: &&CatchUp| other.subject == one.subject && other.source == one.source;
+        let Some(other) = after.catch_ups.iter().find(like) else { continue };
+        let name = |what: &str| format!("catching up from {}, {what}, {}", one.source, one.subject);
+        moved.push(Moved::of(name("ms"), &one.times_ms(), &other.times_ms()));
+        if one.source == Source::Log {
+            moved.push(Moved::of(name("entries/s"), &one.rates(), &other.rates()));
+        }
+    }
+    for one in &before.memory {
+        let Some(other) = after.memory.iter().find(|other| one.is_like(other)) else { continue };
+        let what = format!("memory MiB, {} ranges, {} entries, {}, {}", one.ranges, one.entries, one.role, one.subject);
+        moved.push(Moved::of(what, &[one.resident_mib], &[other.resident_mib]));
+    }
 }
 
 #[cfg(test)]

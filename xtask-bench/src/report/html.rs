@@ -1,9 +1,9 @@
 //! The report as one page that needs nothing else.
 
 use super::svg::{Axis, Line, Scale, plot};
-use super::table::limit;
+use super::table::{self, limit};
 use super::{LoadSeries, Report};
-use crate::section::PROPOSERS;
+use crate::section::{LONG_LOG, PROPOSERS};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--faint:#8885;--good:#00734c;--bad:#b03a00}\
@@ -41,6 +41,7 @@ pub(crate) fn page(report: &Report) -> String {
     targets(report, &mut body);
     loads(report, &mut body);
     series(report, &mut body);
+    nodes(report, &mut body);
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>Control plane bench</title><style>{STYLE}</style><body>{body}</body></html>"
@@ -114,11 +115,7 @@ fn loads(report: &Report, body: &mut String) {
 }
 
 fn series(report: &Report, body: &mut String) {
-    let parts = [
-        ("Failover: SIGKILL to the first client served", &report.failovers),
-        ("Leadership handed over under load: longest time without service", &report.transfers),
-    ];
-    for (title, all) in parts.into_iter().filter(|(_, all)| !all.is_empty()) {
+    for (title, all) in report.timed().into_iter().filter(|(_, all)| !all.is_empty()) {
         let lines = all.iter().map(|series| {
             let mut values = series.values_ms.clone();
             values.sort_by(f64::total_cmp);
@@ -128,7 +125,7 @@ fn series(report: &Report, body: &mut String) {
         });
         let share = Axis { title: "share of runs", scale: Scale::Linear, marks: Vec::new() };
         let millis = Axis { title: "milliseconds", scale: Scale::Linear, marks: Vec::new() };
-        *body += &format!("<h2>{title}</h2><div class=\"plots\">");
+        *body += &format!("<h2>{}</h2><div class=\"plots\">", capital(title));
         figure(body, "In ascending order", &plot(&lines.collect::<Vec<_>>(), &share, &millis));
         let rows = all.iter().map(|series| {
             let (name, times) = (text(&series.subject), series.values_ms.len());
@@ -138,6 +135,43 @@ fn series(report: &Report, body: &mut String) {
         *body += &table(&["", "times", "median ms", "max ms"], &rows.collect::<String>());
         *body += "</div>";
     }
+}
+
+/// What single nodes came to.
+fn nodes(report: &Report, body: &mut String) {
+    for (title, head, rows) in table::nodes(report) {
+        *body += &format!("<h2>{}</h2>", capital(title));
+        let cells = |row: &Vec<String>| row.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect::<String>();
+        *body += &table(&head, &rows.iter().map(|row| format!("<tr>{}</tr>", cells(row))).collect::<String>());
+    }
+    // What is retained before the snapshot is another axis.
+    let (longest, _) = LONG_LOG;
+    let short: Vec<_> = report.restarts.iter().filter(|one| one.before < longest).collect();
+    if short.is_empty() {
+        return;
+    }
+    let mut names: Vec<_> = short.iter().map(|one| one.subject.clone()).collect();
+    names.sort();
+    names.dedup();
+    let line = |name: &String| {
+        let own = short.iter().filter(|one| one.subject == *name);
+        let points = own.map(|one| (one.after as f64, one.median_applied_ms())).collect();
+        Line { name: name.clone(), points, dashed: false }
+    };
+    let entries = Axis { title: "entries after the snapshot", scale: Scale::Linear, marks: Vec::new() };
+    let millis = Axis { title: "milliseconds", scale: Scale::Linear, marks: Vec::new() };
+    *body += "<div class=\"plots\">";
+    figure(
+        body,
+        "Restart by the length of the log",
+        &plot(&names.iter().map(line).collect::<Vec<_>>(), &entries, &millis),
+    );
+    *body += "</div>";
+}
+
+fn capital(title: &str) -> String {
+    let mut letters = title.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn figure(body: &mut String, caption: &str, drawing: &str) {

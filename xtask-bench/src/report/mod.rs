@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod html;
+mod node;
 mod svg;
 pub(crate) mod table;
 mod target;
@@ -14,6 +15,7 @@ use crate::subject::{Subject, Way};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+pub(crate) use node::{CatchUp, Held, Restart, Role, Source};
 pub(crate) use target::Target;
 
 /// A whole run.
@@ -32,11 +34,28 @@ pub(crate) struct Report {
     pub(crate) loads: Vec<LoadSeries>,
     pub(crate) failovers: Vec<Series>,
     pub(crate) transfers: Vec<Series>,
+    /// Pauses while a member is admitted and given its vote.
+    pub(crate) admissions: Vec<Series>,
+    /// Pauses while it is removed.
+    pub(crate) removals: Vec<Series>,
+    pub(crate) restarts: Vec<Restart>,
+    pub(crate) catch_ups: Vec<CatchUp>,
+    pub(crate) memory: Vec<Held>,
     pub(crate) targets: Vec<Target>,
 }
 
 impl Report {
-    pub(crate) const FORMAT: u32 = 1;
+    pub(crate) const FORMAT: u32 = 2;
+
+    /// What was timed again and again while something happened, and what that was.
+    fn timed(&self) -> [(&'static str, &Vec<Series>); 4] {
+        [
+            ("failover: SIGKILL to the first client served", &self.failovers),
+            ("leadership handed over under load: longest time without service", &self.transfers),
+            ("a member admitted and given its vote, under load: longest time without service", &self.admissions),
+            ("a member removed, under load: longest time without service", &self.removals),
+        ]
+    }
 
     /// That load, if it was measured.
     pub(crate) fn load(&self, subject: &str, way: Way, proposers: u64) -> Option<&LoadSeries> {

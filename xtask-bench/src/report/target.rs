@@ -1,10 +1,12 @@
 //! What the figures are held to.
 
 use super::{Report, Series};
+use crate::run::ENGINES;
+use crate::section::LONG_LOG;
 use crate::subject::Way;
 use serde::{Deserialize, Serialize};
 
-/// A ratio that is to stay on one side of a limit.
+/// A figure or a ratio of two that is to stay on one side of a limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Target {
     pub(crate) what: String,
@@ -31,7 +33,6 @@ impl Target {
 
 const PEER: &str = "etcd";
 const PEER_EQUAL: &str = "etcd, equal timeouts";
-const ENGINES: [&str; 2] = ["openraft", "raftrs"];
 
 /// Each target of which both sides were measured.
 pub(crate) fn judge(report: &Report) -> Vec<Target> {
@@ -81,7 +82,19 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
         );
         let elections = report.loads.iter().filter(|load| load.subject == engine).map(|load| load.elections);
         let elections: u64 = elections.sum();
-        put("elections that nobody asked for", engine, Limit::AtMost(0.0), Some(elections as f64));
+        if !report.loads.is_empty() {
+            put("elections that nobody asked for", engine, Limit::AtMost(0.0), Some(elections as f64));
+        }
+        let (before, after) = LONG_LOG;
+        let mut restarts = report.restarts.iter().filter(|one| one.subject == engine);
+        let long = restarts.find(|one| one.is_like(before, after)).map(|one| one.median_following_ms() / 1e3);
+        let what = format!("restart, {before} entries before the snapshot and {after} after, seconds");
+        put(&what, engine, Limit::AtMost(1.0), long);
+        for held in report.memory.iter().filter(|held| held.subject == engine) {
+            let what =
+                format!("memory of an idle {}, {} ranges, after {} entries, MiB", held.role, held.ranges, held.entries);
+            put(&what, engine, Limit::AtMost(64.0), Some(held.resident_mib));
+        }
     }
     let [one, other] = ENGINES;
     for way in [Way::Embedded, Way::Client] {
