@@ -116,3 +116,64 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
 fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     Some(one? / other?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floor::Floor;
+    use crate::machine::Machine;
+    use crate::report::{FloorReport, Held, Restart, Role};
+
+    fn report(restarts: Vec<Restart>, memory: Vec<Held>) -> Report {
+        Report {
+            format: Report::FORMAT,
+            taken: String::new(),
+            quick: false,
+            machine: Machine::of("/".as_ref()),
+            subjects: Vec::new(),
+            missing: None,
+            entry_len: 84,
+            floor: FloorReport::of(&Floor::none().unwrap()),
+            loads: Vec::new(),
+            failovers: Vec::new(),
+            transfers: Vec::new(),
+            admissions: Vec::new(),
+            removals: Vec::new(),
+            restarts,
+            catch_ups: Vec::new(),
+            memory,
+            targets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_long_log_is_judged_by_when_its_node_is_back() {
+        let restart = |before, after, following_ms: f64| {
+            let (applied_ms, following_ms) = (vec![10.0; 3], vec![following_ms, 1.0, following_ms]);
+            Restart { subject: "raftrs".to_owned(), before, after, applied_ms, following_ms }
+        };
+        let judged = |ms| {
+            let targets =
+                judge(&report(vec![restart(520, 10_000, 5000.0), restart(1_000_512, 10_001, ms)], Vec::new()));
+            let [target] = targets.try_into().unwrap();
+            (target.is_met(), target.value)
+        };
+        assert_eq!(judged(999.0), (true, 0.999));
+        assert_eq!(judged(1001.0), (false, 1.001));
+        assert_eq!(judge(&report(vec![restart(0, 10_000, 1.0)], Vec::new())), []);
+    }
+
+    #[test]
+    fn every_idle_node_is_judged() {
+        let held = |role, resident_mib| Held {
+            subject: "openraft".to_owned(),
+            role,
+            ranges: 10_000,
+            entries: 10_520,
+            resident_mib,
+            anonymous_mib: 1.0,
+        };
+        let targets = judge(&report(Vec::new(), vec![held(Role::Leader, 64.5), held(Role::Follower, 63.5)]));
+        assert_eq!(targets.iter().map(Target::is_met).collect::<Vec<_>>(), [false, true]);
+    }
+}
