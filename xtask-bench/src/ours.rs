@@ -34,6 +34,8 @@ const PROBES: u64 = 3;
 
 /// How many propose where it only matters that much is committed.
 const PROPOSERS: u64 = 64;
+/// How often their load may end early.
+const FAILURES_MAX: usize = 20;
 /// Who comes and goes.
 const FOURTH: &str = "n3";
 
@@ -109,9 +111,29 @@ impl Ours {
         members.rfind(|member| *member != leader).context("there is no other member")
     }
 
-    /// Commits so many entries as fast as it can.
-    pub(crate) async fn commit(&mut self, entries: u64) -> Result<Load> {
-        embedded::commit(&self.leader_dir().await?, PROPOSERS, entries).await
+    /// Commits so many entries as fast as it can. Leadership may move meanwhile, on a busy machine.
+    pub(crate) async fn commit(&mut self, entries: u64) -> Result<()> {
+        let leader = self.cluster.leader().await?;
+        let goal = self.cluster.status(&leader).await?.committed + entries;
+        let mut failed = 0;
+        loop {
+            let leader = self.cluster.leader().await?;
+            let left = goal.saturating_sub(self.cluster.status(&leader).await?.committed);
+            let dir = self.cluster.node(&leader)?.dir.clone();
+            match embedded::commit(&dir, PROPOSERS, left).await {
+                Ok(_) => return Ok(()),
+                Err(error) if failed == FAILURES_MAX => return Err(error),
+                Err(_) => failed += 1,
+            }
+        }
+    }
+
+    /// Sees to it that somebody else than `member` leads.
+    async fn unseat(&mut self, member: &str) -> Result<()> {
+        while self.cluster.leader().await? == member {
+            self.cluster.client()?.transfer(None).await?;
+        }
+        Ok(())
     }
 
     /// How long the log entry of one transition is, in bytes.

@@ -2,7 +2,7 @@
 
 use super::{LONG_PATIENCE, Ours, PATIENCE, disk};
 use crate::report::Source;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -25,9 +25,9 @@ pub(crate) struct CaughtUp {
 }
 
 impl Ours {
-    /// Kills a follower, commits `entries` without it, starts it, and waits until it has them all. Fails
-    /// if they came another way than from `source`.
-    pub(crate) async fn catch_up(&mut self, entries: u64, source: Source) -> Result<CaughtUp> {
+    /// Kills a follower, commits `entries` without it, starts it, and waits until it has them all. `None`
+    /// if leadership moved meanwhile. Fails if they came another way than from `source`.
+    pub(crate) async fn catch_up(&mut self, entries: u64, source: Source) -> Result<Option<CaughtUp>> {
         self.cluster.agreed().await?;
         let (leader, away) = (self.cluster.leader().await?, self.follower().await?);
         let (client, dir) = (self.cluster.client()?, self.cluster.node(&away)?.dir.clone());
@@ -37,14 +37,16 @@ impl Ours {
         self.commit(entries).await?;
         sleep(SETTLED).await;
         let goal = self.cluster.status(&leader).await?;
-        let known = goal.progress.iter().find(|p| p.member == away).context("the leader has no book on it")?.matched;
         let began = Instant::now();
         self.cluster.start(&away)?;
+        // Only a leader has any.
+        let Some(known) = goal.progress.iter().find(|p| p.member == away).map(|p| p.matched) else { return Ok(None) };
         let mut first = None;
         let (from_start, from_ack) = loop {
             let status = client.node(&address, PATIENCE).await?;
             let now = began.elapsed();
-            let book = status.progress.iter().find(|p| p.member == away).context("the leader has no book on it")?;
+            let book = status.progress.iter().find(|p| p.member == away).filter(|_| status.term == goal.term);
+            let Some(book) = book else { return Ok(None) };
             let ack = book.last_ack_ms.and_then(|ago| now.checked_sub(Duration::from_millis(ago)));
             if let Some(at) = ack {
                 first.get_or_insert((at, goal.committed.saturating_sub(book.matched)));
@@ -63,6 +65,6 @@ impl Ours {
         let came = if has == held { Source::Log } else { Source::Snapshot };
         ensure!(came == source, "{away} caught up from {came}, and {source} was to be measured");
         let snapshot_bytes = has.map_or(0, |(_, bytes)| bytes);
-        Ok(CaughtUp { entries: goal.committed.saturating_sub(known), from_start, from_ack, snapshot_bytes })
+        Ok(Some(CaughtUp { entries: goal.committed.saturating_sub(known), from_start, from_ack, snapshot_bytes }))
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Restarted {
 impl Ours {
     /// Has this member build a snapshot of all that it has applied; its log stays.
     pub(crate) async fn have_snapshot(&mut self, member: &str) -> Result<()> {
+        self.unseat(member).await?;
         self.cluster.agreed().await?;
         let dir = self.cluster.node(member)?.dir.clone();
         self.cluster.kill(member).await?;
@@ -46,6 +47,7 @@ impl Ours {
 
     /// Kills this member, starts it again, and says how long its log was and how long that took.
     pub(crate) async fn restart(&mut self, member: &str) -> Result<(LogLen, Restarted)> {
+        self.unseat(member).await?;
         self.cluster.agreed().await?;
         let (client, node) = (self.cluster.client()?, self.cluster.node(member)?);
         let (address, dir) = (node.client.clone(), node.dir.clone());
