@@ -47,6 +47,7 @@ enum Much {
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Load { recorded: Vec<(u64, u64)>, elapsed_ns: u64, committed: u64 },
+    Committed,
     Failed(String),
 }
 
@@ -87,14 +88,7 @@ async fn attend(stream: UnixStream, supervisor: Arc<Supervisor>) -> Result<()> {
     let mut lines = BufReader::new(read).lines();
     while let Some(line) = lines.next_line().await? {
         let ask: Ask = serde_json::from_str(&line)?;
-        let answer = match from_within(&supervisor, &ask).await {
-            Ok(load) => Answer::Load {
-                recorded: load.latencies.recorded(),
-                elapsed_ns: u64::try_from(load.elapsed.as_nanos()).unwrap_or(u64::MAX),
-                committed: load.committed,
-            },
-            Err(error) => Answer::Failed(format!("{error:#}")),
-        };
+        let answer = from_within(&supervisor, &ask).await.unwrap_or_else(|error| Answer::Failed(format!("{error:#}")));
         let mut line = serde_json::to_vec(&answer)?;
         line.push(b'\n');
         write.write_all(&line).await?;
@@ -102,7 +96,7 @@ async fn attend(stream: UnixStream, supervisor: Arc<Supervisor>) -> Result<()> {
     Ok(())
 }
 
-async fn from_within(supervisor: &Arc<Supervisor>, ask: &Ask) -> Result<Load> {
+async fn from_within(supervisor: &Arc<Supervisor>, ask: &Ask) -> Result<Answer> {
     let catalog = supervisor.read().await?.catalog;
     let proposers = (1..=ask.proposers).map(|number| {
         let (round, session) = (Round::at(&catalog, number)?, supervisor.session()?);
@@ -112,9 +106,11 @@ async fn from_within(supervisor: &Arc<Supervisor>, ask: &Ask) -> Result<Load> {
     match ask.much {
         Much::Period { warm_ms, counted_ms } => {
             let (warm, counted) = (Duration::from_millis(warm_ms), Duration::from_millis(counted_ms));
-            load::drive(proposers, Period { warm, counted }).await
+            let load = load::drive(proposers, Period { warm, counted }).await?;
+            let elapsed_ns = u64::try_from(load.elapsed.as_nanos()).unwrap_or(u64::MAX);
+            Ok(Answer::Load { recorded: load.latencies.recorded(), elapsed_ns, committed: load.committed })
         }
-        Much::Commits(count) => load::commit(proposers, count).await,
+        Much::Commits(count) => load::commit(proposers, count).await.map(|()| Answer::Committed),
     }
 }
 
@@ -137,15 +133,21 @@ impl Proposer for Embedded {
 pub(crate) async fn load(dir: &Path, proposers: u64, period: Period) -> Result<Load> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let much = Much::Period { warm_ms: millis(period.warm), counted_ms: millis(period.counted) };
-    ask(dir, &Ask { proposers, much }).await
+    match ask(dir, &Ask { proposers, much }).await? {
+        Answer::Load { recorded, elapsed_ns, committed } => {
+            let (latencies, elapsed) = (Latencies::from_recorded(&recorded)?, Duration::from_nanos(elapsed_ns));
+            Ok(Load { latencies, elapsed, committed })
+        }
+        other => bail!("load was asked for, and {other:?} came back"),
+    }
 }
 
 /// Has the node at `dir` commit `count` entries, proposed from within.
-pub(crate) async fn commit(dir: &Path, proposers: u64, count: u64) -> Result<Load> {
-    ask(dir, &Ask { proposers, much: Much::Commits(count) }).await
+pub(crate) async fn commit(dir: &Path, proposers: u64, count: u64) -> Result<()> {
+    ask(dir, &Ask { proposers, much: Much::Commits(count) }).await.map(drop)
 }
 
-async fn ask(dir: &Path, ask: &Ask) -> Result<Load> {
+async fn ask(dir: &Path, ask: &Ask) -> Result<Answer> {
     let path = socket(dir);
     let stream = UnixStream::connect(&path).await.with_context(|| format!("{} does not listen", path.display()))?;
     let (read, mut write) = stream.into_split();
@@ -154,10 +156,7 @@ async fn ask(dir: &Path, ask: &Ask) -> Result<Load> {
     write.write_all(&line).await?;
     let line = BufReader::new(read).lines().next_line().await?.context("the node ended")?;
     match serde_json::from_str(&line)? {
-        Answer::Load { recorded, elapsed_ns, committed } => {
-            let (latencies, elapsed) = (Latencies::from_recorded(&recorded)?, Duration::from_nanos(elapsed_ns));
-            Ok(Load { latencies, elapsed, committed })
-        }
         Answer::Failed(reason) => bail!("{reason}"),
+        answer => Ok(answer),
     }
 }

@@ -121,7 +121,7 @@ impl Ours {
             let left = goal.saturating_sub(self.cluster.status(&leader).await?.committed);
             let dir = self.cluster.node(&leader)?.dir.clone();
             match embedded::commit(&dir, PROPOSERS, left).await {
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(error) if failed == FAILURES_MAX => return Err(error),
                 Err(_) => failed += 1,
             }
