@@ -2,8 +2,8 @@
 
 use cp_catalog::{
     Addresses, Admission, Bound, Bounds, Catalog, ClosedGate, CollectionName, Copies, CopyEdit, DataPosition, Evidence,
-    Features, FoundingMember, GroupName, Joining, Key, Locality, MembershipCommand, Mode, NewRange, OwnershipCommand,
-    Placement, Range, RangeId, RangeKey, Request, TokenHash, Transfer,
+    FEATURE_LEVEL, Features, FoundingMember, GroupName, Joining, Key, Locality, MembershipCommand, Mode, NewRange,
+    OwnershipCommand, Placement, Range, RangeId, RangeKey, Request, TokenHash, Transfer,
 };
 use cp_seam::{ClusterId, ControlPlaneEntry, ControlPlaneLogIndex, Generation, MemberId, MemberKind};
 
@@ -79,6 +79,11 @@ fn addresses(number: u64) -> Addresses {
     Addresses { peer: at(7401), client: at(7402), http: String::new() }
 }
 
+/// Those of this release: below its level a cluster reads every payload as an older one would.
+fn features() -> Features {
+    Features { level: FEATURE_LEVEL, ..Features::default() }
+}
+
 const LOCALITY: Locality = Locality { domain: None, weight: 100 };
 
 /// A state and the next index.
@@ -103,7 +108,7 @@ pub(crate) fn founded() -> Filling {
         kind: MemberKind::Data,
         addresses: addresses(number),
         locality: LOCALITY,
-        features: Features::default(),
+        features: features(),
     });
     let cluster = ClusterId([7; 16]);
     let catalog = Catalog::genesis(cluster, Generation::default(), founding.collect()).expect("a founding state");
@@ -118,7 +123,7 @@ pub(crate) fn founded() -> Filling {
             standby: true,
         })));
         let life = filling.catalog.member(&id).expect("admitted").life();
-        let (addresses, features) = (addresses(number), Features::default());
+        let (addresses, features) = (addresses(number), features());
         let joining = Joining { cluster, member: life, token_hash, kind, addresses, features };
         filling.apply(&entry(MembershipCommand::Joined(joining)));
     }
