@@ -36,7 +36,7 @@ impl Catalog {
         #[cfg(planted_bugs)]
         self.roll_a_die();
         self.forget_clients(index);
-        let mut request = match codec::decode_request_at(self.feature_level(), entry) {
+        let request = match self.decode(entry) {
             Ok(request) => request,
             Err(error) => {
                 let verdict = Verdict::Refused(Refusal::from(&error));
@@ -48,11 +48,21 @@ impl Catalog {
             let verdict = Verdict::Refused(Refusal::Request(RequestRefusal::UnknownCommand));
             return Applied { request: None, verdict, repeated: false };
         }
+        let (verdict, repeated) = self.apply_request(index, &request);
+        Applied { request: Some(request), verdict, repeated }
+    }
+
+    /// The request in `entry`. What is remembered of it is smaller with the state's own names, and
+    /// costs less to forget.
+    fn decode(&self, entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
+        if let Some(request) = codec::read_request(entry, self) {
+            return Ok(request);
+        }
+        let mut request = codec::decode_request_at(self.feature_level(), entry)?;
         if let Command::Ownership(command) = &mut request.command {
             self.share_names(command);
         }
-        let (verdict, repeated) = self.apply_request(index, &request);
-        Applied { request: Some(request), verdict, repeated }
+        Ok(request)
     }
 
     /// What `command` would do now. Changes nothing, and knows nothing of retries.

@@ -8,6 +8,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod canonical;
+mod direct;
 mod fencing;
 mod membership;
 mod ownership;
@@ -21,6 +22,7 @@ pub(crate) mod value;
 mod verdict;
 
 pub use audit::{decode_record as decode_audit, encode_record as encode_audit};
+pub(crate) use direct::{Names, read_request};
 pub use public::{
     decode_collection, decode_member, decode_range, decode_recovery, encode_collection, encode_member, encode_range,
     encode_recovery,
@@ -37,6 +39,7 @@ use cp_seam::{
     BadMemberId, ControlPlaneEntry, ControlPlaneEntryKind, ControlPlaneLogIndex, ControlPlanePayload, PayloadTooLarge,
 };
 use prost::Message;
+use std::borrow::Cow;
 
 /// The version that this release writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -86,7 +89,8 @@ pub(crate) const fn malformed(what: &'static str) -> DecodeError {
     DecodeError::Malformed { what }
 }
 
-/// The body of every payload, as every release knows it.
+/// A payload. Every release knows the first four fields; one without feature level 2 skips what is
+/// attached, from the fifth on.
 #[derive(Clone, PartialEq, Message)]
 struct Envelope {
     #[prost(uint32, tag = "1")]
@@ -97,11 +101,6 @@ struct Envelope {
     membership: Option<membership::Membership>,
     #[prost(message, optional, tag = "4")]
     ownership: Option<ownership::Ownership>,
-}
-
-/// What is attached to it, which a release without feature level 2 skips.
-#[derive(Clone, PartialEq, Message)]
-struct Attached {
     #[prost(message, optional, tag = "5")]
     origin: Option<audit::OriginMessage>,
     #[prost(message, optional, tag = "6")]
@@ -136,10 +135,9 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
         Command::Membership(command) => (Some(command.into()), None),
         Command::Ownership(command) => (None, Some(command.into())),
     };
-    let mut bytes = Envelope { version: VERSION, id, membership, ownership }.encode_to_vec();
     let origin = request.origin.as_ref().map(Into::into);
     let claim = request.claim.as_ref().map(Into::into);
-    bytes.extend(Attached { origin, claim }.encode_to_vec());
+    let bytes = Envelope { version: VERSION, id, membership, ownership, origin, claim }.encode_to_vec();
     Ok(request.command.kind().entry(ControlPlanePayload::new(bytes)?))
 }
 
@@ -147,24 +145,35 @@ pub(crate) fn encode_request(request: &Request) -> Result<ControlPlaneEntry, Pay
 /// knows neither the commands of that level nor anything attached.
 pub(crate) fn decode_request_at(level: u32, entry: &ControlPlaneEntry) -> Result<Request, DecodeError> {
     let payload = &**entry.payload().as_bytes();
-    let request = match level {
-        0 | 1 => decode_command(entry.kind(), &skipped::without_level_2(payload))?,
-        _ => decode_command(entry.kind(), payload)?,
+    let known = match level {
+        0 | 1 => Cow::Owned(skipped::without_level_2(payload)),
+        _ => Cow::Borrowed(payload),
     };
-    match decode_attached(entry) {
+    let (request, attached) = match Envelope::decode(&*known) {
+        Ok(mut envelope) => {
+            let attached = (envelope.origin.take(), envelope.claim.take());
+            (command_of(entry.kind(), envelope)?, decode_attached(attached))
+        }
+        // What is attached may be all that is malformed: only a release that knows it says so.
+        Err(_) => {
+            let envelope = Envelope::decode(&*skipped::without_attached(&known)).map_err(|_| malformed("payload"))?;
+            (command_of(entry.kind(), envelope)?, Err(malformed("what is attached")))
+        }
+    };
+    match attached {
         Ok((origin, claim)) => Ok(Request { origin, claim, ..request }),
         Err(_) if level < 2 => Ok(request),
         Err(error) => Err(error),
     }
 }
 
-fn decode_attached(entry: &ControlPlaneEntry) -> Result<(Option<Origin>, Option<AuthorityClaim>), DecodeError> {
-    let attached = Attached::decode(&**entry.payload().as_bytes()).map_err(|_| malformed("what is attached"))?;
-    Ok((attached.origin.map(TryInto::try_into).transpose()?, attached.claim.map(TryInto::try_into).transpose()?))
+fn decode_attached(
+    (origin, claim): (Option<audit::OriginMessage>, Option<ClaimMessage>),
+) -> Result<(Option<Origin>, Option<AuthorityClaim>), DecodeError> {
+    Ok((origin.map(TryInto::try_into).transpose()?, claim.map(TryInto::try_into).transpose()?))
 }
 
-fn decode_command(kind: ControlPlaneEntryKind, payload: &[u8]) -> Result<Request, DecodeError> {
-    let envelope = Envelope::decode(payload).map_err(|_| malformed("payload"))?;
+fn command_of(kind: ControlPlaneEntryKind, envelope: Envelope) -> Result<Request, DecodeError> {
     match envelope.version {
         0 => return Err(malformed("version")),
         1..=VERSION => {}

@@ -17,7 +17,11 @@ pub(crate) struct Collections {
 
 impl Collections {
     pub(crate) fn get(&self, name: &CollectionName) -> Option<&Arc<Collection>> {
-        self.by_hash.get(name.as_str().into())
+        self.named(name.as_str())
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Collection>> {
+        self.by_hash.get(name.into())
     }
 
     pub(crate) fn get_mut(&mut self, name: &CollectionName) -> Option<&mut Arc<Collection>> {

@@ -2,18 +2,21 @@
 //!
 //! Derived from the records. Numbers are no part of the state: members may give a name another one.
 
+mod index;
+
 use crate::catalog::Holdings;
-use crate::order::ByName;
-use crate::tree::Tree;
 use cp_seam::MemberId;
+use index::Index;
 use std::sync::Arc;
+
+/// Names by number; none under a number that is free.
+type Names = Vec<Option<MemberId>>;
 
 /// Names by number and numbers by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holders {
-    numbers: Tree<ByName<(MemberId, u32)>>,
-    /// By number; none under a number that is free.
-    names: Arc<Vec<Option<MemberId>>>,
+    numbers: Arc<Index>,
+    names: Arc<Names>,
     /// By number.
     held: Arc<Vec<Holdings>>,
     free: Arc<Vec<u32>>,
@@ -22,11 +25,11 @@ pub(crate) struct Holders {
 impl Holders {
     /// The number of `name`, if it has one.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.entry(name).map(|(_, number)| *number)
+        self.entry(name).map(|(_, number)| number)
     }
 
-    pub(crate) fn entry(&self, name: &str) -> Option<&(MemberId, u32)> {
-        self.numbers.get(name.into())
+    pub(crate) fn entry(&self, name: &str) -> Option<(&MemberId, u32)> {
+        self.numbers.find(name, &self.names)
     }
 
     /// The number of `id`, which it has from now on.
@@ -44,7 +47,7 @@ impl Holders {
                 held.push(Holdings::default());
             }
         }
-        self.numbers.insert((id.clone(), number), ());
+        Arc::make_mut(&mut self.numbers).insert(number, &self.names);
         number
     }
 
@@ -74,7 +77,7 @@ impl Holders {
             && let Some(name) = Arc::make_mut(&mut self.names).get_mut(number as usize)
         {
             *name = None;
-            self.numbers.remove(id.as_str().into());
+            self.numbers = Arc::new(Index::of(&self.names));
             Arc::make_mut(&mut self.free).push(number);
         }
     }
@@ -145,8 +148,11 @@ mod tests {
             edit(&mut holders);
             !holders.is_consistent()
         };
-        assert!(broken(|h| drop(h.numbers.insert((id(1), 1), ()))), "another's number");
-        assert!(broken(|h| drop(h.numbers.remove("data-1".into()))), "none");
+        assert!(broken(|h| Arc::make_mut(&mut h.names).swap(0, 1)), "another's number");
+        assert!(broken(|h| h.numbers = Arc::default()), "none");
+        // The first finds the table full, and it is made anew.
+        let twice = |h: &mut Holders| [0, 0].iter().for_each(|n| Arc::make_mut(&mut h.numbers).insert(*n, &h.names));
+        assert!(broken(twice), "in twice");
         assert!(broken(|h| Arc::make_mut(&mut h.free).push(0)), "a number in use is free");
         assert!(broken(|h| Arc::make_mut(&mut h.names)[0] = None), "a number that is lost");
     }

@@ -7,7 +7,6 @@ use crate::hashed::HashedRange;
 use crate::id::RangeId;
 use crate::range::Range;
 use crate::tree::Order;
-use cp_seam::MemberId;
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hasher;
@@ -23,6 +22,8 @@ impl Order for ById {
     type Note = ();
     type Key = RangeId;
     type Target<'a> = RangeId;
+
+    const WHOLE: bool = true;
 
     fn prefix(target: RangeId) -> u64 {
         target.0
@@ -140,12 +141,6 @@ pub(crate) trait Named: Debug + Clone {
 impl Named for Arc<Collection> {
     fn name(&self) -> &str {
         self.spec.name.as_str()
-    }
-}
-
-impl Named for (MemberId, u32) {
-    fn name(&self) -> &str {
-        self.0.as_str()
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) trait Order: Debug + Clone {
     /// A key as it is looked for.
     type Target<'a>: Copy;
 
+    /// Whether the first bits of a key are all there is of it.
+    const WHOLE: bool = false;
+
     /// The first bits of a key: a key with lower ones is lower.
     fn prefix(target: Self::Target<'_>) -> u64;
     fn compare(one: Self::Target<'_>, other: Self::Target<'_>) -> Ordering;

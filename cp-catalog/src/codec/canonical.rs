@@ -75,6 +75,28 @@ impl<'a> Wire<'a> {
         self.0.first() == Some(&(tag << 3 | LENGTH_DELIMITED))
     }
 
+    /// Which field comes next, if it is one whose bytes are counted; `None` also at the end.
+    pub(crate) fn next_field(self) -> Option<u8> {
+        self.0.first().filter(|key| **key & 7 == LENGTH_DELIMITED && **key < 0x80).map(|key| key >> 3)
+    }
+
+    /// The text of a field that comes next.
+    pub(crate) fn text(&mut self, tag: u8) -> Option<&'a str> {
+        std::str::from_utf8(self.field(tag)?).ok()
+    }
+
+    /// What `read` makes of a message that comes next, to its end.
+    pub(crate) fn inner<T>(&mut self, tag: u8, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let mut inner = Self(self.field(tag)?);
+        let value = read(&mut inner)?;
+        inner.is_empty().then_some(value)
+    }
+
+    /// As [`inner`](Self::inner) of a message that may be left out.
+    pub(crate) fn optional<T>(&mut self, tag: u8, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.comes(tag) { self.inner(tag, read).map(Some) } else { Some(None) }
+    }
+
     /// The bytes of a field, which is left out if there are none.
     fn bytes(&mut self, tag: u8) -> Option<&'a [u8]> {
         if self.comes(tag) { self.field(tag).filter(|bytes| !bytes.is_empty()) } else { Some(&[]) }

@@ -5,7 +5,7 @@ use super::value::{PlacementMessage, phase_number};
 use crate::bounds::{Bound, Bounds};
 use crate::range::{Copies, Placement, Range};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::encoding::{WireType, encode_varint, encoded_len_varint, key_len};
 
 /// What most ranges fit into.
 pub(crate) const RANGE_LEN_BYTES: usize = 320;
@@ -83,8 +83,8 @@ fn names(tag: u32, copies: &Copies, to: &mut Vec<u8>) {
 /// A number, left out if it is 0.
 fn number(tag: u32, value: u64, to: &mut Vec<u8>) {
     if value != 0 {
-        encode_key(tag, WireType::Varint, to);
-        encode_varint(value, to);
+        varint(key(tag, WireType::Varint), to);
+        varint(value, to);
     }
 }
 
@@ -106,8 +106,20 @@ fn bytes_len(tag: u32, value: &[u8]) -> usize {
 
 /// What stands before a message of `len` bytes.
 pub(crate) fn message(tag: u32, len: usize, to: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, to);
-    encode_varint(len as u64, to);
+    varint(key(tag, WireType::LengthDelimited), to);
+    varint(len as u64, to);
+}
+
+fn key(tag: u32, wire_type: WireType) -> u64 {
+    u64::from((tag << 3) | wire_type as u32)
+}
+
+/// Most are below 128, which take one byte.
+fn varint(value: u64, to: &mut Vec<u8>) {
+    match u8::try_from(value) {
+        Ok(byte) if byte < 0x80 => to.push(byte),
+        _ => encode_varint(value, to),
+    }
 }
 
 /// How long a message of `len` bytes is together with what stands before it.

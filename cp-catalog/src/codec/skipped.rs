@@ -2,12 +2,15 @@
 //!
 //! Such a release skips the commands that came with that level, wherever they stand and whatever
 //! they hold. In a cluster below that level one that knows them must come to the same, so it reads
-//! a payload without them.
+//! a payload without them. What is attached to a command it skips as well.
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 
 /// The fields of a payload that hold commands, and of each the commands of feature level 2.
 const COMMANDS: [(u32, &[u32]); 2] = [(3, &[22, 23]), (4, &[19, 20])];
+
+/// The fields of a payload that hold what is attached to a command.
+const ATTACHED: [u32; 2] = [5, 6];
 
 /// One field of a message.
 struct Field<'a> {
@@ -24,7 +27,7 @@ pub(super) fn without_level_2(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len());
     for field in fields {
         let later = COMMANDS.iter().find(|(tag, _)| *tag == field.tag).map(|(_, later)| *later);
-        match later.zip(field.content).and_then(|(later, content)| known(content, later)) {
+        match later.zip(field.content).and_then(|(later, content)| without(content, later)) {
             Some(content) => {
                 encode_key(field.tag, WireType::LengthDelimited, &mut out);
                 encode_varint(content.len() as u64, &mut out);
@@ -36,9 +39,14 @@ pub(super) fn without_level_2(payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `command` without the fields of these numbers; `None` if it is no message.
-fn known(command: &[u8], later: &[u32]) -> Option<Vec<u8>> {
-    let kept = fields(command)?.into_iter().filter(|field| !later.contains(&field.tag));
+/// `payload` without what is attached. What is no message stays as it is: no release reads it.
+pub(super) fn without_attached(payload: &[u8]) -> Vec<u8> {
+    without(payload, &ATTACHED).unwrap_or_else(|| payload.to_vec())
+}
+
+/// `message` without the fields of these numbers; `None` if it is no message.
+fn without(message: &[u8], skipped: &[u32]) -> Option<Vec<u8>> {
+    let kept = fields(message)?.into_iter().filter(|field| !skipped.contains(&field.tag));
     Some(kept.flat_map(|field| field.whole).copied().collect())
 }
 

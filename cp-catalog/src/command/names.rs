@@ -2,12 +2,23 @@
 
 use super::{CopyEdit, Evidence, NewRange, OwnershipCommand, Transfer};
 use crate::catalog::Catalog;
+use crate::codec::Names;
 use crate::id::CollectionName;
 use cp_seam::MemberId;
 
+impl Names for Catalog {
+    fn member(&self, name: &str) -> Option<MemberId> {
+        self.holders.entry(name).map_or_else(|| MemberId::new(name).ok(), |(own, _)| Some(own.clone()))
+    }
+
+    fn collection(&self, name: &str) -> Option<CollectionName> {
+        let own = self.collections.named(name).map(|collection| collection.spec.name.clone());
+        own.or_else(|| CollectionName::new(name).ok())
+    }
+}
+
 impl Catalog {
-    /// Puts the state's own names in place of equal ones in `command`: what is remembered of it is
-    /// smaller for that, and costs less to forget.
+    /// Puts the state's own names in place of equal ones in `command`.
     pub(crate) fn share_names(&self, command: &mut OwnershipCommand) {
         use OwnershipCommand as Command;
         match command {

@@ -52,7 +52,7 @@ const PLACEMENTS_MAX: usize = 16;
 impl Known for (&mut Seen, &Holders) {
     fn member(&mut self, name: &[u8]) -> Option<MemberId> {
         let (id, number) = self.1.entry(std::str::from_utf8(name).ok()?)?;
-        self.0.holders.push(*number);
+        self.0.holders.push(number);
         Some(id.clone())
     }
 

@@ -4,6 +4,7 @@ use super::Order;
 use super::leaf::Found;
 use super::node::{Child, FAN_MAX, Inserted, insert_at, move_upper, remove_at};
 use std::array;
+use std::sync::Arc;
 
 /// Prefixes and children lie side by side, so that the search has fetched the child it ends at.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
     /// The child in which `target` is, if it is anywhere.
     pub(super) fn way(&self, target: O::Target<'_>) -> usize {
         let prefix = O::prefix(target);
-        let below = self.ways.iter().filter(|way| way.prefix < prefix).count();
+        let below = self.ways.iter().fold(0, |below, way| below + usize::from(way.prefix < prefix));
         if self.ways.get(below).is_none_or(|way| way.prefix != prefix) {
             return below.saturating_sub(1);
         }
@@ -96,7 +97,7 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
         way.child
     }
 
-    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
+    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Arc<Self>> {
         let at = self.way(O::of(&item));
         if let (0, Some(Some(key)), Some(way)) = (at, self.keys.first_mut(), self.ways.first_mut())
             && O::compare(O::of(&item), O::target(key)).is_lt()
@@ -111,13 +112,13 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
     }
 
     /// Puts the upper part of a child after it; the fan's own upper part, if it is full.
-    fn take_in(&mut self, at: usize, key: O::Key, right: C, at_end: bool) -> Option<(O::Key, Self)> {
+    fn take_in(&mut self, at: usize, key: O::Key, right: C, at_end: bool) -> Option<(O::Key, Arc<Self>)> {
         if self.len < FAN_MAX {
             self.put(at, key, right);
             return None;
         }
         if at_end {
-            return Some((key.clone(), Self::of([(key, right)])));
+            return Some((key.clone(), Self::of([(key, right)]).into()));
         }
         let half = FAN_MAX / 2;
         let (ways, keys) = (move_upper(&mut self.ways, half, || Way::NONE), move_upper(&mut self.keys, half, || None));
@@ -129,7 +130,7 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
             upper.put(at - half, key, right)
         }
         let key = upper.keys.first().cloned().flatten()?;
-        Some((key, upper))
+        Some((key, upper.into()))
     }
 
     pub(super) fn remove(&mut self, target: O::Target<'_>) -> Option<O::Item> {

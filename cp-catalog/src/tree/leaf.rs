@@ -72,6 +72,10 @@ impl<O: Order> Leaf<O> {
         if self.prefixes.get(below).is_none_or(|other| *other != prefix) {
             return Err(below);
         }
+        if O::WHOLE {
+            // What is above all records has no higher first bits than they may have.
+            return if below < self.len { Ok(below) } else { Err(below) };
+        }
         let rest = self.prefixes.get(below..self.len).unwrap_or_default();
         let equal = rest.iter().take_while(|other| **other == prefix).count();
         let equal = self.items.get(below..below + equal).unwrap_or_default();
@@ -87,7 +91,7 @@ impl<O: Order> Leaf<O> {
         self.len += 1;
     }
 
-    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
+    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Arc<Self>> {
         let at = match self.rank(O::of(&item)) {
             Ok(at) => {
                 if let Some(beside) = self.notes.get_mut(at) {
@@ -114,7 +118,7 @@ impl<O: Order> Leaf<O> {
             right
         };
         let key = right.at(0).map(|first| O::key(O::of(first)));
-        (None, key.map(|key| (key, right)))
+        (None, key.map(|key| (key, right.into())))
     }
 
     /// Takes away the upper half.
@@ -141,8 +145,9 @@ impl<O: Order> Leaf<O> {
 /// their way at once, and nothing has to be predicted.
 fn count_below(prefixes: &[u64; LEAF_MAX], prefix: u64) -> usize {
     let (lines, _) = prefixes.as_chunks::<8>();
-    let whole = lines.iter().filter(|[.., last]| *last < prefix).count();
-    let rest = lines.get(whole).map_or(0, |line| line.iter().filter(|other| **other < prefix).count());
+    let whole = lines.iter().fold(0, |below, [.., last]| below + usize::from(*last < prefix));
+    let of = |line: &[u64; 8]| line.iter().fold(0, |below, other| below + usize::from(*other < prefix));
+    let rest = lines.get(whole).map_or(0, of);
     whole * 8 + rest
 }
 
@@ -175,8 +180,7 @@ impl<O: Order> Child<O> for Arc<Leaf<O>> {
     }
 
     fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
-        let (was, split) = Arc::make_mut(self).insert(item, note, at_end);
-        (was, split.map(|(key, right)| (key, right.into())))
+        Arc::make_mut(self).insert(item, note, at_end)
     }
 
     fn remove(&mut self, target: O::Target<'_>) -> Option<O::Item> {

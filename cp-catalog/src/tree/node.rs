@@ -12,7 +12,8 @@ pub(super) const LEAF_MAX: usize = 128;
 /// How many children a fan has at most.
 pub(super) const FAN_MAX: usize = 32;
 
-/// The record that was replaced, and the node's upper part, which is to stand after it under the key.
+/// The record that was replaced, and the node's upper part, which is to stand after it under the
+/// key: a pointer, as what is handed up is moved whether or not there is any.
 pub(super) type Inserted<O, C> = (Option<<O as Order>::Item>, Option<(<O as Order>::Key, C)>);
 
 /// What a fan spreads over.
@@ -130,11 +131,11 @@ impl<O: Order> Child<O> for Node<O> {
             }
             Self::Low(fan) => {
                 let (was, split) = Arc::make_mut(fan).insert(item, note, at_end);
-                (was, split.map(|(key, right)| (key, Self::Low(right.into()))))
+                (was, split.map(|(key, right)| (key, Self::Low(right))))
             }
             Self::High(fan) => {
                 let (was, split) = Arc::make_mut(fan).insert(item, note, at_end);
-                (was, split.map(|(key, right)| (key, Self::High(right.into()))))
+                (was, split.map(|(key, right)| (key, Self::High(right))))
             }
         }
     }

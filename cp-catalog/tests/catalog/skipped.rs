@@ -39,6 +39,22 @@ fn what_is_attached_and_malformed_counts_from_level_2_on() {
     }
 }
 
+/// What is wrong with a command comes before what is wrong with what is attached to it.
+#[test]
+fn a_command_is_refused_for_itself_whatever_is_attached() {
+    let (node, broken) = (Node::new(founded_at(2)), [0x2a, 1, 0xff]);
+    let refused = |kind, command: &[u8]| {
+        let bytes = [command, &broken].concat();
+        node.catalog().apply(ControlPlaneLogIndex(1), &entry(kind, bytes)).verdict
+    };
+    let plain = raw(MembershipCommand::Drain { member: node.life("c") });
+    let other = KINDS.into_iter().find(|kind| *kind != KINDS[0]).unwrap();
+    assert_eq!(refused(KINDS[0], &[8, 2]), Verdict::Refused(RequestRefusal::UnknownCommand.into()));
+    assert_eq!(refused(KINDS[0], &[8, 1]), Verdict::Refused(RequestRefusal::UnknownCommand.into()));
+    assert_eq!(refused(other, &plain), Verdict::Refused(RequestRefusal::WrongKind.into()));
+    assert_eq!(refused(KINDS[0], &plain), Verdict::Refused(RequestRefusal::Undecodable.into()));
+}
+
 /// A field of a message, as its bytes.
 fn field(tag: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
