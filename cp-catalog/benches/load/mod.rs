@@ -185,6 +185,24 @@ pub(crate) fn transitions(catalog: &Catalog, layout: Layout, count: usize) -> Ve
     ids.into_iter().take(count).map(of).collect()
 }
 
+/// To a replica, after the owner has stopped serving.
+pub(crate) fn handoff(range: RangeKey, was: &Range) -> OwnershipCommand {
+    OwnershipCommand::Handoff(transfer(range, was, Some(ClosedGate { epoch: was.epoch, last: AT })))
+}
+
+const AT: DataPosition = DataPosition { term: 1, lsn: 1 };
+
+fn transfer(range: RangeKey, was: &Range, closed_gate: Option<ClosedGate>) -> Transfer {
+    let to = was.replicas.iter().next().expect("it has replicas").clone();
+    Transfer {
+        range,
+        from: was.owner.clone(),
+        fence: was.fence(),
+        to: to.clone(),
+        evidence: Some(Evidence { candidate: to, applied: AT, watermark: AT, closed_gate }),
+    }
+}
+
 fn transition(
     draws: &mut Draws,
     range: RangeKey,
@@ -195,17 +213,9 @@ fn transition(
 ) -> OwnershipCommand {
     let fence = was.fence();
     let to = was.replicas.iter().next().expect("it has replicas").clone();
-    let at = DataPosition { term: 1, lsn: 1 };
-    let transfer = |closed_gate| Transfer {
-        range: range.clone(),
-        from: was.owner.clone(),
-        fence,
-        to: to.clone(),
-        evidence: Some(Evidence { candidate: to.clone(), applied: at, watermark: at, closed_gate }),
-    };
     match kind {
-        0..40 => OwnershipCommand::Handoff(transfer(Some(ClosedGate { epoch: was.epoch, last: at }))),
-        40..60 => OwnershipCommand::Promote(transfer(None)),
+        0..40 => handoff(range, was),
+        40..60 => OwnershipCommand::Promote(transfer(range, was, None)),
         60..75 => {
             let newcomer = (0..).map(|_| member(draws.below(MEMBERS))).find(|member| was.role(member).is_none());
             let member = newcomer.expect("there are more members than copies");
