@@ -1,12 +1,15 @@
 //! What it costs to make a batch durable, by how much it holds: on the disk that this is built on, with
-//! every fsync, and in memory, which is the store's own part.
+//! every fsync, in wall time; and in memory, which is the store's own part, in time on a core.
 //!
 //! `cargo bench -p cp-store --bench commit`
 #![allow(missing_docs, clippy::expect_used, clippy::disallowed_methods, reason = "a benchmark fails loudly and times")]
 
+#[path = "../../cp-driver/benches/bed/clock.rs"]
+mod clock;
 #[path = "../../cp-driver/benches/bed/memory.rs"]
 mod memory;
 
+use clock::on_core;
 use cp_seam::{
     ClusterId, ControlPlaneEntry, ControlPlaneLogIndex, ControlPlanePayload, Generation, Incarnation, LastVote,
     LogPosition, MemberId, MemberKind, QuorumMember, StateDigest, Term,
@@ -16,15 +19,17 @@ use cp_store::{
     Store, TermRuns, Writer,
 };
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use memory::{Memory, NoTime};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// As long as a handoff.
 const ENTRY_BYTES: usize = 200;
 const ENTRIES: [u64; 4] = [1, 8, 64, 512];
 
-fn new(dir: Arc<dyn Directory>) -> Store {
+fn new(dir: Arc<dyn Directory>, writer: Writer) -> Store {
     let member = QuorumMember {
         incarnation: Incarnation(1),
         id: MemberId::new("n1").expect("legal"),
@@ -46,12 +51,12 @@ fn new(dir: Arc<dyn Directory>) -> Store {
         digest: StateDigest::default(),
     };
     Store::create(dir.as_ref(), &identity, Founding { meta, chunks: vec!["genesis".into()] }).expect("created");
-    Store::open(dir, &Expected::default(), Writer::Thread).expect("opened")
+    Store::open(dir, &Expected::default(), writer).expect("opened")
 }
 
 fn on_disk() -> (TempDir, Store) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    let store = new(Arc::new(DiskDirectory::new(dir.path())));
+    let store = new(Arc::new(DiskDirectory::new(dir.path())), Writer::Thread);
     (dir, store)
 }
 
@@ -69,16 +74,21 @@ fn append(store: &Store, count: u64) -> Batch {
     Batch { append: (first..first + count).map(record).collect(), ..Batch::default() }
 }
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+}
+
 /// Batches one after another, each once the one before it is durable.
+async fn run(store: &Store, count: u64, batch: impl Fn(u64) -> Batch) {
+    for number in 0..count {
+        store.submit(batch(number)).expect("taken").await.expect("durable");
+    }
+}
+
 fn timed(store: &Store, count: u64, batch: impl Fn(u64) -> Batch) -> Duration {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(async {
-        let begun = Instant::now();
-        for number in 0..count {
-            store.submit(batch(number)).expect("taken").await.expect("durable");
-        }
-        begun.elapsed()
-    })
+    let begun = Instant::now();
+    runtime().block_on(run(store, count, batch));
+    begun.elapsed()
 }
 
 fn commit(criterion: &mut Criterion) {
@@ -108,8 +118,14 @@ fn commit(criterion: &mut Criterion) {
     });
     for entries in ENTRIES {
         group.bench_function(BenchmarkId::new("append in memory", entries), |bencher| {
-            let store = new(Arc::new(memory::Memory::default()));
-            bencher.iter_custom(|count| timed(&store, count, |_| append(&store, entries)));
+            let runtime = runtime();
+            let writer = Writer::Task(Arc::new(NoTime));
+            let store = runtime.block_on(async { new(Arc::new(Memory::default()), writer) });
+            bencher.iter_custom(|count| {
+                let begun = on_core();
+                runtime.block_on(run(&store, count, |_| append(&store, entries)));
+                on_core() - begun
+            });
         });
     }
     group.finish();

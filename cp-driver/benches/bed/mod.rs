@@ -8,20 +8,21 @@
 //! shows what is done whoever else wants the core; `threads` is as in production, with the store's writer
 //! on a thread of its own, in wall time.
 
-pub(crate) mod memory;
+mod clock;
+mod memory;
 mod state;
 
+use clock::on_core;
 use cp_driver::{Parts, Settings};
 use cp_seam::{
     ClusterId, ControlPlaneConsensus, ControlPlaneEntry, ControlPlanePayload, Generation, Incarnation, Lane,
     LogPosition, MemberId, MemberKind, Outcome, PeerReceiver, PeerTransport, QuorumMember, SendRefusal,
 };
-use cp_store::{Configuration, Expected, Founding, Identity, Pace, SnapshotMeta, Store, TermRuns, Writer, WriterWork};
+use cp_store::{Configuration, Expected, Founding, Identity, SnapshotMeta, Store, TermRuns, Writer};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use memory::Memory;
+use memory::{Memory, NoTime};
 use state::Count;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
@@ -144,13 +145,6 @@ async fn drive(hands: Hands, target: &impl Target, writers: u64, count: u64) -> 
     (hands.clock() - begun).mul_f64(count as f64 / (each * writers) as f64)
 }
 
-/// For how long this thread has had a core. The kernel brings it up to date when the thread gives way.
-fn on_core() -> Duration {
-    std::thread::yield_now();
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    Duration::from_nanos(stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).expect("a number"))
-}
-
 /// One voter on a store in memory, as it is in production otherwise.
 fn parts(writer: Writer) -> Parts {
     let member = QuorumMember {
@@ -178,16 +172,6 @@ fn parts(writer: Writer) -> Parts {
     Store::create(&dir, &identity, Founding { meta, chunks: vec![state::image(0)] }).expect("created");
     let store = Store::open(Arc::new(dir), &Expected::default(), writer).expect("opened");
     Parts { store, state: Arc::new(state), transport: Arc::new(Nowhere), settings: Settings::default() }
-}
-
-/// A disk that takes no time.
-#[derive(Debug)]
-struct NoTime;
-
-impl Pace for NoTime {
-    fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
-    }
 }
 
 /// There is nobody to send to.
