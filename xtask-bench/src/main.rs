@@ -7,6 +7,7 @@ mod floor;
 mod latency;
 mod load;
 mod machine;
+mod micro;
 mod nodes;
 mod ours;
 mod peer;

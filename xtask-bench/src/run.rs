@@ -2,9 +2,11 @@
 
 use crate::floor::{Floor, Gauge};
 use crate::machine::Machine;
+use crate::micro;
 use crate::nodes;
 use crate::ours::{Ours, defaults};
 use crate::peer::Etcd;
+use crate::report::micro::MicroSeries;
 use crate::report::{FloorReport, Report, SubjectReport, html, table};
 use crate::section::{self, Extent, Section};
 use crate::subject::Subject;
@@ -39,11 +41,15 @@ async fn measure(options: &Options) -> Result<()> {
     let sections = if options.only.is_empty() { Section::ALL } else { &options.only };
     let has = |section| sections.contains(&section);
 
+    // Before the members, which are never quite idle.
+    let micro = if has(Section::Micro) { micros(options, &steps).await? } else { Vec::new() };
     let files = tempfile::Builder::new().prefix("cp-bench-").tempdir()?;
     let mut gauge = Gauge::prepare(files.path())?;
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     let mut entry_len = 0;
-    for engine in ENGINES {
+    // The micro-benchmarks by themselves need no members.
+    let engines: &[&str] = if sections == [Section::Micro] { &[] } else { &ENGINES };
+    for engine in engines.iter().copied() {
         let step = steps.step(&format!("three members on {engine}"));
         let file = files.path().join(format!("{engine}.toml"));
         std::fs::write(&file, port::three_members()?)?;
@@ -84,6 +90,7 @@ async fn measure(options: &Options) -> Result<()> {
         restarts: Vec::new(),
         catch_ups: Vec::new(),
         memory: Vec::new(),
+        micro,
         targets: Vec::new(),
     };
     if has(Section::Load) {
@@ -126,6 +133,17 @@ async fn measure(options: &Options) -> Result<()> {
     table::print(&report);
     steps.note(&format!("{} has the curves", options.out.join("report.html").display()));
     Ok(())
+}
+
+async fn micros(options: &Options, steps: &Steps) -> Result<Vec<MicroSeries>> {
+    let step = steps.step("build the micro-benchmarks");
+    let built = micro::build().await?;
+    step.done("");
+    let step = steps.step("micro-benchmarks");
+    let extent = if options.quick { micro::Extent::quick() } else { micro::Extent::whole() };
+    let series = micro::run(&built, extent, &step).await?;
+    step.done(&format!("{} of them", series.len()));
+    Ok(series)
 }
 
 fn extent(options: &Options) -> Extent {

@@ -28,11 +28,21 @@ pub(crate) enum Section {
     CatchUp,
     /// What an idle node holds in memory
     Memory,
+    /// What each piece costs by itself
+    Micro,
 }
 
 impl Section {
-    pub(crate) const ALL: &[Self] =
-        &[Self::Load, Self::Failover, Self::Transfer, Self::Membership, Self::Restart, Self::CatchUp, Self::Memory];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Load,
+        Self::Failover,
+        Self::Transfer,
+        Self::Membership,
+        Self::Restart,
+        Self::CatchUp,
+        Self::Memory,
+        Self::Micro,
+    ];
 }
 
 /// How many proposers there are at once.

@@ -97,6 +97,10 @@ fn compare(before: &Report, after: &Report) -> Vec<Moved> {
         }
     }
     nodes(before, after, &mut moved);
+    for one in &before.micro {
+        let Some(other) = after.micro.iter().find(|series| series.id == one.id) else { continue };
+        moved.push(Moved::of(format!("ns, {}", one.id), &one.values_ns, &other.values_ns));
+    }
     moved
 }
 

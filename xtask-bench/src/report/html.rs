@@ -42,6 +42,7 @@ pub(crate) fn page(report: &Report) -> String {
     loads(report, &mut body);
     series(report, &mut body);
     nodes(report, &mut body);
+    super::micro::page(report, &mut body);
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>Control plane bench</title><style>{STYLE}</style><body>{body}</body></html>"
@@ -174,15 +175,15 @@ fn capital(title: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn figure(body: &mut String, caption: &str, drawing: &str) {
+pub(super) fn figure(body: &mut String, caption: &str, drawing: &str) {
     *body += &format!("<figure><figcaption>{caption}</figcaption>{drawing}</figure>");
 }
 
-fn table(head: &[&str], rows: &str) -> String {
+pub(super) fn table(head: &[&str], rows: &str) -> String {
     let head: String = head.iter().map(|cell| format!("<th>{cell}</th>")).collect();
     format!("<div class=\"wide\"><table><tr>{head}</tr>{rows}</table></div>")
 }
 
-fn text(raw: &str) -> String {
+pub(super) fn text(raw: &str) -> String {
     raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod html;
+pub(crate) mod micro;
 mod node;
 mod svg;
 pub(crate) mod table;
@@ -15,7 +16,9 @@ use crate::subject::{Subject, Way};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use micro::MicroSeries;
 pub(crate) use node::{CatchUp, Held, Restart, Role, Source};
+use target::Limit;
 pub(crate) use target::Target;
 
 /// A whole run.
@@ -41,6 +44,9 @@ pub(crate) struct Report {
     pub(crate) restarts: Vec<Restart>,
     pub(crate) catch_ups: Vec<CatchUp>,
     pub(crate) memory: Vec<Held>,
+    /// None in reports of before there were any.
+    #[serde(default)]
+    pub(crate) micro: Vec<MicroSeries>,
     pub(crate) targets: Vec<Target>,
 }
 

@@ -62,6 +62,9 @@ pub(crate) fn print(report: &Report) {
     for (title, head, rows) in nodes(report) {
         show(title, &head, rows.into_iter(), 1);
     }
+    for table in super::micro::tables(report) {
+        show(table.title, table.head, table.rows.into_iter(), 1);
+    }
     if !report.targets.is_empty() {
         anstream::println!("\n{BOLD}targets{OFF}");
         for target in &report.targets {

@@ -110,6 +110,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
             put(&what, "both", Limit::AtMost(1.3), apart(one.throughput(), other.throughput()));
         }
     }
+    targets.extend(super::micro::judge(report));
     targets
 }
 
@@ -142,6 +143,7 @@ mod tests {
             restarts,
             catch_ups: Vec::new(),
             memory,
+            micro: Vec::new(),
             targets: Vec::new(),
         }
     }

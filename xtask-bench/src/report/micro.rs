@@ -1,0 +1,206 @@
+//! The micro-benchmarks in the report: every figure, what the seam adds, what grows with the ranges.
+
+use super::html::{figure, text};
+use super::svg::{Axis, Line, Scale, plot};
+use super::{Limit, Report, Target, html};
+use crate::latency::median;
+use serde::{Deserialize, Serialize};
+
+/// One micro-benchmark, a value for each round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MicroSeries {
+    /// `group/what/size`; not all have a size.
+    pub(crate) id: String,
+    pub(crate) values_ns: Vec<f64>,
+}
+
+impl MicroSeries {
+    pub(crate) fn median_ns(&self) -> f64 {
+        median(&self.values_ns)
+    }
+
+    /// What it is, and its size.
+    fn parts(&self) -> (&str, Option<f64>) {
+        let sized = self.id.rsplit_once('/');
+        sized.and_then(|(what, size)| Some((what, Some(size.parse().ok()?)))).unwrap_or((&self.id, None))
+    }
+}
+
+/// What stands between a proposal and an engine.
+#[derive(Debug, Clone, PartialEq)]
+struct Added {
+    engine: &'static str,
+    place: &'static str,
+    proposers: u64,
+    /// Medians over the rounds, of each round by itself: the machine's noise is in both.
+    alone_us: f64,
+    added_us: f64,
+}
+
+impl Added {
+    fn share(&self) -> f64 {
+        self.added_us / self.alone_us
+    }
+}
+
+/// How much may be added to a proposal: the larger of the two.
+const ADDED_US_MAX: f64 = 1.0;
+const ADDED_SHARE_MAX: f64 = 0.03;
+
+fn added(series: &[MicroSeries]) -> Vec<Added> {
+    let mut all = Vec::new();
+    for engine in crate::run::ENGINES {
+        for place in ["one thread", "threads"] {
+            for proposers in [1, 64] {
+                let of = |what: &str| find(series, &format!("seam on {engine}/{what}, {place}/{proposers}"));
+                let (Some(alone), Some(adapter)) = (of("engine alone"), of("adapter")) else { continue };
+                let pairs = alone.values_ns.iter().zip(&adapter.values_ns);
+                let added: Vec<_> = pairs.map(|(alone, adapter)| adapter - alone).collect();
+                let (alone_us, added_us) = (alone.median_ns() / 1e3, median(&added) / 1e3);
+                all.push(Added { engine, place, proposers, alone_us, added_us });
+            }
+        }
+    }
+    all
+}
+
+fn find<'a>(series: &'a [MicroSeries], id: &str) -> Option<&'a MicroSeries> {
+    series.iter().find(|series| series.id == id)
+}
+
+/// What the seam itself adds: calls by table, futures on the heap.
+fn itself_us(series: &[MicroSeries]) -> Option<f64> {
+    let of = |what: &str| find(series, &format!("seam/propose and outcome, {what}")).map(MicroSeries::median_ns);
+    Some((of("the seam")? - of("the type")?) / 1e3)
+}
+
+pub(super) fn judge(report: &Report) -> Vec<Target> {
+    let target = |what: &str, subject: &str, limit, value| {
+        let (what, subject) = (what.to_owned(), subject.to_owned());
+        Target { what, subject, limit: Limit::AtMost(limit), value }
+    };
+    let itself = itself_us(&report.micro).into_iter();
+    let itself = itself.map(|us| target("us that the seam itself adds to a proposal", "both", ADDED_US_MAX, us));
+    let all = added(&report.micro).into_iter().filter(|added| (added.place, added.proposers) == ("one thread", 1));
+    let all = all.map(|added| {
+        let limit = (added.alone_us * ADDED_SHARE_MAX).max(ADDED_US_MAX);
+        let what = "us that seam, driver and store add to a proposal, in memory (1 us or 3 %)";
+        target(what, added.engine, limit, added.added_us)
+    });
+    itself.chain(all).collect()
+}
+
+/// A table of the report.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    pub(super) head: &'static [&'static str],
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+pub(super) fn tables(report: &Report) -> Vec<Table> {
+    let series = &report.micro;
+    let added = added(series).into_iter().map(|added| {
+        let share = format!("{:.0} %", added.share() * 100.0);
+        let [alone, us] = [added.alone_us, added.added_us].map(|us| format!("{us:.2}"));
+        vec![format!("{}, {}", added.engine, added.place), added.proposers.to_string(), alone, us, share]
+    });
+    let added = Table {
+        title: "what seam, driver and store add to a proposal, in memory",
+        head: &["", "proposers", "engine alone us", "added us", "added"],
+        rows: added.collect(),
+    };
+    let rows = series.iter().map(|series| {
+        let (what, size) = series.parts();
+        let size = size.map(|size| format!("{size}")).unwrap_or_default();
+        vec![what.to_owned(), size, duration(series.median_ns())]
+    });
+    let head = &["", "size", "each"];
+    let all = Table { title: "micro-benchmarks, the median of the rounds", head, rows: rows.collect() };
+    [added, all].into_iter().filter(|table| !table.rows.is_empty()).collect()
+}
+
+fn duration(nanos: f64) -> String {
+    match nanos {
+        nanos if nanos < 1e3 => format!("{nanos:.1} ns"),
+        nanos if nanos < 1e6 => format!("{:.2} us", nanos / 1e3),
+        nanos => format!("{:.2} ms", nanos / 1e6),
+    }
+}
+
+pub(super) fn page(report: &Report, body: &mut String) {
+    if report.micro.is_empty() {
+        return;
+    }
+    *body += "<h2>Micro-benchmarks</h2><div class=\"plots\">";
+    let plots = [
+        ("catalog/", "Scaling by ranges", "ranges"),
+        ("store/", "A durable batch by its entries", "entries in the batch"),
+    ];
+    for (group, caption, title) in plots {
+        let lines = lines(&report.micro, group);
+        if !lines.is_empty() {
+            let x = Axis { title, scale: Scale::Logarithmic, marks: Vec::new() };
+            let y = Axis { title: "microseconds", scale: Scale::Logarithmic, marks: Vec::new() };
+            figure(body, caption, &plot(&lines, &x, &y));
+        }
+    }
+    *body += "</div>";
+    for Table { title, head, rows } in tables(report) {
+        let row = |row: &Vec<String>| {
+            let cells: String = row.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect();
+            format!("<tr>{cells}</tr>")
+        };
+        *body += &format!("<h3>{title}</h3>");
+        *body += &html::table(head, &rows.iter().map(row).collect::<String>());
+    }
+}
+
+/// A line for each benchmark of the group that has sizes, in microseconds.
+fn lines(series: &[MicroSeries], group: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for series in series {
+        let (Some(name), (_, Some(size))) = (series.parts().0.strip_prefix(group), series.parts()) else { continue };
+        let point = (size, series.median_ns() / 1e3);
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.points.push(point),
+            None => lines.push(Line { name: name.to_owned(), points: vec![point], dashed: false }),
+        }
+    }
+    lines.iter_mut().for_each(|line| line.points.sort_by(|one, other| one.0.total_cmp(&other.0)));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(id: &str, values_ns: &[f64]) -> MicroSeries {
+        MicroSeries { id: id.to_owned(), values_ns: values_ns.to_vec() }
+    }
+
+    /// A round that was slow as a whole is no overhead.
+    #[test]
+    fn what_is_added_is_taken_round_by_round() {
+        let all = [
+            series("seam on raftrs/engine alone, one thread/1", &[10_000.0, 30_000.0, 11_000.0]),
+            series("seam on raftrs/adapter, one thread/1", &[12_000.0, 32_000.0, 14_000.0]),
+        ];
+        let added = added(&all);
+        let [one] = added.as_slice() else { panic!("{added:?}") };
+        assert_eq!((one.engine, one.alone_us, one.added_us), ("raftrs", 11.0, 2.0));
+    }
+
+    #[test]
+    fn what_has_sizes_is_a_line() {
+        let all = [
+            series("catalog/apply/10000", &[3000.0]),
+            series("catalog/apply/1000", &[2000.0]),
+            series("codec/encode", &[100.0]),
+            series("catalog/sizeless", &[100.0]),
+        ];
+        let lines = lines(&all, "catalog/");
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((line.name.as_str(), line.points.as_slice()), ("apply", [(1e3, 2.0), (1e4, 3.0)].as_slice()));
+    }
+}
