@@ -33,7 +33,15 @@ pub(crate) async fn run(host: Arc<Host>) {
         }
         host.follow_configurations();
         host.refresh();
-        if durable.changed().await.is_err() {
+        host.snapshot_mark.passing(host.parts.state.applied().0, host.grown.load(Ordering::Relaxed));
+        // A record that is durable and not committed is no business of the state machine's; who
+        // is to be served depends on it, if it is a configuration.
+        let known = host.store().newest_configuration_at();
+        let concerns = |next: &Durable| {
+            let moved = next.committed != now.committed || next.snapshot != now.snapshot || next.failed.is_some();
+            moved || host.store().newest_configuration_at() != known
+        };
+        if durable.wait_for(concerns).await.is_err() {
             return host.halt("the store was closed");
         }
     }

@@ -26,6 +26,9 @@ impl Host {
             }
         }
         to_judge.into_iter().for_each(|index| self.judge(index));
+        if let Some((index, _)) = applied.last() {
+            self.transfers.forget_reached(*index);
+        }
         if quorum_may_differ {
             self.serve_peers();
         }

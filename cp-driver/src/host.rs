@@ -9,6 +9,7 @@ use crate::outcome::Waiting;
 use crate::refusal::Compared;
 use crate::settings::{Parts, Settings};
 use crate::snapshots::Transfers;
+use crate::snapshots::mark::Mark;
 use crate::wire::{Body, Envelope};
 use bytes::Bytes;
 use cp_seam::{
@@ -32,6 +33,7 @@ pub struct Host {
     pub(crate) wire_versions: WireVersions,
     pub(crate) board: Board,
     pub(crate) waiting: Waiting,
+    pub(crate) snapshot_mark: Mark,
     pub(crate) transfers: Transfers,
     pub(crate) refreshing: Mutex<Compared>,
     /// The bytes of the records applied since the last snapshot.
@@ -95,6 +97,7 @@ impl Host {
             wire_versions,
             board,
             waiting: Waiting::default(),
+            snapshot_mark: Mark::default(),
             transfers: Transfers::new(parts.store.boot()),
             gate: DiskGate::new(parts.store.clone(), parts.settings.election_timeout),
             view: watch::Sender::new(view),

@@ -158,10 +158,13 @@ impl RaftLogReader<Types> for LogStorage {
     where
         RB: RangeBounds<u64> + Clone + fmt::Debug + OptionalSend,
     {
-        let known = self.ground.store.configurations().into_iter();
+        let held = self.ground.held(&range);
+        // They hold every member's name and address, and mostly there is none among these records.
+        let any = self.ground.store.newest_configuration_at().index.0 >= held.start;
+        let known = any.then(|| self.ground.store.configurations()).into_iter().flatten();
         let configurations: BTreeMap<u64, Configuration> = known.map(|(at, c)| (at.index.0, c)).collect();
         let ground = Arc::clone(&self.ground);
-        stream::iter(self.ground.held(&range)).map(move |index| ground.outline(index, &configurations))
+        stream::iter(held).map(move |index| ground.outline(index, &configurations))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::host::Host;
-use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneWatch, Halt, LogPosition, SnapshotReader};
+use cp_seam::{ControlPlaneLogIndex, ControlPlaneStateMachine, Halt, LogPosition, SnapshotReader};
 use cp_store::{Founding, SnapshotMeta, Store};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,15 +54,14 @@ const ADOPTION_PATIENCE: u32 = 60;
 
 /// Builds a snapshot whenever enough has been applied since the last, by count or by size (CP-R1).
 pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
-    let mut status = host.board.watch();
     let (every, bytes) = (host.settings().snapshot_every, host.settings().snapshot_bytes);
     let (mut not_before, mut not_below) = (0, bytes);
     loop {
-        let applied = host.parts.state.applied().0;
         let last = host.store().durable().borrow().snapshot.index.0;
-        host.transfers.forget_reached(ControlPlaneLogIndex(applied));
-        let grown = host.grown.load(Ordering::Relaxed);
-        if applied >= last.saturating_add(every).max(not_before) || (grown >= not_below && applied > last) {
+        let at = last.saturating_add(every).max(not_before);
+        host.snapshot_mark.set(at, not_below);
+        let (applied, grown) = (host.parts.state.applied().0, host.grown.load(Ordering::Relaxed));
+        if applied >= at || (grown >= not_below && applied > last) {
             match build(&host, engine.as_ref()).await {
                 Ok(index) => {
                     not_before = index.0.saturating_add(every);
@@ -79,9 +78,8 @@ pub(crate) async fn run(host: Arc<Host>, engine: Arc<dyn Engine>) {
                     not_below = grown.saturating_add(bytes.div_ceil(8));
                 }
             }
-        }
-        if status.changed().await.is_err() {
-            return;
+        } else {
+            host.snapshot_mark.reached().await;
         }
     }
 }

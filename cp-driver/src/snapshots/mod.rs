@@ -1,6 +1,7 @@
 //! Snapshots: built from the state machine, pulled by peers chunk by chunk.
 
 pub(crate) mod build;
+pub(crate) mod mark;
 mod partial;
 pub(crate) mod receive;
 pub(crate) mod send;
