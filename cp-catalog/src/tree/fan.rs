@@ -52,7 +52,7 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
     /// The child in which `target` is, if it is anywhere.
     pub(super) fn way(&self, target: O::Target<'_>) -> usize {
         let prefix = O::prefix(target);
-        let below = self.ways.iter().fold(0, |below, way| below + usize::from(way.prefix < prefix));
+        let below = self.ways.iter().filter(|way| way.prefix < prefix).count();
         if self.ways.get(below).is_none_or(|way| way.prefix != prefix) {
             return below.saturating_sub(1);
         }

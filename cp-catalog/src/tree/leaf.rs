@@ -145,9 +145,8 @@ impl<O: Order> Leaf<O> {
 /// their way at once, and nothing has to be predicted.
 fn count_below(prefixes: &[u64; LEAF_MAX], prefix: u64) -> usize {
     let (lines, _) = prefixes.as_chunks::<8>();
-    let whole = lines.iter().fold(0, |below, [.., last]| below + usize::from(*last < prefix));
-    let of = |line: &[u64; 8]| line.iter().fold(0, |below, other| below + usize::from(*other < prefix));
-    let rest = lines.get(whole).map_or(0, of);
+    let whole = lines.iter().filter(|[.., last]| *last < prefix).count();
+    let rest = lines.get(whole).map_or(0, |line| line.iter().filter(|other| **other < prefix).count());
     whole * 8 + rest
 }
 
