@@ -2,7 +2,7 @@
 
 use crate::error::OpenError;
 use crate::shared::{Shared, lock};
-use crate::store::{Pace, Writer};
+use crate::store::{Pace, Writer, WriterWork};
 use crate::writer::{Core, Next};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +74,7 @@ impl Drop for Handle {
 }
 
 fn run_thread(mut core: Core) {
+    core.threaded = true;
     let shared = Arc::clone(&core.shared);
     loop {
         match core.prepare() {
@@ -101,6 +102,14 @@ fn run_thread(mut core: Core) {
 async fn run_task(shared: Arc<Shared>, core: Arc<Mutex<Option<Core>>>, pace: Arc<dyn Pace>) {
     // Dropped with this future: the task may be cancelled at any await.
     let core = Owned(core);
+    tokio::select! {
+        biased;
+        () = write(&shared, &core, pace.as_ref()) => {}
+        () = absorb(&shared, &core, pace.as_ref()) => {}
+    }
+}
+
+async fn write(shared: &Shared, core: &Owned, pace: &dyn Pace) {
     loop {
         match core.with(Core::prepare) {
             Some(Next::Work(work)) => {
@@ -115,6 +124,17 @@ async fn run_task(shared: Arc<Shared>, core: Arc<Mutex<Option<Core>>>, pace: Arc
                 }
             }
             Some(Next::End) | None => return,
+        }
+    }
+}
+
+/// What a thread beside the writer does in production.
+async fn absorb(shared: &Shared, core: &Owned, pace: &dyn Pace) {
+    loop {
+        shared.absorb_wake.notified().await;
+        if core.with(|core| core.absorption_waits()) == Some(true) {
+            pace.wait(WriterWork::Absorb).await;
+            core.with(Core::absorb_beside);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Known {
         let identity_same = changed_from(identity::NAME).is_none();
         let changed_from = |name: &str| changed_from(&on_disk(self.home.set, name));
         let same = |name: &str| changed_from(name).is_none();
-        let (current, other) = (wal::name(self.base.lap), wal::name(self.base.lap + 1));
+        let (current, other) = (wal::name(self.end.lap()), wal::name(self.end.lap() + 1));
         identity_same
             && same(base::NAME)
             && same(&self.state.snapshot.file)
@@ -77,8 +77,8 @@ impl Known {
         let Self { base, mut state, end, home, mut image } = self;
         let mut news = Vec::new();
         let segments = open_segments(dir, &home)?;
-        let end = wal::replay(&segments, &image.identity, &base, Some(end), |at, payload| {
-            replay_group(&mut state, at, payload, |_, change, _| news.push(change))
+        let end = wal::replay(&segments, &image.identity, &base, Some(end), |end, payload| {
+            replay_group(&mut state, end.last_seq(), payload, |_, change, _| news.push(change))
         })
         .map_err(|(name, fault)| fault.opening(name))?;
         if news.iter().any(|change| change.snapshot.is_some()) {

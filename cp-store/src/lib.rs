@@ -24,6 +24,7 @@ pub mod record;
 pub mod snapshot;
 pub mod store;
 
+mod absorb;
 mod base;
 mod codec;
 mod convert;

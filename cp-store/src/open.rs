@@ -1,5 +1,6 @@
 //! The opening of a directory, and the reading of an image.
 
+use crate::absorb::Absorbing;
 use crate::backend::{Directory, File};
 use crate::base::{self, Base};
 use crate::codec::Bad;
@@ -37,9 +38,9 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
         base.fuse().blow();
         return Err(fault(Bad::damaged("it reads differently each time").into()));
     }
-    let wal = Wal::new(segments, &home, recovered.base.segment_bytes, recovered.base.lap);
-    let Recovered { base: found, seq, state, unabsorbed, .. } = recovered;
-    let record = wire::State { boot: found.boot + 1, seq, ..found };
+    let Recovered { base: found, end, state, left, unabsorbed } = recovered;
+    let wal = Wal::new(segments, &home, found.segment_bytes, end.lap());
+    let record = wire::State { boot: found.boot + 1, seq: end.last_seq(), ..found };
     let summary = state.summary();
     #[cfg(planted_bugs)]
     let state = crate::planted::vote_from_log(state);
@@ -70,9 +71,11 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
         acknowledged: Mutex::default(),
         thread_wake: Condvar::new(),
         task_wake: Notify::new(),
+        absorb_wake: Notify::new(),
     };
     let mut core = Core::new(Arc::new(shared), guard, base, wal, record, summary);
     core.unabsorbed = unabsorbed;
+    core.absorbing = left.map_or(Absorbing::Nothing, |lap| Absorbing::Waiting(Box::new(lap)));
     core.absorb().map_err(|fault| fault.opening("the boot record"))?;
     // A name whose sync failed in the last life may show and not be on the disk.
     core.sweep().and_then(|()| Ok(core.dir.sync()?)).map_err(|fault| fault.opening("the directory"))?;

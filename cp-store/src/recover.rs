@@ -1,5 +1,6 @@
 //! From what is on disk to what was promised: redb, then the frames it has not absorbed.
 
+use crate::absorb::{Lap, state_at};
 use crate::backend::{Directory, File};
 use crate::base::{self, Base};
 use crate::codec::{Bad, Kind, unseal};
@@ -21,11 +22,12 @@ use std::sync::Arc;
 pub(crate) struct Recovered {
     /// redb's state record, as found.
     pub(crate) base: wire::State,
-    /// The last frame read.
-    pub(crate) seq: u64,
     /// Where the next frame belongs.
     pub(crate) end: wal::End,
     pub(crate) state: State,
+    /// The lap that redb names, if the writer had left it.
+    pub(crate) left: Option<Lap>,
+    /// Of the current lap.
     pub(crate) unabsorbed: Unabsorbed,
 }
 
@@ -71,19 +73,23 @@ pub(crate) fn recover(
 ) -> Result<Recovered, OpenError> {
     let (found, mut state) = from_base(home, base).map_err(|fault| fault.opening(base::NAME))?;
     let mut unabsorbed = Unabsorbed::default();
-    let mut seq = found.seq;
-    let end = wal::replay(segments, home, &found, None, |at, payload| {
-        seq = at;
-        replay_group(&mut state, at, payload, |sealed, change, dropped| {
+    let mut left = None;
+    let end = wal::replay(segments, home, &found, None, |end, payload| {
+        replay_group(&mut state, end.last_seq(), payload, |sealed, change, dropped| {
             unabsorbed.note(sealed, change.append.first().map(|r| r.position.index.0), dropped);
-        })
+        })?;
+        if end.lap() > found.lap && left.is_none() {
+            let then = state_at(&state.summary(), end.lap(), end.last_seq(), &found);
+            left = Some(Lap { state: then, unabsorbed: std::mem::take(&mut unabsorbed), batch: 0 });
+        }
+        Ok(())
     })
     .map_err(|(name, fault)| fault.opening(name))?;
     let pointer = Arc::make_mut(&mut state.snapshot);
     let file = open_file(dir, &pointer.file, home)?;
     let body = snapshot_file::verify(file, pointer).map_err(|fault| fault.opening(&pointer.file))?;
     pointer.body = Some(Arc::new(body));
-    Ok(Recovered { base: found, seq, end, state, unabsorbed })
+    Ok(Recovered { base: found, end, state, left, unabsorbed })
 }
 
 /// Applies the batches of the frame numbered `at`, and shows each of them.
@@ -141,13 +147,15 @@ fn from_base(identity: &Identity, base: &Base) -> Result<(wire::State, State), F
 pub(crate) fn retained(recovered: &Recovered, base: &Base) -> Result<Vec<LogRecord>, Fault> {
     let mut all = BTreeMap::new();
     base.log()?.scan(|index, sealed| {
-        if recovered.unabsorbed.cut.is_none_or(|cut| index < cut) {
-            all.insert(index, record_from_bytes(sealed)?);
-        }
+        all.insert(index, record_from_bytes(sealed)?);
         Ok(())
     })?;
-    for (index, sealed) in &recovered.unabsorbed.records {
-        all.insert(*index, record_from_bytes(sealed)?);
+    let left = recovered.left.iter().map(|lap| &lap.unabsorbed);
+    for Unabsorbed { cut, records } in left.chain([&recovered.unabsorbed]) {
+        cut.iter().for_each(|cut| drop(all.split_off(cut)));
+        for (index, sealed) in records {
+            all.insert(*index, record_from_bytes(sealed)?);
+        }
     }
     let first = recovered.state.purged.index.next().0;
     Ok(all.split_off(&first).into_values().collect())

@@ -95,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) acknowledged: Mutex<Option<LastVote>>,
     pub(crate) thread_wake: Condvar,
     pub(crate) task_wake: Notify,
+    pub(crate) absorb_wake: Notify,
 }
 
 impl std::fmt::Debug for Shared {
@@ -180,6 +181,18 @@ impl Shared {
 
     pub(crate) fn fail_with(&self, fault: Fault, doing: impl Into<String>) -> Failure {
         self.fail(fault.failing(doing))
+    }
+
+    /// Lets go of the records up to the batch of this number, which are in redb now.
+    pub(crate) fn absorbed(&self, batch: u64) {
+        let mut inner = lock(&self.inner);
+        // Higher indexes are of later batches: a truncation takes what is above it along.
+        let kept = inner.overlay.iter().find(|(_, (number, _))| *number > batch).map(|(index, _)| *index);
+        let kept = kept.map_or_else(BTreeMap::new, |index| inner.overlay.split_off(&index));
+        let absorbed = std::mem::replace(&mut inner.overlay, kept);
+        drop(inner);
+        // Thousands, for which nobody should wait.
+        drop(absorbed);
     }
 
     /// Takes everything that waits.

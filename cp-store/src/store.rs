@@ -28,7 +28,8 @@ pub enum Writer {
     /// A thread of its own; blocking I/O. Production.
     Thread,
     /// A task on the current runtime, which waits for the pace before each piece
-    /// of I/O and then does it inline. The simulator.
+    /// of I/O and then does it inline; a full segment is absorbed between other
+    /// pieces, when its own pace has passed or there is no other way on. The simulator.
     Task(Arc<dyn Pace>),
 }
 
@@ -53,6 +54,8 @@ pub enum WriterWork {
     },
     /// Sync and rename a snapshot.
     Seal,
+    /// Bring a full write-ahead segment into the database, beside other work.
+    Absorb,
 }
 
 /// What a new directory starts from: genesis, or the snapshot of a join reply.

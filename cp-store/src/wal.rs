@@ -16,8 +16,11 @@
 //!   torn tail: forgetting the last frame could be forgetting a vote.
 //! - A frame is valid only in its own lap and place, so nothing stale, torn or
 //!   misdirected comes back to life; each opening begins a new lap.
-//! - A lap begins with an empty frame, written once redb has named the lap. A
-//!   database that reads as if it had not been told of the lap has lost a commit.
+//! - A lap that redb names before it is used begins with an empty frame. A database
+//!   that reads as if it had not been told of such a lap has lost a commit.
+//! - A lap that is left before redb has absorbed it ends with an empty frame, the
+//!   mark, written once the next lap's header is durable. Behind a mark the next lap
+//!   must be there, and is read too; without one nothing of a next lap may be.
 //! - A frame without a valid copy before a valid frame is damage. With nothing
 //!   valid behind it, it was never acknowledged.
 
@@ -35,8 +38,8 @@ pub(crate) const NAMES: [&str; 2] = ["wal-0", "wal-1"];
 /// The unit of alignment: a page, so that the page cache never rewrites an acknowledged frame either.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 const HEADER_BLOCKS: u64 = 2;
-/// Where the second frame begins.
-const FIRST_BLOCKS: u64 = HEADER_BLOCKS + 2;
+/// What an empty frame takes.
+const EMPTY_BLOCKS: u64 = 2;
 const FRAME_HEADER_BYTES: usize = 32;
 const MAGIC: [u8; 4] = *b"cpwf";
 static ZEROS: [u8; 16 * BLOCK_BYTES] = [0; 16 * BLOCK_BYTES];
@@ -68,14 +71,19 @@ impl Wal {
         if lap.is_multiple_of(2) { even.as_ref() } else { odd.as_ref() }
     }
 
-    /// Whether a frame fits what is left of the segment.
+    /// Whether a frame fits what is left of the segment, and the mark after it.
     pub(crate) fn fits(&self, payload_len: usize) -> bool {
-        self.next_block.saturating_add(2 * blocks(payload_len)) <= self.header.segment_bytes / BLOCK_BYTES as u64
+        self.fits_at(self.next_block, payload_len)
     }
 
-    /// Whether a frame fits a segment that holds nothing but its first frame.
+    /// Whether a frame fits a segment that holds nothing but the frame a lap may begin with.
     pub(crate) fn fits_empty(&self, payload_len: usize) -> bool {
-        FIRST_BLOCKS.saturating_add(2 * blocks(payload_len)) <= self.header.segment_bytes / BLOCK_BYTES as u64
+        self.fits_at(HEADER_BLOCKS + EMPTY_BLOCKS, payload_len)
+    }
+
+    fn fits_at(&self, block: u64, payload_len: usize) -> bool {
+        let end = block.saturating_add(2 * blocks(payload_len)).saturating_add(EMPTY_BLOCKS);
+        end <= self.header.segment_bytes / BLOCK_BYTES as u64
     }
 
     /// Writes a frame that fits, durably.
@@ -100,8 +108,23 @@ impl Wal {
     pub(crate) fn turn(&mut self, seq: u64) -> io::Result<()> {
         self.header.lap += 1;
         self.next_block = HEADER_BLOCKS;
-        self.write(seq, &seal(Kind::Group, &wire::Group::default()))
+        self.write(seq, &empty())
     }
+
+    /// Goes over to the next lap before redb has recorded it, and leaves the mark
+    /// that says so. The other segment's lap must be absorbed.
+    pub(crate) fn go_over(&mut self, seq: u64) -> io::Result<()> {
+        self.prepare_turn()?;
+        self.write(seq, &empty())?;
+        self.header.lap += 1;
+        self.next_block = HEADER_BLOCKS;
+        Ok(())
+    }
+}
+
+/// The payload of a frame that only says that it is there.
+fn empty() -> Vec<u8> {
+    seal(Kind::Group, &wire::Group::default())
 }
 
 fn write_header(file: &dyn File, header: &wire::Segment) -> io::Result<()> {
@@ -212,6 +235,52 @@ impl<'a> Segment<'a> {
         }
         Ok(None)
     }
+
+    fn is_ahead_of(&self, lap: u64) -> Result<bool, Fault> {
+        for block in 0..self.blocks() {
+            #[cfg(planted_bugs)]
+            if crate::planted::active(crate::planted::Bug::OnePhaseCommit) {
+                break;
+            }
+            if self.frame(block, |found| found > lap)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the frames of a lap, up to where they end or the mark says that the next lap follows.
+    fn replay(&self, mut end: End, each: &mut impl FnMut(End, &[u8]) -> Result<(), Fault>) -> Result<End, Fault> {
+        loop {
+            let End { lap, block, seq } = end;
+            let here = |frame: &Frame| frame.start == block && frame.seq == seq;
+            let found = self.frame(block, |found| found == lap)?.filter(here);
+            let frame = match found {
+                Some(frame) => frame,
+                None => match self.find_later(block, lap)? {
+                    None => return Ok(end),
+                    Some((at, copy)) if here(&copy) && at == block + blocks(copy.payload.len()) => {
+                        tracing::warn!(seq, "a damaged write-ahead frame was read from its second copy");
+                        copy
+                    }
+                    Some((at, _)) => {
+                        let what = format!("write {seq} at block {block} is unreadable, and block {at} follows it");
+                        return Err(Bad::Damaged(what).into());
+                    }
+                },
+            };
+            let marked = block > HEADER_BLOCKS && frame.payload == empty();
+            end = if marked {
+                End::beginning(lap + 1, seq + 1)
+            } else {
+                End { lap, block: block + 2 * blocks(frame.payload.len()), seq: seq + 1 }
+            };
+            each(end, &frame.payload)?;
+            if marked {
+                return Ok(end);
+            }
+        }
+    }
 }
 
 fn u64_of(bytes: &[u8]) -> (u64, &[u8]) {
@@ -222,15 +291,29 @@ fn u32_of(bytes: &[u8]) -> (u32, &[u8]) {
     bytes.split_first_chunk().map_or((0, bytes), |(first, rest)| (u32::from_le_bytes(*first), rest))
 }
 
-/// Where the next frame of a lap belongs.
+/// Where the next frame belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct End {
+    lap: u64,
     block: u64,
     seq: u64,
 }
 
 impl End {
-    /// The offset up to which a segment's bytes are the frames before it.
+    fn beginning(lap: u64, seq: u64) -> Self {
+        Self { lap, block: HEADER_BLOCKS, seq }
+    }
+
+    pub(crate) fn lap(self) -> u64 {
+        self.lap
+    }
+
+    /// The last frame before it.
+    pub(crate) fn last_seq(self) -> u64 {
+        self.seq.saturating_sub(1)
+    }
+
+    /// The offset up to which its segment's bytes are the frames before it.
     pub(crate) fn offset(self) -> u64 {
         self.block.saturating_mul(BLOCK_BYTES as u64)
     }
@@ -253,7 +336,9 @@ pub(crate) fn read_frame(segment: &dyn File) -> Option<(u64, u64, u64, Vec<u8>)>
     Some((lap.get(), frame.seq, frame.start, frame.payload))
 }
 
-/// Reads the frames of the current lap in order, and answers where they end.
+/// Reads the frames that redb has not absorbed in order, and answers where they
+/// end: in the lap that redb names, or in the next one, if the mark says that the
+/// writer had gone over to it. `each` is told what follows the frame it is given.
 ///
 /// With `from`, where an earlier reading ended, only those behind it: what was
 /// read then must not have changed since, the other segment included.
@@ -264,50 +349,31 @@ pub(crate) fn replay(
     identity: &Identity,
     base: &wire::State,
     from: Option<End>,
-    mut each: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
+    mut each: impl FnMut(End, &[u8]) -> Result<(), Fault>,
 ) -> Result<End, (&'static str, Fault)> {
     let wal = Wal::new(files.clone(), identity, base.segment_bytes, base.lap);
     let other = |fault: Fault| (name(base.lap + 1), fault);
     let current = |fault: Fault| (name(base.lap), fault);
+    let ahead = || other(Bad::damaged("it is ahead of the database, which has lost a commit").into());
     let segment = Segment::open(wal.file(base.lap), base.segment_bytes).map_err(current)?;
-    let mut end = match from {
-        Some(end) => end,
-        None => {
-            let next = Segment::open(wal.file(base.lap + 1), base.segment_bytes).map_err(other)?;
-            for block in 0..next.blocks() {
-                #[cfg(planted_bugs)]
-                if crate::planted::active(crate::planted::Bug::OnePhaseCommit) {
-                    break;
-                }
-                if next.frame(block, |lap| lap > base.lap).map_err(other)?.is_some() {
-                    return Err(other(Bad::damaged("it is ahead of the database, which has lost a commit").into()));
-                }
-            }
-            check_header(segment.file, &wal.header).map_err(current)?;
-            End { block: HEADER_BLOCKS, seq: base.seq + 1 }
-        }
-    };
-    loop {
-        let End { block, seq } = end;
-        let here = |frame: &Frame| frame.start == block && frame.seq == seq;
-        let found = segment.frame(block, |lap| lap == base.lap).map_err(current)?.filter(here);
-        let frame = match found {
-            Some(frame) => frame,
-            None => match segment.find_later(block, base.lap).map_err(current)? {
-                None => return Ok(end),
-                Some((at, copy)) if here(&copy) && at == block + blocks(copy.payload.len()) => {
-                    tracing::warn!(seq, "a damaged write-ahead frame was read from its second copy");
-                    copy
-                }
-                Some((at, _)) => {
-                    let what = format!("write {seq} at block {block} is unreadable, and block {at} follows it");
-                    return Err(current(Bad::Damaged(what).into()));
-                }
-            },
-        };
-        each(seq, &frame.payload).map_err(current)?;
-        end = End { block: block + 2 * blocks(frame.payload.len()), seq: seq + 1 };
+    let next = Segment::open(wal.file(base.lap + 1), base.segment_bytes).map_err(other)?;
+    if from.is_none() {
+        check_header(segment.file, &wal.header).map_err(current)?;
     }
+    let mut end = from.unwrap_or(End::beginning(base.lap, base.seq + 1));
+    if end.lap == base.lap {
+        end = segment.replay(end, &mut each).map_err(current)?;
+        if end.lap == base.lap {
+            if from.is_none() && next.is_ahead_of(base.lap).map_err(other)? {
+                return Err(ahead());
+            }
+            return Ok(end);
+        }
+        check_header(next.file, &wire::Segment { lap: end.lap, ..wal.header.clone() }).map_err(other)?;
+    }
+    end = next.replay(end, &mut each).map_err(other)?;
+    // Nobody leaves a lap before redb has absorbed the one before it.
+    if end.lap == base.lap + 1 { Ok(end) } else { Err(ahead()) }
 }
 
 fn check_header(file: &dyn File, expected: &wire::Segment) -> Result<(), Fault> {

@@ -1,9 +1,10 @@
-//! The one writer: group commit, absorption, snapshot files.
+//! The one writer: group commit and snapshot files.
 //!
 //! `prepare` takes the next work off the queue, `perform` does it; whoever drives
 //! the writer may wait in between. A failure ends the store: nothing is retried
 //! (CP-D4), and everything that waits fails with it, in order.
 
+use crate::absorb::Absorbing;
 use crate::backend::Directory;
 use crate::base::Base;
 use crate::codec::{Kind, seal};
@@ -39,10 +40,15 @@ pub(crate) struct Core {
     pub(crate) seq: u64,
     /// Constant parts of redb's state record.
     pub(crate) record: wire::State,
+    /// Of the current lap.
     pub(crate) unabsorbed: Unabsorbed,
+    /// The lap before the current one.
+    pub(crate) absorbing: Absorbing,
+    /// Whether threads may be started.
+    pub(crate) threaded: bool,
     pub(crate) written: Summary,
     /// The number of the last batch in `written`.
-    written_batch: u64,
+    pub(crate) written_batch: u64,
     drafts: BTreeMap<u64, Draft>,
     job: Option<Job>,
     bulk_is_next: bool,
@@ -87,6 +93,8 @@ impl Core {
             seq: record.seq,
             record,
             unabsorbed: Unabsorbed::default(),
+            absorbing: Absorbing::Nothing,
+            threaded: false,
             written,
             written_batch: 0,
             drafts: BTreeMap::new(),
@@ -198,7 +206,7 @@ impl Core {
         let direct = !self.wal.fits_empty(payload.len());
         if !direct {
             if !self.wal.fits(payload.len()) {
-                self.absorb()?;
+                self.go_over()?;
             }
             #[cfg(planted_bugs)]
             crate::planted::write_half(&mut self.wal, &mut self.seq, &self.written, items, payload)?;
@@ -220,29 +228,6 @@ impl Core {
         if installed {
             self.sweep()?;
         }
-        Ok(())
-    }
-
-    /// Moves what the write-ahead log holds into redb with one commit, and begins a new lap.
-    pub(crate) fn absorb(&mut self) -> Result<(), Fault> {
-        let Some(base) = &self.base else { return Ok(()) };
-        self.wal.prepare_turn()?;
-        let state = wire::State {
-            lap: self.wal.lap() + 1,
-            seq: self.seq,
-            vote: self.written.vote.into(),
-            committed: self.written.committed.0,
-            purged: self.written.purged.into(),
-            last: self.written.last.into(),
-            snapshot: self.written.snapshot.as_ref().into(),
-            ..self.record.clone()
-        };
-        base.absorb(&state, &self.unabsorbed)?;
-        self.wal.turn(self.seq + 1)?;
-        self.seq += 1;
-        self.unabsorbed = Unabsorbed::default();
-        let absorbed = self.written_batch;
-        lock(&self.shared.inner).overlay.retain(|_, (number, _)| *number > absorbed);
         Ok(())
     }
 
@@ -325,9 +310,17 @@ impl Core {
         Ok(())
     }
 
+    /// Ends unless there is work in hand, with which the end comes.
+    pub(crate) fn end_if_idle(&mut self) {
+        if self.job.is_none() {
+            self.end();
+        }
+    }
+
     /// Fails what waits, in order, and publishes why.
     fn end(&mut self) {
         self.done = true;
+        self.end_absorption();
         let failure = lock(&self.shared.inner).stopped.get_or_insert_with(Failure::closed).clone();
         let (batches, bulk) = self.shared.drain();
         for queued in batches {
@@ -354,6 +347,7 @@ impl Drop for Core {
         }
         if let Some(base) = self.base.take() {
             base.fuse().blow();
+            self.end_absorption();
             if std::thread::panicking() {
                 // What panicked may have been redb, and closing it would panic again.
                 std::mem::forget(base);

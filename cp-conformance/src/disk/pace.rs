@@ -23,10 +23,11 @@ impl Pace for Seeded {
                 let mut state = locked(&disk.state);
                 let latency = state.latency;
                 let drawn = state.rng.between(latency.low_us, latency.high_us);
-                // Chunks are written and not synced, at about 100 MB/s.
+                // Chunks are written and not synced, at about 100 MB/s. Absorption takes several commits' time.
                 let bytes = match work {
                     WriterWork::Commit { bytes } | WriterWork::Chunk { bytes } => bytes,
                     WriterWork::Seal => 0,
+                    WriterWork::Absorb => 256 << 10,
                 };
                 let chance = state.faults.slow;
                 let hiccup = if chance > 0 && state.rng.per_mille(chance) {

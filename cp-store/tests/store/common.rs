@@ -71,17 +71,35 @@ pub(crate) fn records(term: u64, indexes: RangeInclusive<u64>) -> Vec<LogRecord>
     indexes.map(|index| record(term, index)).collect()
 }
 
-/// A disk that takes no time.
+/// A disk that takes no time, but for absorption.
 #[derive(Debug)]
-struct NoTime;
+struct NoTime {
+    /// How many turns of other tasks absorption waits for.
+    absorbs_after: u32,
+}
 
 impl Pace for NoTime {
-    fn wait(&self, _work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
+    fn wait(&self, work: WriterWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let turns = if work == WriterWork::Absorb { self.absorbs_after } else { 0 };
+        Box::pin(async move {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        })
     }
 }
 
 /// A writer on the current runtime, so that everything happens in one order.
 pub(crate) fn instant() -> Writer {
-    Writer::Task(Arc::new(NoTime))
+    Writer::Task(Arc::new(NoTime { absorbs_after: 0 }))
+}
+
+/// As `instant`, with groups going on while a full segment waits to be absorbed.
+pub(crate) fn unhurried() -> Writer {
+    Writer::Task(Arc::new(NoTime { absorbs_after: 4 }))
+}
+
+/// As `instant`, and a full segment is absorbed when there is no other way on.
+pub(crate) fn reluctant() -> Writer {
+    Writer::Task(Arc::new(NoTime { absorbs_after: u32::MAX }))
 }

@@ -6,7 +6,7 @@ use crate::image::{Image, Loss, Op, Replay, Rng};
 use crate::model::{Model, Step};
 use crate::recorder::Recorder;
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex as Index, ControlPlanePayload};
-use cp_store::{Expected, Inspection, Layout, LogRecord, OpenError, RecordBody, Store};
+use cp_store::{Expected, Inspection, Layout, LogRecord, OpenError, RecordBody, Store, Writer};
 use std::sync::Arc;
 
 /// What was said at which point of the recording.
@@ -20,12 +20,18 @@ struct Said {
     boots: Vec<(usize, u64)>,
 }
 
+impl Recording {
+    pub(crate) fn inode(&self, name: &str) -> u64 {
+        self.start.names[name]
+    }
+}
+
 fn latest<T: Copy + Default>(said: &[(usize, T)], at: usize) -> T {
     said.iter().take_while(|(ops, _)| *ops <= at).last().map_or_else(T::default, |(_, what)| *what)
 }
 
 pub(crate) fn layout() -> Layout {
-    // Room for three small frames besides what a lap begins with: laps turn often.
+    // Room for three small frames besides what a lap begins or ends with: laps turn often.
     Layout { segment_bytes: 40 << 10 }
 }
 
@@ -74,16 +80,16 @@ pub(crate) fn steps() -> Vec<Step> {
     steps
 }
 
-struct Recording {
+pub(crate) struct Recording {
     start: Image,
-    ops: Vec<Op>,
+    pub(crate) ops: Vec<Op>,
     said: Said,
     states: Vec<Model>,
 }
 
 /// Runs the workload, some steps alone and some together, with a clean stop, a
 /// crash of the process and a change of engine in between.
-async fn record() -> Recording {
+pub(crate) async fn record(writer: fn() -> Writer, steps: &[Step]) -> Recording {
     let disk = Recorder::new();
     Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates");
     let start = disk.image();
@@ -91,13 +97,13 @@ async fn record() -> Recording {
     let mut said = Said::default();
     let mut states = vec![Model::new()];
     let open = |said: &mut Said| {
-        let store = task_store(&disk);
+        let store = Store::open(Arc::new(disk.clone()), &Expected::default(), writer()).expect("opens");
         said.boots.push((disk.op_count(), store.boot()));
         store
     };
     let mut store = open(&mut said);
     let mut pending = Vec::new();
-    for (n, step) in steps().iter().enumerate() {
+    for (n, step) in steps.iter().enumerate() {
         let mut model = states[n].clone();
         model.apply(step).expect("legal");
         states.push(model);
@@ -110,6 +116,7 @@ async fn record() -> Recording {
         for ticket in pending.drain(..) {
             ticket.await.expect("durable");
         }
+        states[n + 1].assert_is(&store);
         said.acknowledged.push((disk.op_count(), n + 1));
         match n {
             4 => store.close().await.expect("closes"),
@@ -123,10 +130,6 @@ async fn record() -> Recording {
     }
     store.close().await.expect("closes");
     Recording { start, ops: disk.ops(), said, states }
-}
-
-fn task_store(disk: &Recorder) -> Store {
-    Store::open(Arc::new(disk.clone()), &Expected::default(), instant()).expect("opens")
 }
 
 /// The state that `image` holds must be one between what was acknowledged and what was submitted.
@@ -146,10 +149,10 @@ const REOPENED_EVERY: usize = 8;
 
 /// How much was tried.
 #[derive(Debug, Default, Clone, Copy)]
-struct Tried {
-    images: usize,
-    in_recovery: usize,
-    reopened: usize,
+pub(crate) struct Tried {
+    pub(crate) images: usize,
+    pub(crate) in_recovery: usize,
+    pub(crate) reopened: usize,
 }
 
 impl std::ops::Add for Tried {
@@ -168,23 +171,25 @@ impl std::ops::Add for Tried {
 /// recovery from it.
 #[tokio::test]
 async fn every_crash_point_of_a_workload() {
-    let recording = record().await;
+    let recording = record(instant, &steps()).await;
+    let Tried { images, in_recovery, reopened } = crash_everywhere(&recording, true);
+    assert!(images > 2_000 && in_recovery > 100_000 && reopened > 5_000, "the workload has become small");
+}
+
+/// Crashes at every point, `thorough` or with each kind of loss once.
+pub(crate) fn crash_everywhere(recording: &Recording, thorough: bool) -> Tried {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let tried = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers)
-            .map(|worker| {
-                let recording = &recording;
-                scope.spawn(move || crash_at(recording, |at| at % workers == worker))
-            })
+            .map(|worker| scope.spawn(move || crash_at(recording, thorough, |at| at % workers == worker)))
             .collect();
         workers.into_iter().map(|worker| worker.join().expect("holds")).fold(Tried::default(), |all, one| all + one)
     });
     eprintln!("{} operations, {tried:?}", recording.ops.len());
-    let Tried { images, in_recovery, reopened } = tried;
-    assert!(images > 2_000 && in_recovery > 100_000 && reopened > 5_000, "the workload has become small");
+    tried
 }
 
-fn crash_at(recording: &Recording, mine: impl Fn(usize) -> bool) -> Tried {
+fn crash_at(recording: &Recording, thorough: bool, mine: impl Fn(usize) -> bool) -> Tried {
     let mut replay = Replay::from(recording.start.clone());
     let mut tried = Tried::default();
     for at in 0..=recording.ops.len() {
@@ -197,10 +202,10 @@ fn crash_at(recording: &Recording, mine: impl Fn(usize) -> bool) -> Tried {
         let _entered = runtime.enter();
         for loss in Loss::ALL {
             // What is left to chance is tried more than once.
-            for round in 0..if loss.is_random() { 3 } else { 1 } {
+            for round in 0..if thorough && loss.is_random() { 3 } else { 1 } {
                 let mut rng = Rng::new((at as u64 * 8 + loss as u64) * 8 + round);
                 let image = replay.crash(loss, &mut rng);
-                recover(recording, at, &image, round == 0, &mut rng, &mut tried);
+                recover(recording, at, &image, thorough && round == 0, &mut rng, &mut tried);
                 tried.images += 1;
             }
         }
@@ -287,7 +292,7 @@ fn every_crash_point_of_a_creation() {
 async fn every_crash_point_of_a_change_of_engine() {
     let disk = Recorder::new();
     Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates");
-    let store = task_store(&disk);
+    let store = Store::open(Arc::new(disk.clone()), &Expected::default(), instant()).expect("opens");
     let start = disk.image();
     let before = disk.op_count();
     store.remember_engine("other").expect("remembers");

@@ -6,14 +6,23 @@ use crate::crash::{layout, steps};
 use crate::image::{Image, Op, Rng};
 use crate::model::Model;
 use crate::recorder::Recorder;
-use cp_store::{Batch, Expected, OpenError, Store};
+use cp_store::{Batch, Expected, OpenError, Store, Writer};
 use std::sync::Arc;
 
 /// Runs the first `count` steps, and stops cleanly or as by SIGKILL.
 async fn image_after(count: usize, clean: bool) -> (Image, Model) {
+    image_by(instant, count, clean).await
+}
+
+/// Absorbing at once, and as late as can be.
+fn writers() -> [fn() -> Writer; 2] {
+    [instant, reluctant]
+}
+
+async fn image_by(writer: fn() -> Writer, count: usize, clean: bool) -> (Image, Model) {
     let disk = Recorder::new();
     Store::create_with(&disk, &identity(), genesis(), layout()).expect("creates");
-    let store = open(&disk).expect("opens");
+    let store = Store::open(Arc::new(disk.clone()), &Expected::default(), writer()).expect("opens");
     let mut model = Model::new();
     for step in steps().iter().take(count) {
         model.apply(step).expect("legal");
@@ -113,8 +122,8 @@ fn bits(image: &Image, name: &str, rng: &mut Rng) -> Vec<u64> {
 #[tokio::test]
 async fn a_lost_page_does_not_forget_the_last_frame() {
     let mut repaired = 0;
-    for count in 1..=steps().len() {
-        let (image, model) = image_after(count, false).await;
+    for (writer, count) in writers().into_iter().flat_map(|writer| (1..=steps().len()).map(move |n| (writer, n))) {
+        let (image, model) = image_by(writer, count, false).await;
         for name in ["wal-0", "wal-1"] {
             for page in 0..image.clone().file(name).len() / 4096 {
                 for junk in [0_u8, 0xff] {
@@ -134,8 +143,8 @@ async fn a_lost_page_does_not_forget_the_last_frame() {
 #[tokio::test]
 async fn a_lost_frame_is_not_taken_for_the_end() {
     let mut noticed = 0;
-    for count in 2..=steps().len() {
-        let (image, model) = image_after(count, false).await;
+    for (writer, count) in writers().into_iter().flat_map(|writer| (2..=steps().len()).map(move |n| (writer, n))) {
+        let (image, model) = image_by(writer, count, false).await;
         let newest = ["wal-0", "wal-1"].iter().flat_map(|name| laps(&image, name)).max().expect("a frame");
         for name in ["wal-0", "wal-1"] {
             // The last frame of the lap is the one that cannot be told.
@@ -198,19 +207,21 @@ async fn a_lost_write_does_not_come_back_to_life() {
 /// A database that lost commits is found out by the segments, whichever they were.
 #[tokio::test]
 async fn a_database_that_is_rolled_back_is_noticed() {
-    let mut images = Vec::new();
-    for count in 0..=steps().len() {
-        images.push(image_after(count, false).await);
-    }
-    let mut tally = Tally::default();
-    for (now, (image, model)) in images.iter().enumerate() {
-        for (then, (older, _)) in images.iter().enumerate().take(now) {
-            let mut image = image.clone();
-            *image.file("state.redb") = older.clone().file("state.redb").clone();
-            judge(image, model, &mut tally, &format!("the database of {then} steps with the segments of {now}"));
+    for writer in writers() {
+        let mut images = Vec::new();
+        for count in 0..=steps().len() {
+            images.push(image_by(writer, count, false).await);
         }
+        let mut tally = Tally::default();
+        for (now, (image, model)) in images.iter().enumerate() {
+            for (then, (older, _)) in images.iter().enumerate().take(now) {
+                let mut image = image.clone();
+                *image.file("state.redb") = older.clone().file("state.redb").clone();
+                judge(image, model, &mut tally, &format!("the database of {then} steps with the segments of {now}"));
+            }
+        }
+        assert!(tally.damaged > 50, "{tally:?}");
     }
-    assert!(tally.damaged > 50, "{tally:?}");
 }
 
 /// A snapshot that goes bad under an open store is not handed on.
@@ -231,10 +242,10 @@ async fn a_bad_chunk_stops_the_store() {
 
 #[tokio::test]
 async fn lost_segments_and_rolled_back_files_are_noticed() {
-    let (image, model) = image_after(13, false).await;
-    let (older, _) = image_after(7, false).await;
     let mut noticed = 0;
-    for name in ["wal-0", "wal-1", "state.redb"] {
+    for (writer, name) in writers().into_iter().flat_map(|of| ["wal-0", "wal-1", "state.redb"].map(|name| (of, name))) {
+        let (image, model) = image_by(writer, 13, false).await;
+        let (older, _) = image_by(writer, 7, false).await;
         for zeroed in [true, false] {
             let mut image = image.clone();
             let len = image.file(name).len();
@@ -248,7 +259,7 @@ async fn lost_segments_and_rolled_back_files_are_noticed() {
             noticed += tally.damaged;
         }
     }
-    assert!(noticed >= 4, "{noticed}");
+    assert!(noticed >= 8, "{noticed}");
 }
 
 #[test]

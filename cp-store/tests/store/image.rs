@@ -43,6 +43,14 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    /// Of which file it changes the bytes, or makes them durable.
+    pub(crate) fn file(&self) -> Option<u64> {
+        match self {
+            Self::Write { inode, .. } | Self::SetLen { inode, .. } | Self::Sync { inode } => Some(*inode),
+            _ => None,
+        }
+    }
+
     fn is_sync(&self) -> bool {
         matches!(self, Self::Sync { .. } | Self::FailedSync { .. } | Self::SyncDirectory)
     }

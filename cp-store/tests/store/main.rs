@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod backend;
+mod beside;
 mod common;
 mod crash;
 mod damage;

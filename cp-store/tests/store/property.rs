@@ -65,7 +65,7 @@ struct Run {
     replayed: usize,
     replay: Replay,
     store: Store,
-    thread: bool,
+    writer: fn() -> Writer,
     model: Model,
     /// States that a power loss may fall back to: the acknowledged one first.
     since: Vec<Model>,
@@ -76,22 +76,21 @@ struct Run {
 }
 
 impl Run {
-    fn new(thread: bool) -> Self {
+    fn new(writer: fn() -> Writer) -> Self {
         let disk = Recorder::new();
         Store::create_with(&disk, &identity(), genesis(), Layout { segment_bytes: 40 << 10 }).expect("creates");
         let image = disk.image();
         let disk = Recorder::holding(image.clone());
-        let store = Self::open(&disk, thread);
+        let store = Self::open(&disk, writer);
         let model = Model::new();
         let (since, tickets) = (vec![model.clone()], Vec::new());
         let (replay, rng) = (Replay::from(image), Rng::new(1));
         let (inspector, inspected) = (Inspector::default(), Image::default());
-        Self { disk, replayed: 0, replay, store, thread, model, since, tickets, rng, inspector, inspected }
+        Self { disk, replayed: 0, replay, store, writer, model, since, tickets, rng, inspector, inspected }
     }
 
-    fn open(disk: &Recorder, thread: bool) -> Store {
-        let writer = if thread { Writer::Thread } else { instant() };
-        Store::open(Arc::new(disk.clone()), &Expected::default(), writer).expect("opens")
+    fn open(disk: &Recorder, writer: fn() -> Writer) -> Store {
+        Store::open(Arc::new(disk.clone()), &Expected::default(), writer()).expect("opens")
     }
 
     async fn submit(&mut self, raw: Raw) {
@@ -129,7 +128,7 @@ impl Run {
         let found = self.since.iter().find(|model| model.is(&seen));
         self.model = found.unwrap_or_else(|| panic!("{loss:?}: {seen:#?}")).clone();
         self.since = vec![self.model.clone()];
-        self.store = Self::open(&self.disk, self.thread);
+        self.store = Self::open(&self.disk, self.writer);
     }
 
     /// An inspection of what is new finds what a whole one finds.
@@ -152,8 +151,9 @@ impl Run {
     }
 }
 
-async fn run(thread: bool, history: Vec<Raw>) {
-    let mut run = Run::new(thread);
+async fn run(writer: fn() -> Writer, history: Vec<Raw>) {
+    let mut run = Run::new(writer);
+    let thread = matches!(writer(), Writer::Thread);
     for raw in history {
         match raw.0 {
             0..22 => run.submit(raw).await,
@@ -164,7 +164,7 @@ async fn run(thread: bool, history: Vec<Raw>) {
             _ => {
                 run.settle().await;
                 run.store.close().await.expect("closes");
-                run.store = Run::open(&run.disk, thread);
+                run.store = Run::open(&run.disk, writer);
             }
         }
         if !thread {
@@ -193,7 +193,12 @@ proptest! {
 
     #[test]
     fn it_is_the_model_on_a_task(history in history()) {
-        block_on(run(false, history));
+        block_on(run(instant, history));
+    }
+
+    #[test]
+    fn it_is_the_model_while_absorption_waits(history in history(), a_while: bool) {
+        block_on(run(if a_while { unhurried } else { reluctant }, history));
     }
 }
 
@@ -202,6 +207,6 @@ proptest! {
 
     #[test]
     fn it_is_the_model_on_a_thread(history in history()) {
-        block_on(run(true, history));
+        block_on(run(|| Writer::Thread, history));
     }
 }

@@ -5,7 +5,7 @@ use cp_store::{Directory, File};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// When and how operations fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +17,15 @@ pub(crate) enum Fail {
     From(usize),
     /// The operation with this number panics, as a bug would.
     Panic(usize),
+    /// Every write and sync of this file.
+    Of(u64),
+    /// Every write and sync of this file panics.
+    PanicOf(u64),
 }
 
 /// The recording disk. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Recorder(Arc<Mutex<Disk>>);
+pub(crate) struct Recorder(Arc<Mutex<Disk>>, Arc<Condvar>);
 
 struct Disk {
     live: Image,
@@ -30,6 +34,10 @@ struct Disk {
     inodes: u64,
     fail: Fail,
     failed: BTreeSet<usize>,
+    /// Writes and syncs of this file wait.
+    stuck: Option<u64>,
+    /// Whether one of them does.
+    waits: bool,
     locked: bool,
 }
 
@@ -47,7 +55,9 @@ impl Recorder {
     pub(crate) fn holding(image: Image) -> Self {
         let inodes = image.files.keys().next_back().map_or(1, |inode| inode + 1);
         let (live, ops, failed) = (image, Vec::new(), BTreeSet::new());
-        Self(Arc::new(Mutex::new(Disk { live, ops, attempts: 0, inodes, fail: Fail::Never, failed, locked: false })))
+        let (fail, stuck, waits, locked) = (Fail::Never, None, false, false);
+        let disk = Disk { live, ops, attempts: 0, inodes, fail, failed, stuck, waits, locked };
+        Self(Arc::new(Mutex::new(disk)), Arc::default())
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -66,6 +76,10 @@ impl Recorder {
         self.disk().live.clone()
     }
 
+    pub(crate) fn inode(&self, name: &str) -> u64 {
+        self.disk().live.names[name]
+    }
+
     /// Changes the disk behind everybody's back.
     pub(crate) fn tamper(&self, with: impl FnOnce(&mut Image)) {
         with(&mut self.disk().live);
@@ -79,6 +93,19 @@ impl Recorder {
         disk.fail = fail;
     }
 
+    /// Lets writes and syncs of this file wait, and no other.
+    pub(crate) fn stick(&self, file: Option<u64>) {
+        let mut disk = self.disk();
+        (disk.stuck, disk.waits) = (file, false);
+        self.1.notify_all();
+    }
+
+    /// Returns once something waits.
+    pub(crate) fn until_stuck(&self) {
+        let disk = self.disk();
+        drop(self.1.wait_while(disk, |disk| !disk.waits).unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// How many operations were tried since the last plan, and which of them failed.
     pub(crate) fn attempts(&self) -> (usize, BTreeSet<usize>) {
         let disk = self.disk();
@@ -87,6 +114,11 @@ impl Recorder {
 
     fn do_op(&self, op: Op) -> io::Result<()> {
         let mut disk = self.disk();
+        while op.file().is_some() && op.file() == disk.stuck {
+            disk.waits = true;
+            self.1.notify_all();
+            disk = self.1.wait(disk).unwrap_or_else(PoisonError::into_inner);
+        }
         let number = disk.attempts;
         disk.attempts += 1;
         let fails = match disk.fail {
@@ -95,6 +127,11 @@ impl Recorder {
             Fail::From(at) => number >= at,
             Fail::Panic(at) => {
                 assert!(number != at, "injected");
+                false
+            }
+            Fail::Of(file) => op.file() == Some(file),
+            Fail::PanicOf(file) => {
+                assert!(op.file() != Some(file), "injected");
                 false
             }
         };

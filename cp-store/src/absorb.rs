@@ -1,0 +1,153 @@
+//! Absorption: what the write-ahead segments hold becomes redb's.
+//!
+//! A segment that is full is left at once, and its lap absorbed beside the groups
+//! that go to the other: by a thread of its own, or by whoever drives a writer
+//! that is a task. The other segment can only be left once that is through.
+//! Everything else that brings redb up to date waits for it, then absorbs the rest.
+
+use crate::base::Base;
+use crate::fault::Fault;
+use crate::shared::{Shared, lock};
+use crate::state::{Summary, Unabsorbed};
+use crate::wire;
+use crate::writer::Core;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+const FAILED: &str = "bringing a write-ahead segment into the database failed";
+
+/// A lap that was left, as it was then.
+#[derive(Debug)]
+pub(crate) struct Lap {
+    /// The state at its end, and which lap follows.
+    pub(crate) state: wire::State,
+    pub(crate) unabsorbed: Unabsorbed,
+    /// The number of its last batch.
+    pub(crate) batch: u64,
+}
+
+impl Lap {
+    /// Readers find its records in the one place until they are in the other.
+    fn absorb(&self, base: &Base, shared: &Shared) -> Result<(), Fault> {
+        base.absorb(&self.state, &self.unabsorbed)?;
+        shared.absorbed(self.batch);
+        Ok(())
+    }
+
+    /// Does it on a thread, which stops the store if it fails and answers whether it did not.
+    fn beside(self, base: Arc<Base>, shared: Arc<Shared>) -> io::Result<JoinHandle<bool>> {
+        let work = move || match catch_unwind(AssertUnwindSafe(|| self.absorb(&base, &shared))) {
+            Ok(Ok(())) => true,
+            Ok(Err(fault)) => {
+                shared.fail_with(fault, FAILED);
+                false
+            }
+            Err(_) => {
+                shared.fail_with(io::Error::other("it panicked").into(), FAILED);
+                // What panicked may have been redb, and closing it would panic again.
+                mem::forget(base);
+                false
+            }
+        };
+        Builder::new().name("cp-store-absorber".to_owned()).spawn(work)
+    }
+}
+
+/// How far the absorption of the lap before the current one is.
+#[derive(Debug, Default)]
+pub(crate) enum Absorbing {
+    /// redb names the current lap.
+    #[default]
+    Nothing,
+    /// Nobody has begun.
+    Waiting(Box<Lap>),
+    /// A thread is at it, or has been.
+    Beside(JoinHandle<bool>),
+}
+
+/// What redb keeps besides the log, at the end of frame `seq`; `record` has the constant parts.
+pub(crate) fn state_at(written: &Summary, lap: u64, seq: u64, record: &wire::State) -> wire::State {
+    wire::State {
+        lap,
+        seq,
+        vote: written.vote.into(),
+        committed: written.committed.0,
+        purged: written.purged.into(),
+        last: written.last.into(),
+        snapshot: written.snapshot.as_ref().into(),
+        ..record.clone()
+    }
+}
+
+impl Core {
+    /// Leaves a segment that is full, and has its lap absorbed beside what follows.
+    pub(crate) fn go_over(&mut self) -> Result<(), Fault> {
+        self.settle()?;
+        let Some(base) = &self.base else { return Ok(()) };
+        self.wal.go_over(self.seq + 1)?;
+        self.seq += 1;
+        let state = state_at(&self.written, self.wal.lap(), self.seq, &self.record);
+        let lap = Lap { state, unabsorbed: mem::take(&mut self.unabsorbed), batch: self.written_batch };
+        self.absorbing = if self.threaded {
+            Absorbing::Beside(lap.beside(Arc::clone(base), Arc::clone(&self.shared))?)
+        } else {
+            self.shared.absorb_wake.notify_one();
+            Absorbing::Waiting(Box::new(lap))
+        };
+        Ok(())
+    }
+
+    /// Waits until redb names the current lap, or sees to it.
+    fn settle(&mut self) -> Result<(), Fault> {
+        match mem::take(&mut self.absorbing) {
+            Absorbing::Nothing => Ok(()),
+            Absorbing::Waiting(lap) => self.base.as_ref().map_or(Ok(()), |base| lap.absorb(base, &self.shared)),
+            Absorbing::Beside(thread) => match thread.join() {
+                Ok(true) => Ok(()),
+                // Why it failed is why the store has stopped.
+                Ok(false) | Err(_) => Err(io::Error::other(FAILED).into()),
+            },
+        }
+    }
+
+    /// Moves all that the write-ahead log holds into redb, and begins a new lap.
+    pub(crate) fn absorb(&mut self) -> Result<(), Fault> {
+        self.settle()?;
+        let Some(base) = &self.base else { return Ok(()) };
+        self.wal.prepare_turn()?;
+        base.absorb(&state_at(&self.written, self.wal.lap() + 1, self.seq, &self.record), &self.unabsorbed)?;
+        self.wal.turn(self.seq + 1)?;
+        self.seq += 1;
+        self.unabsorbed = Unabsorbed::default();
+        self.shared.absorbed(self.written_batch);
+        Ok(())
+    }
+
+    /// Whether a lap waits to be absorbed.
+    pub(crate) fn absorption_waits(&self) -> bool {
+        matches!(self.absorbing, Absorbing::Waiting(_))
+    }
+
+    /// Absorbs the lap that waits, between two groups.
+    pub(crate) fn absorb_beside(&mut self) {
+        let stopped = lock(&self.shared.inner).stopped.is_some();
+        if !stopped
+            && self.absorption_waits()
+            && let Err(fault) = self.settle()
+        {
+            self.shared.fail_with(fault, FAILED);
+            self.end_if_idle();
+        }
+    }
+
+    /// Waits for the thread, if there is one: nothing is written once the writer has ended.
+    pub(crate) fn end_absorption(&mut self) {
+        if let Absorbing::Beside(thread) = mem::take(&mut self.absorbing) {
+            // Its failure is known: the store has stopped.
+            drop(thread.join());
+        }
+    }
+}
