@@ -1,11 +1,12 @@
 //! What a durable write costs, by where it lives; the figures of ADR 1.
 //!
-//! `cargo run --release -p cp-store --example hot_writes [DIRECTORY]`
+//! `cargo run --release -p cp-store --example hot_writes [DIRECTORY [CANDIDATE]]`
 //!
 //! A step is one record of 200 bytes made durable. An entry is two steps, one
 //! after the other, as a leader takes them: append, then raise the committed
 //! index. Candidates take turns in short rounds, so that a busy disk is busy for
 //! all of them; with three stores, three threads run the same candidate at once.
+//! The candidates may be narrowed to those whose name holds `CANDIDATE`.
 #![expect(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -139,10 +140,12 @@ impl Candidate for Redb {
 struct Whole {
     store: Store,
     next: u64,
+    /// How many records a step appends, as under load.
+    records: u64,
 }
 
 impl Whole {
-    fn new(path: &Path) -> Self {
+    fn new(path: &Path, records: u64) -> Self {
         let dir = DiskDirectory::make(path).expect("makes");
         let identity = Identity {
             cluster: ClusterId([1; 16]),
@@ -160,7 +163,7 @@ impl Whole {
         };
         Store::create(&dir, &identity, Founding { meta, chunks: Vec::new() }).expect("creates");
         let store = Store::open(Arc::new(dir), &Expected::default(), Writer::Thread).expect("opens");
-        Self { store, next: 0 }
+        Self { store, next: 0, records }
     }
     fn wait(&self, batch: Batch) {
         let (answer, asked) = mpsc::sync_channel(1);
@@ -171,11 +174,13 @@ impl Whole {
 
 impl Candidate for Whole {
     fn append(&mut self, record: &[u8]) {
-        self.next += 1;
         let payload = ControlPlanePayload::new(record.to_vec()).expect("short");
         let body = RecordBody::Entry(ControlPlaneEntry::OwnershipTransition(payload));
-        let position = LogPosition::new(Term(1), ControlPlaneLogIndex(self.next));
-        self.wait(Batch { append: vec![LogRecord { position, body }], ..Batch::default() });
+        let at = |index| LogPosition::new(Term(1), ControlPlaneLogIndex(index));
+        let indexes = self.next + 1..=self.next + self.records;
+        let append = indexes.map(|index| LogRecord { position: at(index), body: body.clone() }).collect();
+        self.next += self.records;
+        self.wait(Batch { append, ..Batch::default() });
     }
     fn commit(&mut self, _index: u64) {
         self.wait(Batch { committed: Some(ControlPlaneLogIndex(self.next)), ..Batch::default() });
@@ -195,7 +200,8 @@ const CANDIDATES: &[(&str, Make)] = &[
     }),
     ("write-ahead, 2 copies of 512 B", |p| Box::new(Preallocated::new(p, 512, 2))),
     ("write-ahead, 2 copies of 4 KiB", |p| Box::new(Preallocated::new(p, 4096, 2))),
-    ("cp-store as built", |p| Box::new(Whole::new(p))),
+    ("cp-store as built", |p| Box::new(Whole::new(p, 1))),
+    ("cp-store as built, 64 records a step", |p| Box::new(Whole::new(p, 64))),
 ];
 
 #[derive(Default, Clone)]
@@ -215,10 +221,10 @@ fn round(candidate: &mut dyn Candidate, samples: &mut Samples) {
     }
 }
 
-fn measure(root: &Path, stores: usize) -> Vec<Samples> {
-    let mut total = vec![Samples::default(); CANDIDATES.len()];
+fn measure(root: &Path, stores: usize, candidates: &[&(&str, Make)]) -> Vec<Samples> {
+    let mut total = vec![Samples::default(); candidates.len()];
     let mut places: Vec<Vec<Box<dyn Candidate>>> = Vec::new();
-    for (which, (_, make)) in CANDIDATES.iter().enumerate() {
+    for (which, (_, make)) in candidates.iter().enumerate() {
         places.push((0..stores).map(|s| make(&root.join(format!("{stores}-{which}-{s}")))).collect());
     }
     for _ in 0..ROUNDS {
@@ -243,24 +249,27 @@ fn measure(root: &Path, stores: usize) -> Vec<Samples> {
     total
 }
 
-fn percentile(samples: &mut [Duration], percent: usize) -> u128 {
+fn percentile(samples: &mut [Duration], per_mille: usize) -> u128 {
     samples.sort();
-    samples[(samples.len() - 1) * percent / 100].as_micros()
+    samples[(samples.len() - 1) * per_mille / 1000].as_micros()
 }
 
 fn main() {
     let root = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from).join("hot-writes");
     std::fs::create_dir_all(&root).expect("makes the directory");
+    let wanted = std::env::args().nth(2).unwrap_or_default();
+    let candidates: Vec<_> = CANDIDATES.iter().filter(|(name, _)| name.contains(&wanted)).collect();
     let mut out = std::io::stdout().lock();
     for stores in [1, 3] {
-        let rows = measure(&root, stores);
+        let rows = measure(&root, stores, &candidates);
         writeln!(out, "\n{stores} store(s) on one disk, microseconds, {RECORD_BYTES} B records").expect("prints");
-        writeln!(out, "{:<38} {:>8} {:>8} {:>9} {:>9}", "", "step p50", "step p99", "entry p50", "entry p99")
-            .expect("prints");
-        for ((name, _), mut row) in CANDIDATES.iter().zip(rows) {
-            let step = [50, 99].map(|p| percentile(&mut row.step, p));
-            let entry = [50, 99].map(|p| percentile(&mut row.entry, p));
-            writeln!(out, "{name:<38} {:>8} {:>8} {:>9} {:>9}", step[0], step[1], entry[0], entry[1]).expect("prints");
+        let head = ["step p50", "p99", "entry p50", "p99", "p99.9", "longest"];
+        writeln!(out, "{:<38}{}", "", head.map(|what| format!("{what:>10}")).concat()).expect("prints");
+        for ((name, _), mut row) in candidates.iter().zip(rows) {
+            let step = [500, 990].map(|p| percentile(&mut row.step, p));
+            let entry = [500, 990, 999, 1000].map(|p| percentile(&mut row.entry, p));
+            let figures: String = step.iter().chain(&entry).map(|figure| format!("{figure:>10}")).collect();
+            writeln!(out, "{name:<38}{figures}").expect("prints");
         }
     }
     std::fs::remove_dir_all(&root).expect("cleans up");
