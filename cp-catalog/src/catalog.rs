@@ -7,6 +7,7 @@ use crate::cow::CowMap;
 use crate::digest::DigestSum;
 use crate::holders::Holders;
 use crate::id::{CollectionName, GroupName, RangeKey};
+use crate::lease::LongestLease;
 use crate::member::Member;
 use crate::placements::Placements;
 use crate::range::{Authority, CollectionSpec, Range, Role};
@@ -54,6 +55,8 @@ pub(crate) struct Meta {
     pub(crate) clients_since: u64,
     /// See [`Catalog::feature_level`].
     pub(crate) feature_level: u32,
+    /// See [`Catalog::longest_lease`].
+    pub(crate) longest_lease: LongestLease,
 }
 
 /// The cluster's id; none before genesis.
@@ -89,6 +92,11 @@ impl Catalog {
     /// Which continuation of the cluster this is.
     pub fn generation(&self) -> Generation {
         self.meta.generation
+    }
+
+    /// The longest lease that any leader of the cluster grants. It never changes.
+    pub fn longest_lease(&self) -> LongestLease {
+        self.meta.longest_lease
     }
 
     /// The forced recoveries and restores that led here, the oldest first (CP-R2).

@@ -11,6 +11,7 @@ pub(crate) mod canonical;
 mod direct;
 mod fencing;
 mod membership;
+mod meta;
 mod ownership;
 mod public;
 pub(crate) mod range;

@@ -4,6 +4,7 @@ use crate::bounds::BadValue;
 use crate::catalog::{Catalog, Meta};
 use crate::codec::record;
 use crate::edit::Edit;
+use crate::lease::LongestLease;
 use crate::member::{Addresses, Features, Join, Locality, Member, Service, Voting};
 use crate::snapshot::{self, CHUNK_SOFT_MAX_BYTES, Capture};
 use bytes::Bytes;
@@ -75,7 +76,7 @@ impl Catalog {
         let mut catalog = Self::vacant();
         let feature_level = founding.iter().map(|member| member.features.level).min().unwrap_or_default();
         let cluster = Some(cluster);
-        catalog.meta = Meta { cluster, generation, next_incarnation: 1, clients_since: 0, feature_level };
+        catalog.meta = Meta { cluster, generation, next_incarnation: 1, feature_level, ..Meta::default() };
         catalog.sum.add(&record::hash_meta(&catalog.meta));
         for FoundingMember { id, kind, addresses, locality, features } in founding {
             if catalog.member(&id).is_some() {
@@ -91,6 +92,14 @@ impl Catalog {
             catalog.commit(vec![Edit::Admit(Box::new(member))]);
         }
         Ok(catalog)
+    }
+
+    /// The founding state of a cluster whose longest lease is `longest`. Meant for a state that no
+    /// entry has changed, as [`to_genesis`](Self::to_genesis) is.
+    #[must_use]
+    pub fn with_longest_lease(mut self, longest: LongestLease) -> Self {
+        self.edit_meta(|meta| meta.longest_lease = longest);
+        self
     }
 
     /// The state as a founding snapshot. Meant for a state that no entry has changed.

@@ -94,10 +94,12 @@ impl Catalog {
 
     /// What must not have happened between `before` and this later state:
     /// coverage lost, an epoch or a version that fell, an owner changed under
-    /// one epoch, an edit without a version, a role given to a member that may
+    /// one epoch, an edit without a version, another longest lease, a role given to a member that may
     /// not have it, a retired id or an incarnation used again.
     pub fn violations_since(&self, before: &Self) -> Vec<Violation> {
         let mut findings = Findings::default();
+        let (was, is) = (before.longest_lease(), self.longest_lease());
+        findings.expect(was == is, || format!("the longest lease was {was} and is {is}"));
         for spec in before.collections() {
             let name = &spec.name;
             findings.expect(self.collection(name) == Some(spec), || format!("collection {name} has changed"));

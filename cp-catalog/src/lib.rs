@@ -47,6 +47,7 @@ mod history;
 mod holders;
 pub mod id;
 mod invariant;
+mod lease;
 mod level;
 mod machine;
 pub mod member;
@@ -84,6 +85,7 @@ pub use id::{
     TokenHash, Version,
 };
 pub use invariant::Violation;
+pub use lease::{BadLongestLease, LongestLease};
 pub use level::FEATURE_LEVEL;
 pub use machine::{CatalogMachine, HISTORY_LEN_MAX};
 pub use member::{Addresses, Features, Ineligible, Join, Locality, Member, MemberLife, Service, Voting};

@@ -142,8 +142,10 @@ fn open() -> Result<Store, Failure> {
     };
     let founding = NAMES.map(founder).into_iter().collect::<Result<Vec<_>, _>>()?;
     let genesis = Catalog::genesis(ClusterId([1; 16]), Generation::default(), founding)?;
+    // Ten seconds: what a cluster has that was founded with nothing else.
+    let longest = genesis.longest_lease();
     let machine = || CatalogMachine::new(genesis.clone(), ControlPlaneLogIndex(0));
-    let policy = Policy::new(Duration::from_secs(10), Margin::new(Duration::from_secs(1)))?;
+    let policy = Policy::new(longest.length(), Margin::new(Duration::from_secs(1)))?;
     let at = ControlPlaneLogIndex(0);
     let grants = Grants::begin(Term(1), at, genesis.clone(), policy, seconds(0));
     let mut control = ControlPlane { log: Vec::new(), catalog: machine(), grants };

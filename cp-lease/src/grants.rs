@@ -23,6 +23,8 @@ use std::time::Duration;
 pub struct Grants {
     term: Term,
     policy: Policy,
+    /// From its beginning to when the leases of all earlier leaders are over.
+    settling: Duration,
     begun: Monotonic,
     as_of: ControlPlaneLogIndex,
     /// At `as_of`.
@@ -80,8 +82,13 @@ impl Grants {
     /// margin have passed, only leases that are in effect are renewed, since predecessors
     /// may have left others: nothing that moved takes effect, unless its former owner is
     /// known to have stopped.
+    ///
+    /// The longest lease that predecessors may have granted is the catalog's, and this leader
+    /// grants none that is longer, whatever its `policy`.
     pub fn begin(term: Term, as_of: ControlPlaneLogIndex, catalog: Catalog, policy: Policy, now: Monotonic) -> Self {
-        Self { term, policy, begun: now, as_of, catalog, members: BTreeMap::new(), closed: BTreeMap::new() }
+        let longest = catalog.longest_lease();
+        let (policy, settling) = (policy.clamped(longest), policy.settling(longest));
+        Self { term, policy, settling, begun: now, as_of, catalog, members: BTreeMap::new(), closed: BTreeMap::new() }
     }
 
     /// When the leases of all earlier leaders are over.
@@ -90,7 +97,7 @@ impl Grants {
         if active(Bug::LeaderDoesNotWait) {
             return self.begun;
         }
-        self.begun.saturating_add(self.policy.settling())
+        self.begun.saturating_add(self.settling)
     }
 
     /// The term that it is for.

@@ -1,5 +1,6 @@
 //! Time as the caller reads it, and how far it may be wrong.
 
+use cp_catalog::LongestLease;
 use std::time::Duration;
 
 /// A reading of one process's monotonic clock, in nanoseconds since an origin
@@ -70,11 +71,11 @@ impl Margin {
     }
 }
 
-/// How long leases are, and how far clocks may be off at their end.
+/// How long leases are, and how far a clock may be off at their end. One's own affair: what has to
+/// be alike everywhere, the longest lease of the cluster, is in the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     length: Duration,
-    longest: Duration,
     margin: Margin,
 }
 
@@ -91,30 +92,31 @@ pub enum BadPolicy {
         margin: Duration,
     },
     /// A successor would not wait for it.
-    #[error("a lease of {length:?} is longer than the longest that a new leader waits for, {longest:?}; shorten it")]
+    #[error(
+        "a lease of {length:?} is longer than the longest of this cluster, {longest}, which was fixed when it was founded; shorten it"
+    )]
     Longest {
         /// The length.
         length: Duration,
         /// The longest.
-        longest: Duration,
+        longest: LongestLease,
     },
 }
 
 impl Policy {
-    /// Leases of `length`, which is also the longest that any leader grants. The margin is for
-    /// the clock of whoever has this policy, at the end of the longest lease.
+    /// Leases of `length`. The margin is for the clock of whoever has this policy, at the end of
+    /// the longest lease of the cluster.
     pub fn new(length: Duration, margin: Margin) -> Result<Self, BadPolicy> {
         if margin.0 < length {
-            return Ok(Self { length, longest: length, margin });
+            return Ok(Self { length, margin });
         }
         Err(BadPolicy::Margin { length, margin: margin.0 })
     }
 
-    /// As it is, where other leaders may grant leases of up to `longest`: the one thing that
-    /// has to be the same on every member that may lead, since a new leader waits for it.
-    pub fn among(self, longest: Duration) -> Result<Self, BadPolicy> {
-        if self.length <= longest {
-            return Ok(Self { longest, ..self });
+    /// As it is, for a cluster whose longest lease is `longest`. A book grants no longer one anyway.
+    pub fn within(self, longest: LongestLease) -> Result<Self, BadPolicy> {
+        if self.length <= longest.length() {
+            return Ok(self);
         }
         Err(BadPolicy::Longest { length: self.length, longest })
     }
@@ -122,11 +124,6 @@ impl Policy {
     /// How long a lease is.
     pub const fn length(&self) -> Duration {
         self.length
-    }
-
-    /// The longest that any leader grants.
-    pub const fn longest(&self) -> Duration {
-        self.longest
     }
 
     /// How far a clock may be off at its end.
@@ -140,9 +137,14 @@ impl Policy {
     }
 
     /// How long a new leader waits until the leases of all its predecessors are over on any
-    /// clock: the longest and the margin.
-    pub const fn settling(&self) -> Duration {
-        self.longest.saturating_add(self.margin.0)
+    /// clock: the longest of the cluster and the margin.
+    pub const fn settling(&self, longest: LongestLease) -> Duration {
+        longest.length().saturating_add(self.margin.0)
+    }
+
+    /// As it is, with leases that are no longer than `longest`.
+    pub(crate) fn clamped(self, longest: LongestLease) -> Self {
+        Self { length: self.length.min(longest.length()), ..self }
     }
 }
 
@@ -167,10 +169,11 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(Policy::new(second, Margin::new(second)), Err(BadPolicy::Margin { length: second, margin: second }));
         let policy = Policy::new(second, Margin::new(second / 2)).unwrap();
-        let both = |policy: Policy| (policy.wait(), policy.settling());
-        assert_eq!(both(policy), (Duration::from_millis(1500), Duration::from_millis(1500)));
-        assert_eq!(both(policy.among(second * 2).unwrap()), (Duration::from_millis(1500), Duration::from_millis(2500)));
-        let (length, longest) = (second, second / 2);
-        assert_eq!(policy.among(longest), Err(BadPolicy::Longest { length, longest }));
+        let longest = |length| LongestLease::new(length).unwrap();
+        let both = (policy.wait(), policy.settling(longest(second * 2)));
+        assert_eq!(both, (Duration::from_millis(1500), Duration::from_millis(2500)));
+        assert_eq!(policy.within(longest(second)), Ok(policy));
+        let (length, longest) = (second, longest(second / 2));
+        assert_eq!(policy.within(longest), Err(BadPolicy::Longest { length, longest }));
     }
 }

@@ -34,7 +34,8 @@
 //! #         locality: Locality { domain: None, weight: 1 },
 //! #         features: Features::default(),
 //! #     }];
-//! #     let mut catalog = Catalog::genesis(ClusterId([7; 16]), Generation::default(), founding)?;
+//! #     let catalog = Catalog::genesis(ClusterId([7; 16]), Generation::default(), founding)?;
+//! #     let mut catalog = catalog.with_longest_lease(LongestLease::new(Duration::from_secs(3))?);
 //! #     let (collection, mode) = (CollectionName::new("books")?, Mode::Ordered);
 //! #     let made = OwnershipCommand::CreateCollection { collection: collection.clone(), group: GroupName::new("g")?, mode };
 //! #     let range = OwnershipCommand::CreateRange(NewRange {
@@ -52,7 +53,8 @@
 //! #     Ok(CatalogMachine::new(catalog, ControlPlaneLogIndex(2)))
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Alike on every member: leases of 3 s, clocks whose rate is wrong by at most 200 ppm.
+//! // The longest lease is the cluster's: 3 s here, fixed when it was founded. Clocks have rates
+//! // that are wrong by at most 200 ppm.
 //! let length = Duration::from_secs(3);
 //! let policy = Policy::new(length, Margin::for_drift(length, 200))?;
 //! let clock = |seconds: u64| Monotonic::from_nanos(seconds * 1_000_000_000);

@@ -6,7 +6,6 @@ use crate::session::{NoRandomness, Session};
 use cp_catalog::{
     Catalog, CatalogMachine, CollectionName, Command, MemberLife, MembershipCommand, Range, Request, Verdict,
 };
-use cp_lease::Policy;
 use cp_seam::{
     ControlPlaneConsensus, ControlPlaneLogIndex, ControlPlaneStateMachine, ControlPlaneStatus, Incarnation,
     LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ProposeRefusal, ReadError, Standing,
@@ -97,16 +96,17 @@ pub struct Counts {
 impl Supervisor {
     /// Supervises a running node; `machine` is the one it was started with.
     pub fn new(consensus: Arc<dyn ControlPlaneConsensus>, machine: CatalogMachine, election_timeout: Duration) -> Self {
-        let (policy, clock) = (leases::default_policy(), Arc::new(ProcessClock::default()));
-        let leases = Arc::new(Desk::new(Arc::clone(&consensus), machine.clone(), policy, clock));
+        let (terms, clock) = (leases::Terms::default(), Arc::new(ProcessClock::default()));
+        let leases = Arc::new(Desk::new(Arc::clone(&consensus), machine.clone(), terms, clock));
         let (pending, failed) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { consensus, machine, patience: election_timeout, leases, pending, failed }
     }
 
-    /// Grants leases by `policy`, measured by `clock`, instead of the default ones.
+    /// Grants leases on `terms`, measured by `clock`, instead of the default ones. The longest
+    /// lease is the cluster's, by its state.
     #[must_use]
-    pub fn with_leases(self, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        let leases = Arc::new(Desk::new(Arc::clone(&self.consensus), self.machine.clone(), policy, clock));
+    pub fn with_leases(self, terms: leases::Terms, clock: Arc<dyn Clock>) -> Self {
+        let leases = Arc::new(Desk::new(Arc::clone(&self.consensus), self.machine.clone(), terms, clock));
         Self { leases, ..self }
     }
 

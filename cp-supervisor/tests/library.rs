@@ -4,63 +4,29 @@
 
 mod common;
 
+use common::embedded::{self, addresses, serving};
 use common::{CLUSTER, PATIENCE, Place, Site};
 use cp_catalog::{
-    Addresses, Admission, CollectionName, Effect, GroupName, Join, Locality, MemberLife, MembershipCommand, Mode,
+    Admission, CollectionName, Effect, GroupName, Join, Locality, LongestLease, MemberLife, MembershipCommand, Mode,
     OwnershipCommand, Request, Verdict,
 };
 use cp_seam::{ControlPlaneLogIndex, Incarnation, MemberId, MemberKind, ProposeRefusal, ReadError};
 use cp_supervisor::changes::Compacted;
 use cp_supervisor::client::{Client, ClientError};
-use cp_supervisor::daemon::found::{self, First, FoundError};
-use cp_supervisor::daemon::{Daemon, Layer, Settings};
+use cp_supervisor::daemon::found::{self, FoundError};
+use cp_supervisor::daemon::{Daemon, Layer, ServeError};
 use cp_supervisor::executor::{self, Goal, Local, ObservedFile};
+use cp_supervisor::leases;
 use cp_supervisor::supervisor::{SubmitError, Supervisor};
 use cp_supervisor::token::{Secret, Token};
 use std::time::Duration;
 
-fn addresses(place: &Place) -> Addresses {
-    Addresses { peer: place.peer.clone(), client: place.client.clone(), http: place.http.clone() }
-}
-
-fn settings(site: &Site, place: &Place) -> Settings {
-    let [ca, cert, key] = site.files(&place.name);
-    let flags = Layer {
-        data_dir: Some(place.data_dir.clone()),
-        peer_listen: Some(place.peer.parse().unwrap()),
-        client_listen: Some(place.client.parse().unwrap()),
-        http_listen: Some(place.http.parse().unwrap()),
-        ca: Some(ca),
-        cert: Some(cert),
-        key: Some(key),
-        auto_promote: Some(false),
-        snapshot_every: Some(8),
-        retained: Some(2),
-        ..Layer::default()
-    };
-    Settings::resolve(flags, Layer::default(), Layer::default()).unwrap()
-}
-
 async fn first(site: &Site) -> (Place, Daemon) {
-    let place = site.place(1);
-    let first = First {
-        member: MemberId::new(&place.name).unwrap(),
-        cluster: Some(CLUSTER),
-        addresses: addresses(&place),
-        locality: Locality::default(),
-        engine: None,
-    };
-    found::init(&place.data_dir, first).unwrap();
-    let daemon = Daemon::start(&settings(site, &place)).await.unwrap();
-    serving(daemon.supervisor()).await;
-    (place, daemon)
+    embedded::first(site, LongestLease::default(), layer()).await
 }
 
-async fn serving(supervisor: &Supervisor) {
-    let mut watch = supervisor.consensus().watch();
-    while !watch.current().serving {
-        tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap().unwrap();
-    }
+fn layer() -> Layer {
+    Layer { auto_promote: Some(false), snapshot_every: Some(8), retained: Some(2), ..Layer::default() }
 }
 
 fn create(name: &str) -> OwnershipCommand {
@@ -174,7 +140,7 @@ async fn changes_that_are_no_longer_kept_are_said_to_be() {
         node.supervisor().submit(request, PATIENCE).await.unwrap();
     }
     node.shutdown().await.unwrap();
-    let node = Daemon::start(&settings(&site, &place)).await.unwrap();
+    let node = Daemon::start(&embedded::settings(&site, &place, layer())).await.unwrap();
     serving(node.supervisor()).await;
     let Err(Compacted { resume, .. }) = node.supervisor().watch(ControlPlaneLogIndex(1)) else {
         panic!("all are kept")
@@ -212,7 +178,7 @@ async fn a_follower_names_the_leader_and_a_membership_change_is_final_once_settl
     let awaited = leader.supervisor().read_stale().catalog.member(&other).unwrap().join;
     assert!(matches!(awaited, Join::Awaited(_)), "{awaited:?}");
 
-    let follower = Daemon::start(&settings(&site, &second)).await.unwrap();
+    let follower = Daemon::start(&embedded::settings(&site, &second, layer())).await.unwrap();
     let life = MemberLife { id: member.clone(), incarnation: identity.incarnation };
     let voting = Request::new(None, MembershipCommand::SetVoting { member: life });
     let decision = leader.supervisor().submit(voting, PATIENCE).await.unwrap();
@@ -237,4 +203,35 @@ async fn a_follower_names_the_leader_and_a_membership_change_is_final_once_settl
     assert_eq!(statuses[0].member, statuses[1].member);
     follower.shutdown().await.unwrap();
     leader.shutdown().await.unwrap();
+}
+
+/// The one number that has to be alike everywhere is in the state: nobody sets it up otherwise.
+#[tokio::test]
+async fn the_longest_lease_is_what_the_cluster_was_founded_with() {
+    let site = Site::new();
+    let longest = LongestLease::new(Duration::from_millis(600)).unwrap();
+    let too_long = Layer { lease_ms: Some(601), ..layer() };
+    let place = site.place(1);
+    embedded::found(&place, longest);
+    let refused = Daemon::start(&embedded::settings(&site, &place, too_long)).await.unwrap_err();
+    assert!(matches!(refused, ServeError::Leases(_)), "{refused}");
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains("601ms is longer than the longest of this cluster, 600ms"), "{why}");
+
+    let node = Daemon::start(&embedded::settings(&site, &place, layer())).await.unwrap();
+    serving(node.supervisor()).await;
+    let desk = node.supervisor().leases();
+    assert_eq!(desk.policy().unwrap().length(), Duration::from_millis(540), "nine tenths of it, if nobody chose");
+    let life = MemberLife { id: MemberId::new("n1").unwrap(), incarnation: node.identity().incarnation };
+    assert!(desk.renew(&life).await.unwrap().length <= Duration::from_millis(540));
+    assert!(desk.status().unwrap().settles_in < Duration::from_secs(1));
+    // An embedder that chose what does not fit is told so by name, and grants nothing.
+    let terms = leases::Terms { length: Some(Duration::from_secs(9)), ..leases::Terms::default() };
+    let machine = node.supervisor().machine().clone();
+    let other = Supervisor::new(node.supervisor().consensus().clone(), machine, PATIENCE);
+    let other = other.with_leases(terms, std::sync::Arc::new(leases::ProcessClock::default()));
+    let refused = other.leases().renew(&life).await.unwrap_err();
+    assert!(matches!(refused, leases::Refused::Policy(_)), "{refused}");
+    assert_eq!(other.leases().status(), None);
+    node.shutdown().await.unwrap();
 }

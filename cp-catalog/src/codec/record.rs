@@ -1,6 +1,7 @@
 //! Messages of the state's records: what is hashed is what is in a snapshot.
 
 use super::audit::{AuditChainRecord, AuditEntryRecord, GrantRecord, principal, principal_parts};
+pub(crate) use super::meta::{MetaRecord, hash_meta};
 use super::range::write_range;
 use super::recovery::RecoveryRecord;
 use super::value::{
@@ -10,7 +11,6 @@ use super::value::{
 use super::{DecodeError, decode_verdict, encode_verdict, malformed};
 use crate::access::{ClientName, Privileges};
 use crate::audit::{AuditChain, AuditRecord};
-use crate::catalog::Meta;
 use crate::digest::{RecordHash, RecordKind};
 use crate::id::{CollectionName, Epoch, RangeId, TokenHash, Version};
 use crate::member::{Join, Member, Service, Voting};
@@ -19,55 +19,9 @@ use crate::recovery::Recovery;
 use crate::request::ClientId;
 use crate::session::SessionHeader;
 use crate::verdict::Verdict;
-use cp_seam::{ClusterId, Generation, MemberId};
+use cp_seam::MemberId;
 use prost::Message;
 use std::sync::Arc;
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct MetaRecord {
-    #[prost(bytes = "vec", tag = "1")]
-    cluster: Vec<u8>,
-    #[prost(uint32, tag = "2")]
-    generation: u32,
-    #[prost(bytes = "vec", tag = "3")]
-    generation_id: Vec<u8>,
-    #[prost(uint64, tag = "4")]
-    next_incarnation: u64,
-    #[prost(uint64, tag = "5")]
-    clients_since: u64,
-    #[prost(uint32, tag = "10")]
-    pub(crate) feature_level: u32,
-}
-
-impl From<&Meta> for MetaRecord {
-    fn from(meta: &Meta) -> Self {
-        Self {
-            cluster: meta.cluster.map(|id| id.0.to_vec()).unwrap_or_default(),
-            generation: meta.generation.number.into(),
-            generation_id: meta.generation.id.to_vec(),
-            next_incarnation: meta.next_incarnation,
-            clients_since: meta.clients_since,
-            feature_level: meta.feature_level,
-        }
-    }
-}
-
-impl TryFrom<MetaRecord> for Meta {
-    type Error = DecodeError;
-
-    fn try_from(record: MetaRecord) -> Result<Self, DecodeError> {
-        Ok(Self {
-            cluster: Some(ClusterId(fixed(&record.cluster, "cluster id")?)),
-            generation: Generation {
-                number: record.generation.try_into().map_err(|_| malformed("generation"))?,
-                id: fixed(&record.generation_id, "generation id")?,
-            },
-            next_incarnation: record.next_incarnation,
-            clients_since: record.clients_since,
-            feature_level: record.feature_level,
-        })
-    }
-}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct MemberRecord {
@@ -342,10 +296,6 @@ impl ReplyRecord {
     pub(crate) fn decode_reply(&self) -> Result<(u64, Verdict), DecodeError> {
         Ok((self.sequence, decode_verdict(&self.verdict)?))
     }
-}
-
-pub(crate) fn hash_meta(meta: &Meta) -> RecordHash {
-    RecordHash::of(RecordKind::Meta, &[], &MetaRecord::from(meta).encode_to_vec())
 }
 
 pub(crate) fn hash_grant(client: &ClientName, privileges: Privileges) -> RecordHash {

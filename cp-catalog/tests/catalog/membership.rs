@@ -223,6 +223,25 @@ fn genesis_refuses_what_cannot_serve() {
     assert!(matches!(genesis(vec![nowhere]).unwrap_err(), BadGenesis::Member { .. }));
 }
 
+/// Alike on every member, since it is in the state; a cluster that chose the default has the bytes of
+/// one that chose nothing.
+#[test]
+fn the_longest_lease_is_the_clusters_for_good() {
+    let default = founded();
+    assert_eq!(default.longest_lease().length(), std::time::Duration::from_secs(10));
+    let chosen = |seconds| LongestLease::new(std::time::Duration::from_secs(seconds));
+    assert_eq!(founded().with_longest_lease(chosen(10).unwrap()).digest(), default.digest());
+    let other = founded().with_longest_lease(chosen(5).unwrap());
+    assert_ne!(other.digest(), default.digest());
+    assert_eq!(other.violations(), []);
+    let restored = Catalog::from_chunks(&other.to_genesis().unwrap().chunks).unwrap();
+    assert_eq!((restored.longest_lease(), restored.digest()), (chosen(5).unwrap(), other.digest()));
+    for bad in [0, 24 * 60 * 60 + 1] {
+        let error = chosen(bad).unwrap_err().to_string();
+        assert!(error.contains("choose more than 0 and at most 86400s"), "{error}");
+    }
+}
+
 /// A member on standby is a learner like another; only who gives out votes tells them apart.
 #[test]
 fn a_member_stands_by_if_admitted_so_or_demoted() {

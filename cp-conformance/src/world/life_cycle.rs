@@ -9,7 +9,7 @@ use crate::monitor::{Monitor, Watched};
 use crate::promise::Promise;
 use crate::rng::Rng;
 use crate::sync::locked;
-use cp_catalog::{Addresses, Catalog, CatalogMachine, Features, FoundingMember, Locality, MemberLife};
+use cp_catalog::{Addresses, Catalog, CatalogMachine, Features, FoundingMember, Locality, LongestLease, MemberLife};
 use cp_driver::{Parts, Settings};
 use cp_seam::{ControlPlaneConsensus, Incarnation, LogPosition, MemberId, MemberKind};
 use cp_store::{Configuration, Expected, Founding, Identity, Layout, SnapshotMeta, Store, TermRuns, Writer};
@@ -46,10 +46,13 @@ impl World {
             members.push(FoundingMember { id, kind, addresses, locality, features });
         }
         let founders: Vec<(MemberId, MemberKind)> = members.iter().map(|m| (m.id.clone(), m.kind)).collect();
-        let genesis = Catalog::genesis(self.cluster, self.generation, members)
-            .map_err(|e| scenario(e.to_string()))?
-            .to_genesis()
-            .map_err(|e| scenario(e.to_string()))?;
+        let mut catalog =
+            Catalog::genesis(self.cluster, self.generation, members).map_err(|e| scenario(e.to_string()))?;
+        if let Some(leases) = self.options.leases {
+            let longest = LongestLease::new(leases.length).map_err(|e| scenario(e.to_string()))?;
+            catalog = catalog.with_longest_lease(longest);
+        }
+        let genesis = catalog.to_genesis().map_err(|e| scenario(e.to_string()))?;
         let meta = SnapshotMeta {
             position: LogPosition::GENESIS,
             configuration: Configuration::from(genesis.quorum.clone()),

@@ -46,6 +46,15 @@ pub(crate) fn library() -> CatalogMachine {
 
 /// As [`library`], at a feature level, with the copies of range 1 as they are named.
 pub(crate) fn library_of(level: u32, replicas: &[&str], archives: &[&str]) -> CatalogMachine {
+    founded(policy().length(), level, replicas, archives)
+}
+
+/// As [`library`], with another longest lease.
+pub(crate) fn library_with(longest: Duration) -> CatalogMachine {
+    founded(longest, 0, &["b", "c"], &[])
+}
+
+fn founded(longest: Duration, level: u32, replicas: &[&str], archives: &[&str]) -> CatalogMachine {
     let founder = |name| FoundingMember {
         id: id(name),
         kind: MemberKind::Data,
@@ -55,6 +64,7 @@ pub(crate) fn library_of(level: u32, replicas: &[&str], archives: &[&str]) -> Ca
     };
     let generation = Generation { number: 0, id: [1; 8] };
     let catalog = Catalog::genesis(ClusterId([7; 16]), generation, NAMES.map(founder).into()).unwrap();
+    let catalog = catalog.with_longest_lease(LongestLease::new(longest).unwrap());
     let machine = CatalogMachine::new(catalog, ControlPlaneLogIndex(0));
     let group = GroupName::new("shelf").unwrap();
     done(&machine, OwnershipCommand::CreateCollection { collection: books(), group, mode: Mode::Ordered });

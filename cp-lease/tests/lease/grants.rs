@@ -235,23 +235,33 @@ fn a_renewal_says_when_another_will_cover_more() {
 
 #[test]
 fn a_new_leader_waits_for_the_longest_lease_that_any_other_may_have_granted() {
-    let machine = library();
-    let (index, catalog) = machine.read_at(|at, catalog| (at, catalog.clone()));
-    let policy = policy().among(Duration::from_nanos(100)).unwrap();
-    let mut grants = Grants::begin(Term(3), index, catalog, policy, at(1000));
+    let machine = library_with(Duration::from_nanos(100));
+    let mut grants = begun(&machine);
     let first = renewed(&mut grants, &machine, "a", 1001);
     assert_eq!((first.length, grants.settles_at()), (Duration::from_nanos(40), at(1110)));
     promote(&machine, &rk(1), "b");
     follow(&mut grants, &machine);
     assert_eq!(waits(&grants, &machine, &rk(1), 1060), on("a", 50), "its own lease is over, another's may not be");
     // Noted as handed over by this leader, and yet a predecessor may have granted it before it noticed.
-    let machine = library();
-    let (index, catalog) = machine.read_at(|at, catalog| (at, catalog.clone()));
-    let mut grants = Grants::begin(Term(3), index, catalog, policy, at(1000));
+    let machine = library_with(Duration::from_nanos(100));
+    let mut grants = begun(&machine);
     hand_over(&machine, &rk(1), "b");
     follow(&mut grants, &machine);
     renewed(&mut grants, &machine, "b", 1001);
     promote(&machine, &rk(1), "c");
     follow(&mut grants, &machine);
     assert_eq!(waits(&grants, &machine, &rk(1), 1060), on("b", 50));
+}
+
+/// A node that was set up otherwise than the rest grants nothing that its successor would not wait for.
+#[test]
+fn a_leader_grants_no_longer_lease_than_the_cluster_has() {
+    let machine = library_with(Duration::from_nanos(20));
+    let mut grants = begun(&machine);
+    let renewal = renewed(&mut grants, &machine, "a", 1000);
+    assert_eq!((policy().length().as_nanos(), renewal.length.as_nanos()), (40, 20));
+    assert_eq!(grants.settles_at(), at(1030));
+    let (life, length) = (life(&machine, "a"), Duration::from_nanos(20));
+    let refused = grants.grant(&life, at(1000), at(1020));
+    assert_eq!(refused, Err(GrantRefusal::Unconfirmed { age: length, length }));
 }

@@ -13,7 +13,6 @@ use crate::leases;
 use cp_catalog::{ClosedGate, DataPosition, Epoch, MemberLife, Principal};
 use cp_lease::{Awaiting, GrantRefusal};
 use cp_seam::Incarnation;
-use std::time::Duration;
 
 /// The most ranges that are told of at once.
 const AWAITING_MAX: usize = 4096;
@@ -25,7 +24,7 @@ impl NodeApi {
             Ok(life) => life,
             Err(why) => return why.map_or_else(RenewLeaseResult::Refused, RenewLeaseResult::Redirect),
         };
-        match desk.renew(&life, Duration::from_nanos(request.longest_ns)).await {
+        match desk.renew(&life).await {
             Ok(renewal) => RenewLeaseResult::Renewed(convert::renewal_message(renewal)),
             Err(leases::Refused::Grant(GrantRefusal::EarlierLife { remaining, .. })) => {
                 RenewLeaseResult::EarlierLife(convert::nanos(remaining))
@@ -107,8 +106,7 @@ impl NodeApi {
             }
             leases::Refused::Stopped { .. } => RefusedCode::Stopped,
             leases::Refused::Grant(GrantRefusal::NotAMember { .. }) => RefusedCode::NotAMember,
-            leases::Refused::OtherPolicy { .. } => RefusedCode::OtherPolicy,
-            leases::Refused::Grant(_) => RefusedCode::Unspecified,
+            leases::Refused::Policy(_) | leases::Refused::Grant(_) => RefusedCode::Unspecified,
         };
         Err(refused(code, why.to_string()))
     }

@@ -90,8 +90,10 @@ impl NodeApi {
         let desk = self.supervisor.leases();
         let status = desk.status()?;
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let longest = self.supervisor.machine().read(cp_catalog::Catalog::longest_lease);
         Some(LeaseDesk {
-            length_ns: convert::nanos(desk.policy().length()),
+            length_ns: convert::nanos(desk.policy().ok()?.length()),
+            longest_ns: convert::nanos(longest.length()),
             settles_in_ns: convert::nanos(status.settles_in),
             awaiting: count(status.awaiting),
             granted: desk.counts().granted,

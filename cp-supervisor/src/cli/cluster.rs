@@ -6,12 +6,13 @@ use super::node::{AddressArgs, Founded};
 use super::output::{self, Format, Report};
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use cp_catalog::{FEATURE_LEVEL, FailureDomain, Locality, MembershipCommand};
+use cp_catalog::{FEATURE_LEVEL, FailureDomain, Locality, LongestLease, MembershipCommand};
 use cp_net::tls::Credentials;
 use cp_seam::{ClusterId, MemberId};
 use cp_supervisor::daemon::found::{self, First};
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
@@ -45,6 +46,10 @@ pub(crate) struct Init {
     addresses: AddressArgs,
     #[command(flatten)]
     locality: LocalityArgs,
+    /// The longest lease that any leader grants, for as long as there is the cluster; up to a day.
+    /// After a failover, what moves waits for as long
+    #[arg(long, env = "CP_LEASE_LONGEST_MS", value_name = "MS", default_value_t = 10_000)]
+    lease_longest_ms: u64,
     /// The consensus engine: openraft or raftrs
     #[arg(long, env = "CP_ENGINE", value_name = "NAME")]
     engine: Option<String>,
@@ -99,6 +104,8 @@ impl Init {
             cluster,
             addresses: self.addresses.clone().check()?,
             locality: self.locality.check()?,
+            longest_lease: LongestLease::new(Duration::from_millis(self.lease_longest_ms))
+                .map_err(|bad| invalid("--lease-longest-ms", bad))?,
             engine: self.engine.clone(),
         })
     }

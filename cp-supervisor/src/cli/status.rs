@@ -61,6 +61,8 @@ struct ClusterStatus {
 #[derive(Debug, Serialize)]
 struct Leases {
     length_ms: String,
+    /// The longest that any leader of the cluster grants.
+    longest_ms: String,
     /// How long until those of earlier leaders are over.
     settles_in_ms: String,
     /// How many ranges wait for an earlier owner besides.
@@ -73,6 +75,7 @@ impl Leases {
         let millis = |nanos: u64| nanos.div_ceil(1_000_000).to_string();
         Self {
             length_ms: millis(desk.length_ns),
+            longest_ms: millis(desk.longest_ns),
             settles_in_ms: millis(desk.settles_in_ns),
             awaiting: desk.awaiting.to_string(),
             granted: desk.granted.to_string(),
@@ -80,13 +83,13 @@ impl Leases {
     }
 
     fn render(&self) -> String {
-        let Self { length_ms, settles_in_ms, awaiting, granted } = self;
+        let Self { length_ms, longest_ms, settles_in_ms, awaiting, granted } = self;
         let settled = match settles_in_ms.as_str() {
             "0" => "settled".to_owned(),
             wait => format!("settled in {wait} ms"),
         };
         format!(
-            "\nleases of {length_ms} ms, {settled}; {granted} renewals granted, {awaiting} ranges await an earlier owner"
+            "\nleases of {length_ms} ms, {longest_ms} at most, {settled}; {granted} renewals granted, {awaiting} ranges await an earlier owner"
         )
     }
 }

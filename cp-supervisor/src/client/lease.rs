@@ -40,12 +40,6 @@ pub enum LeaseError {
         /// For how long.
         remaining: Duration,
     },
-    /// The leader grants leases longer than this member counts on, or waits for shorter ones.
-    #[error("{reason}")]
-    OtherPolicy {
-        /// What the leader said.
-        reason: String,
-    },
     /// The certificate is no member's. Stop, and use the member's own.
     #[error("{reason}")]
     Denied {
@@ -69,16 +63,12 @@ impl Client {
         &self,
         life: &MemberLife,
         generation: Generation,
-        longest: Duration,
         clock: &Arc<dyn Clock>,
         within: Duration,
         patience: Duration,
     ) -> Result<Renewed, LeaseError> {
-        let request = RenewLeaseRequest {
-            incarnation: life.incarnation.0,
-            generation: convert::wire_generation(generation),
-            longest_ns: convert::nanos(longest),
-        };
+        let request =
+            RenewLeaseRequest { incarnation: life.incarnation.0, generation: convert::wire_generation(generation) };
         let answered = self.route.call_within(within, patience, |caller, _| {
             let (request, life, clock) = (request.clone(), life.clone(), Arc::clone(clock));
             async move {
@@ -171,7 +161,6 @@ fn not_granted<T>(refused: Refused) -> Asked<T> {
     match refused.code() {
         RefusedCode::NotAMember => Attempt::Done(Err(LeaseError::NotAMember { reason: refused.message })),
         RefusedCode::Denied => Attempt::Done(Err(LeaseError::Denied { reason: refused.message })),
-        RefusedCode::OtherPolicy => Attempt::Done(Err(LeaseError::OtherPolicy { reason: refused.message })),
         _ => Attempt::refused(refused),
     }
 }

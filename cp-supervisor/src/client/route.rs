@@ -52,7 +52,6 @@ impl<T> Attempt<T> {
             | RefusedCode::Denied
             | RefusedCode::RateLimited
             | RefusedCode::NotAMember
-            | RefusedCode::OtherPolicy
             | RefusedCode::Unspecified => Self::Fail(ClientError::Refused { reason: refused.message }),
         }
     }

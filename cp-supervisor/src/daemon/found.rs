@@ -4,7 +4,7 @@ use super::engine::{BadEngine, Engine};
 use crate::client::{Client, ClientError};
 use crate::session::{NoRandomness, random};
 use crate::token::Token;
-use cp_catalog::{Addresses, BadGenesis, Catalog, FEATURE_LEVEL, Features, FoundingMember, Locality};
+use cp_catalog::{Addresses, BadGenesis, Catalog, FEATURE_LEVEL, Features, FoundingMember, Locality, LongestLease};
 use cp_seam::{ClusterId, Generation, Incarnation, LogPosition, MemberId, MemberKind};
 use cp_store::{CreateError, DiskDirectory, Founding, Identity, OpenError, SnapshotMeta, Store, TermRuns};
 use std::path::Path;
@@ -20,6 +20,8 @@ pub struct First {
     pub addresses: Addresses,
     /// Where it stands.
     pub locality: Locality,
+    /// The longest lease that any leader of the cluster will ever grant.
+    pub longest_lease: LongestLease,
     /// The engine, if asked for.
     pub engine: Option<String>,
 }
@@ -38,7 +40,8 @@ pub fn init(data_dir: &Path, first: First) -> Result<Identity, FoundError> {
         locality: first.locality,
         features: Features { level: FEATURE_LEVEL, ..Features::default() },
     };
-    let genesis = Catalog::genesis(cluster, generation, vec![member])?.to_genesis()?;
+    let catalog = Catalog::genesis(cluster, generation, vec![member])?;
+    let genesis = catalog.with_longest_lease(first.longest_lease).to_genesis()?;
     let identity = Identity {
         cluster,
         generation,

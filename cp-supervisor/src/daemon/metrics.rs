@@ -233,7 +233,6 @@ impl Metrics {
             ("not_a_member", counts.not_a_member),
             ("earlier_life", counts.earlier_life),
             ("denied", counts.denied),
-            ("other_policy", counts.other_policy),
         ] {
             self.leases_refused.get_or_create(&[("reason", reason)]).inner().store(count, Ordering::Relaxed);
         }

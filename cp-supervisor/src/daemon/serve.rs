@@ -9,12 +9,12 @@ use super::promote;
 use super::settings::Settings;
 use crate::api::{ControlPlaneServer, NodeApi};
 use crate::client::Client;
-use crate::leases::{Closures, InUse, Keeper, KeeperError, ProcessClock, Source};
+use crate::leases::{Closures, InUse, Keeper, KeeperError, ProcessClock, Source, Terms};
 use crate::session::{NoRandomness, random};
 use crate::supervisor::Supervisor;
-use cp_catalog::CatalogMachine;
+use cp_catalog::{Catalog, CatalogMachine};
 use cp_driver::{Parts, StartError};
-use cp_lease::Policy;
+use cp_lease::{BadPolicy, Policy};
 use cp_net::Transport;
 use cp_net::tls::{Accepts, BindError, Closer, Credentials, CredentialsError, Listener};
 use cp_seam::{BadMemberId, MemberId, ShutdownError};
@@ -35,6 +35,7 @@ pub struct Daemon {
     http_address: SocketAddr,
     clients: Closer,
     credentials: Credentials,
+    terms: Terms,
     leases: Policy,
     gates: tokio::sync::Mutex<InUse>,
     tasks: JoinSet<()>,
@@ -81,6 +82,8 @@ impl Daemon {
             settings: tuning,
         };
         let consensus = engine.start(parts).await?;
+        // The longest lease is the cluster's, so only what came off the disk can say whether these fit.
+        let leases = settings.leases.policy(machine.read(Catalog::longest_lease)).map_err(ServeError::Leases)?;
         let supervisor = Supervisor::new(Arc::clone(&consensus), machine, settings.election_timeout);
         let supervisor = Arc::new(supervisor.with_leases(settings.leases, Arc::new(ProcessClock::default())));
 
@@ -113,7 +116,8 @@ impl Daemon {
             http_address,
             clients: closer,
             credentials,
-            leases: settings.leases,
+            terms: settings.leases,
+            leases,
             gates: tokio::sync::Mutex::default(),
             tasks,
         })
@@ -132,7 +136,7 @@ impl Daemon {
         let endpoints = endpoints.filter(|address| !address.is_empty()).collect();
         let client = Client::new(endpoints, self.credentials.clone(), self.leases.length());
         let (source, clock) = (Source::node(&self.supervisor), Arc::new(ProcessClock::default()));
-        let keeper = Keeper::begin(&self.identity.member, source, client, self.leases, clock, closures).await?;
+        let keeper = Keeper::begin(&self.identity.member, source, client, self.terms, clock, closures).await?;
         *gates = keeper.gates().in_use();
         Ok(keeper)
     }
@@ -246,6 +250,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] Failure),
+    /// The leases that it would grant.
+    #[error("lease_ms and clock_drift_ppm of this node do not fit its cluster")]
+    Leases(#[source] BadPolicy),
     /// The member's name.
     #[error("member: {0}")]
     Member(#[from] BadMemberId),

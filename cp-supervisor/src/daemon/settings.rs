@@ -6,7 +6,6 @@
 
 use crate::leases;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use cp_lease::Policy;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -65,12 +64,10 @@ pub struct Layer {
     /// Make caught-up learners voters without being asked
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub auto_promote: Option<bool>,
-    /// How long the leases are that this node grants while it leads
+    /// How long the leases are that this node grants while it leads; nine tenths of the
+    /// cluster's longest if left out
     #[arg(long, value_name = "MS")]
     pub lease_ms: Option<u64>,
-    /// The longest lease that any node grants; alike on every member
-    #[arg(long, value_name = "MS")]
-    pub lease_longest_ms: Option<u64>,
     /// How wrong the rate of this machine's clock may be, in parts per million
     #[arg(long, value_name = "PPM")]
     pub clock_drift_ppm: Option<u32>,
@@ -139,7 +136,6 @@ impl Layer {
             retained: self.retained.or(other.retained),
             auto_promote: self.auto_promote.or(other.auto_promote),
             lease_ms: self.lease_ms.or(other.lease_ms),
-            lease_longest_ms: self.lease_longest_ms.or(other.lease_longest_ms),
             clock_drift_ppm: self.clock_drift_ppm.or(other.clock_drift_ppm),
             worker_threads: self.worker_threads.or(other.worker_threads),
             log: self.log.or(other.log),
@@ -221,8 +217,8 @@ pub struct Settings {
     pub retained: u64,
     /// Whether the leader promotes caught-up learners.
     pub auto_promote: bool,
-    /// Of leases: how long, the longest of any node, and the margin for this clock.
-    pub leases: Policy,
+    /// Of leases: how long, and how wrong this clock may be.
+    pub leases: leases::Terms,
     /// See [`Settings::runtime`].
     pub worker_threads: usize,
     /// The log filter.
@@ -258,7 +254,7 @@ impl Settings {
         macro_rules! optional {
             ($field:ident) => {{
                 let (found, origin, name) = pick!($field);
-                note(name, found.clone().unwrap_or_else(|| "-".to_owned()), origin);
+                note(name, found.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string), origin);
                 found
             }};
         }
@@ -289,11 +285,10 @@ impl Settings {
             snapshot_bytes: or!(snapshot_bytes, engine_defaults.snapshot_bytes),
             retained: or!(retained, engine_defaults.retained),
             auto_promote: or!(auto_promote, true),
-            leases: lease_policy(
-                or!(lease_ms, millis(leases::LENGTH)),
-                or!(lease_longest_ms, millis(leases::LONGEST)),
-                or!(clock_drift_ppm, leases::DRIFT_PPM),
-            )?,
+            leases: leases::Terms {
+                length: optional!(lease_ms).map(Duration::from_millis),
+                drift_ppm: or!(clock_drift_ppm, leases::DRIFT_PPM),
+            },
             worker_threads: or!(worker_threads, default_worker_threads()),
             log: or!(log, "info,openraft=warn".to_owned()),
             effective: Vec::new(),
@@ -339,21 +334,6 @@ impl Settings {
 /// Half of the cores: what writes, and whatever the node serves, runs beside it.
 fn default_worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
-}
-
-fn lease_policy(length_ms: u64, longest_ms: u64, drift_ppm: u32) -> Result<Policy, BadSetting> {
-    let (length, longest) = (Duration::from_millis(length_ms), Duration::from_millis(longest_ms));
-    leases::policy(length, longest, drift_ppm).map_err(|bad| {
-        // The one to blame is the one whose default would do.
-        let name = if leases::policy(length, longest, leases::DRIFT_PPM).is_ok() {
-            "clock_drift_ppm"
-        } else if leases::policy(length, leases::LONGEST, drift_ppm).is_ok() {
-            "lease_longest_ms"
-        } else {
-            "lease_ms"
-        };
-        BadSetting::Value { name, why: bad.to_string() }
-    })
 }
 
 /// A setting that cannot be used; the daemon does not start.

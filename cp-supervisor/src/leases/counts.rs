@@ -23,8 +23,6 @@ pub struct Counts {
     pub earlier_life: u64,
     /// Refused to one whose certificate is no member's.
     pub denied: u64,
-    /// Refused to one that takes another length for the longest lease.
-    pub other_policy: u64,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +34,6 @@ pub(super) struct Counters {
     not_a_member: AtomicU64,
     earlier_life: AtomicU64,
     denied: AtomicU64,
-    other_policy: AtomicU64,
 }
 
 impl Counters {
@@ -57,7 +54,6 @@ impl Counters {
             Refused::NotLeader { .. } => &self.not_leader,
             Refused::Grant(GrantRefusal::NotAMember { .. }) => &self.not_a_member,
             Refused::Grant(GrantRefusal::EarlierLife { .. }) => &self.earlier_life,
-            Refused::OtherPolicy { .. } => &self.other_policy,
             _ => &self.unconfirmed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +70,6 @@ impl Counters {
             not_a_member: of(&self.not_a_member),
             earlier_life: of(&self.earlier_life),
             denied: of(&self.denied),
-            other_policy: of(&self.other_policy),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The leader's desk: where members have their leases renewed.
 
+use super::Terms;
 use super::clock::Clock;
 use super::counts::{Counters, Counts};
 use super::rounds::{Led, Rounds};
-use cp_catalog::{CatalogMachine, Changes, ClosedGate, Epoch, MemberLife, RangeKey};
-use cp_lease::{Awaiting, FollowError, GrantRefusal, Grants, Policy, Renewal, Withheld};
+use cp_catalog::{Catalog, CatalogMachine, Changes, ClosedGate, Epoch, MemberLife, RangeKey};
+use cp_lease::{Awaiting, BadPolicy, FollowError, GrantRefusal, Grants, Policy, Renewal, Withheld};
 use cp_seam::{ControlPlaneConsensus, ControlPlaneRole, MemberId, ReadError, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 pub struct Desk {
     consensus: Arc<dyn ControlPlaneConsensus>,
     machine: CatalogMachine,
-    policy: Policy,
+    terms: Terms,
     clock: Arc<dyn Clock>,
     rounds: Rounds,
     book: Mutex<Option<Grants>>,
@@ -45,18 +46,9 @@ pub enum Refused {
         /// Why.
         reason: String,
     },
-    /// This leader grants leases longer than the member counts on, or waits for shorter ones.
-    #[error(
-        "{member} counts on leases of at most {theirs:?}, this node on {ours:?}; set lease_longest_ms alike everywhere"
-    )]
-    OtherPolicy {
-        /// Who asked.
-        member: MemberId,
-        /// The longest lease that it takes.
-        theirs: Duration,
-        /// The longest lease that any leader grants, by this node's settings.
-        ours: Duration,
-    },
+    /// What this node chose of leases is nothing that its cluster can have.
+    #[error("this node is set up for leases that do not fit its cluster: {0}")]
+    Policy(#[from] BadPolicy),
     /// The book refuses.
     #[error(transparent)]
     Grant(#[from] GrantRefusal),
@@ -87,30 +79,25 @@ impl Desk {
     pub(crate) fn new(
         consensus: Arc<dyn ControlPlaneConsensus>,
         machine: CatalogMachine,
-        policy: Policy,
+        terms: Terms,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (rounds, book, counters) = (Rounds::default(), Mutex::default(), Counters::default());
-        Self { consensus, machine, policy, clock, rounds, book, counters }
+        Self { consensus, machine, terms, clock, rounds, book, counters }
     }
 
-    /// How long leases are here.
-    pub fn policy(&self) -> Policy {
-        self.policy
+    /// How long leases are here, by the longest that the state has.
+    pub fn policy(&self) -> Result<Policy, BadPolicy> {
+        self.terms.policy(self.machine.read(Catalog::longest_lease))
     }
 
-    /// Renews, by one answer, the leases of all that `life` owns and may write. `longest` is the
-    /// longest lease that it takes.
+    /// Renews, by one answer, the leases of all that `life` owns and may write.
     ///
     /// Guarantees: [`Grants::grant`]'s; what it rests on is a read barrier that began after the
     /// call. Errors: [`Refused`]; nothing was granted. Dropping the future grants nothing that
     /// anybody would count on.
-    pub async fn renew(&self, life: &MemberLife, longest: Duration) -> Result<Renewal, Refused> {
+    pub async fn renew(&self, life: &MemberLife) -> Result<Renewal, Refused> {
         let granted = match self.confirm().await {
-            // A node that does not lead may be the one that is set up otherwise, and has no say.
-            Ok(_) if longest != self.policy.longest() => {
-                Err(Refused::OtherPolicy { member: life.id.clone(), theirs: longest, ours: self.policy.longest() })
-            }
             Ok(led) => self.with_book(led, |grants| Ok(grants.grant(life, led.at, self.clock.now())?)),
             Err(refused) => Err(refused),
         };
@@ -183,7 +170,8 @@ impl Desk {
     /// what moves has to wait for longer.
     pub async fn run(&self) {
         let mut watch = self.consensus.watch();
-        let mut ticks = interval(self.policy.length() / 3);
+        let longest = self.machine.read(Catalog::longest_lease).length();
+        let mut ticks = interval(self.policy().map_or(longest, |policy| policy.length()) / 3);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut kept = None;
         loop {
@@ -246,21 +234,22 @@ impl Desk {
             Some(mut grants) if grants.term() == led.term => match self.caught_up(&mut grants) {
                 Ok(()) => grants,
                 Err(Lost::Led) => return Err(Refused::NotLeader { leader: self.consensus.leader() }),
-                Err(Lost::Changes) => self.begun(led.term),
+                Err(Lost::Changes) => self.begun(led.term)?,
             },
             Some(newer) if newer.term() > led.term => {
                 *book = Some(newer);
                 return Err(Refused::NotLeader { leader: self.consensus.leader() });
             }
-            _ => self.begun(led.term),
+            _ => self.begun(led.term)?,
         };
         ask(book.insert(grants))
     }
 
     /// A book begun now: what is applied here by now was confirmed in `term`.
-    fn begun(&self, term: Term) -> Grants {
+    fn begun(&self, term: Term) -> Result<Grants, BadPolicy> {
         let (at, catalog) = self.machine.read_at(|at, catalog| (at, catalog.clone()));
-        Grants::begin(term, at, catalog, self.policy, self.clock.now())
+        let policy = self.terms.policy(catalog.longest_lease())?;
+        Ok(Grants::begin(term, at, catalog, policy, self.clock.now()))
     }
 
     fn caught_up(&self, grants: &mut Grants) -> Result<(), Lost> {

@@ -1,12 +1,13 @@
 //! Keeps the leases of one member renewed.
 
+use super::Terms;
 use super::clock::Clock;
 use super::closures::{Closures, Failure};
 use super::follow::{Over, Source, Told};
 use super::gates::Gates;
 use crate::client::{Client, ClientError, LeaseError, Renewed};
-use cp_catalog::{Join, MemberLife};
-use cp_lease::{Holder, Policy, RenewError};
+use cp_catalog::{Join, LongestLease, MemberLife};
+use cp_lease::{BadPolicy, Holder, RenewError};
 use cp_seam::MemberId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ const PATIENCE_MIN: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Keeper {
     gates: Gates,
+    longest: LongestLease,
     source: Source,
     client: Client,
 }
@@ -47,6 +49,9 @@ pub enum KeeperError {
         /// Who.
         member: MemberId,
     },
+    /// What was chosen is nothing that the cluster can have.
+    #[error("these leases do not fit the cluster")]
+    Policy(#[from] BadPolicy),
     /// What was closed before cannot be told, so nothing may be opened.
     #[error("the gates that {member} has closed cannot be read; mend that first")]
     Closures {
@@ -85,13 +90,13 @@ impl Keeper {
     /// Begins for `member`: reads the state and what was closed before. Its gates admit nothing
     /// before the keeper [runs](Self::run).
     ///
-    /// `client` must have the member's certificate, and `policy` the `longest` lease and the
-    /// drift that the cluster has. Dropping the future changes nothing.
+    /// `client` must have the member's certificate; `terms` say how often it renews, and how wrong
+    /// `clock` may be. The longest lease is the cluster's. Dropping the future changes nothing.
     pub async fn begin(
         member: &MemberId,
         source: Source,
         client: Client,
-        policy: Policy,
+        terms: Terms,
         clock: Arc<dyn Clock>,
         closures: Arc<dyn Closures>,
     ) -> Result<Self, KeeperError> {
@@ -101,9 +106,11 @@ impl Keeper {
         let joined = start.catalog.member(member).is_some_and(|member| member.join == Join::Joined);
         let life = start.life(member).filter(|_| joined);
         let life = life.ok_or_else(|| KeeperError::NotAMember { member: member.clone() })?;
+        let longest = start.catalog.longest_lease();
+        let policy = terms.policy(longest)?;
         let holder = Holder::new(life.clone(), policy.margin(), start.applied, &start.catalog, closed);
         let gates = Gates::new(life, start.generation, policy, clock, closures, holder);
-        Ok(Self { gates, source, client })
+        Ok(Self { gates, longest, source, client })
     }
 
     /// The gates that it keeps, for the write path.
@@ -137,14 +144,8 @@ impl Keeper {
         let (life, policy) = (self.gates.life(), self.gates.policy());
         let patience = (policy.length() / 6).max(PATIENCE_MIN);
         loop {
-            let asked = self.client.renew_lease(
-                life,
-                self.gates.generation(),
-                policy.longest(),
-                self.gates.clock(),
-                policy.length(),
-                patience,
-            );
+            let asked =
+                self.client.renew_lease(life, self.gates.generation(), self.gates.clock(), policy.length(), patience);
             let next = match asked.await {
                 Ok(renewed) => match self.take(&renewed, told).await {
                     Ok(next) => next,
@@ -154,10 +155,6 @@ impl Keeper {
                     return KeeperEnd::LifeOver { life: life.clone(), reason };
                 }
                 Err(LeaseError::EarlierLife { remaining, .. }) => Instant::now() + remaining.min(policy.length() / 3),
-                Err(error @ LeaseError::OtherPolicy { .. }) => {
-                    tracing::warn!(%error, "a lease is not renewed");
-                    Instant::now() + policy.length() / 3
-                }
                 Err(LeaseError::Denied { reason }) => return KeeperEnd::Refused(ClientError::Refused { reason }),
                 Err(LeaseError::Client(error @ ClientError::Identity { .. })) => return KeeperEnd::Refused(error),
                 Err(error) => {
@@ -180,9 +177,9 @@ impl Keeper {
         let third = renewal.length.min(policy.length()) / 3;
         let wait = renewal.more_in.map_or(third, |more| more.min(third)).max(Duration::from_millis(1));
         let next = Instant::now() + wait;
-        if renewal.length > policy.longest() {
+        if renewal.length > self.longest.length() {
             // A successor of that leader would not wait for it.
-            tracing::warn!(length = ?renewal.length, longest = ?policy.longest(), "a lease that is too long was not taken");
+            tracing::warn!(length = ?renewal.length, longest = %self.longest, "a lease that is too long was not taken");
             return Ok(next);
         }
         let end = Instant::now() + renewal.length;

@@ -66,24 +66,32 @@ pub(crate) use gates::InUse;
 pub use gates::{CannotClose, Closing, GateView, Gates, NotDurable};
 pub use keeper::{Keeper, KeeperEnd, KeeperError};
 
+use cp_catalog::LongestLease;
 use cp_lease::{BadPolicy, Margin, Policy};
 use std::time::Duration;
 
-/// How long a lease is, unless set otherwise.
-pub const LENGTH: Duration = Duration::from_secs(9);
-/// The longest that any leader grants, unless set otherwise.
-pub const LONGEST: Duration = Duration::from_secs(10);
 /// How wrong a clock's rate may be, in parts per million, unless set otherwise.
 pub const DRIFT_PPM: u32 = 200;
 
-/// Leases of `length` among leaders that grant none longer than `longest`, with clocks whose
-/// rate is wrong by up to `drift_ppm`.
-pub fn policy(length: Duration, longest: Duration, drift_ppm: u32) -> Result<Policy, BadPolicy> {
-    Policy::new(length, Margin::for_drift(longest, drift_ppm))?.among(longest)
+/// What a node may choose of leases. The longest one is the cluster's, and in its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long those are that it grants; nine tenths of the longest if left out.
+    pub length: Option<Duration>,
+    /// How wrong the rate of its clock may be, in parts per million.
+    pub drift_ppm: u32,
 }
 
-/// The policy of a node that was told nothing.
-pub fn default_policy() -> Policy {
-    const FITS: &str = "ten seconds are longer than nine, and nine than a margin of two milliseconds";
-    policy(LENGTH, LONGEST, DRIFT_PPM).unwrap_or_else(|_| unreachable!("{FITS}"))
+impl Default for Terms {
+    fn default() -> Self {
+        Self { length: None, drift_ppm: DRIFT_PPM }
+    }
+}
+
+impl Terms {
+    /// What they come to in a cluster whose longest lease is `longest`, or why they do not fit it.
+    pub fn policy(self, longest: LongestLease) -> Result<Policy, BadPolicy> {
+        let length = self.length.unwrap_or(longest.length() * 9 / 10);
+        Policy::new(length, Margin::for_drift(longest.length(), self.drift_ppm))?.within(longest)
+    }
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails the test")]
 
+pub(crate) mod embedded;
+
 use cp_net::issue::{self, IssueSettings};
 use cp_net::tls::{Credentials, PeerName, UnixTime};
 use cp_seam::{ClusterId, MemberId};
@@ -151,12 +153,17 @@ impl Site {
     }
 
     pub(crate) fn init(&self, place: &Place, engine: &str) -> Output {
+        self.init_with(place, engine, &[])
+    }
+
+    pub(crate) fn init_with(&self, place: &Place, engine: &str, more: &[&str]) -> Output {
         self.run_as(
             &place.name,
             "",
             &[
                 &["cluster", "init", "--data-dir", &text(&place.data_dir), "--engine", engine][..],
                 &addresses(place).iter().map(String::as_str).collect::<Vec<_>>(),
+                more,
             ]
             .concat(),
         )
@@ -199,8 +206,19 @@ impl Site {
 
     /// A cluster of `count` members, all voting.
     pub(crate) fn cluster(&self, count: usize, engine: &str, more: &[&str]) -> (Vec<Place>, Vec<Process>) {
+        self.cluster_with(&[], count, engine, more)
+    }
+
+    /// As [`cluster`](Self::cluster), founded with the arguments `founding`.
+    pub(crate) fn cluster_with(
+        &self,
+        founding: &[&str],
+        count: usize,
+        engine: &str,
+        more: &[&str],
+    ) -> (Vec<Place>, Vec<Process>) {
         let first = self.place(1);
-        assert!(self.init(&first, engine).status.success());
+        assert!(self.init_with(&first, engine, founding).status.success());
         let mut places = vec![first];
         let mut nodes = vec![self.serve(&places[0], more)];
         for number in 2..=count {

@@ -1,6 +1,6 @@
 //! A desk and a keeper around a node in this process.
 
-use crate::common::{CLUSTER, PATIENCE, Site};
+use crate::common::{PATIENCE, Site, embedded};
 use crate::{id, rk, until};
 use cp_catalog::*;
 use cp_lease::{GateRefusal, Withheld};
@@ -9,8 +9,7 @@ use cp_seam::{
     LogPosition, MemberId, MemberProgress, Outcome, ProposeError, ReadError, ReadPoint, ShutdownError, Term,
     TransferError,
 };
-use cp_supervisor::daemon::found::{self, First};
-use cp_supervisor::daemon::{Daemon, Layer, Settings};
+use cp_supervisor::daemon::{Daemon, Layer};
 use cp_supervisor::leases::{self, ClosureFile, KeeperEnd, KeeperError};
 use cp_supervisor::supervisor::Supervisor;
 use std::sync::Arc;
@@ -19,30 +18,8 @@ use tokio::time::sleep;
 
 /// A node in this process that leads, and a range of its own.
 async fn node(site: &Site, length_ms: u64) -> (Daemon, Range) {
-    let place = site.place(1);
-    let (peer, client, http) = (place.peer.clone(), place.client.clone(), place.http.clone());
-    let first = First {
-        member: id("n1"),
-        cluster: Some(CLUSTER),
-        addresses: Addresses { peer, client, http },
-        locality: Locality::default(),
-        engine: None,
-    };
-    found::init(&place.data_dir, first).unwrap();
-    let [ca, cert, key] = site.files("n1");
-    let flags = Layer {
-        data_dir: Some(place.data_dir.clone()),
-        peer_listen: Some(place.peer.parse().unwrap()),
-        client_listen: Some(place.client.parse().unwrap()),
-        http_listen: Some(place.http.parse().unwrap()),
-        ca: Some(ca),
-        cert: Some(cert),
-        key: Some(key),
-        lease_ms: Some(length_ms),
-        lease_longest_ms: Some(length_ms + 100),
-        ..Layer::default()
-    };
-    let node = Daemon::start(&Settings::resolve(flags, Layer::default(), Layer::default()).unwrap()).await.unwrap();
+    let longest = LongestLease::new(Duration::from_millis(length_ms + 100)).unwrap();
+    let (place, node) = embedded::first(site, longest, Layer { lease_ms: Some(length_ms), ..Layer::default() }).await;
     let client = site.client(&[&place]);
     let (collection, mode) = (rk(1).collection, Mode::Ordered);
     let group = GroupName::new("shop").unwrap();
@@ -150,15 +127,15 @@ async fn one_barrier_serves_all_who_wait_and_who_gives_up_takes_nothing_from_the
     let slow = Arc::new(Slow(Arc::clone(node.supervisor().consensus())));
     let supervisor = Supervisor::new(slow, node.supervisor().machine().clone(), PATIENCE);
     let desk = supervisor.leases();
-    let longest = desk.policy().longest();
+    let length_of_one = desk.policy().unwrap().length();
     assert_eq!((desk.status(), desk.may_take_effect(&rk(1), owned.epoch)), (None, None));
-    let renewals = futures::future::join_all((0..100).map(|_| desk.renew(&life, longest))).await;
+    let renewals = futures::future::join_all((0..100).map(|_| desk.renew(&life))).await;
     // The first began a barrier; all that came meanwhile waited for the next.
     assert_eq!((desk.counts().granted, desk.counts().barriers), (100, 2));
     // Leadership was known when the barrier began, and from then on the lease counts.
     for renewal in &renewals {
         let length = renewal.as_ref().unwrap().length;
-        assert!(length <= desk.policy().length() - SLOWLY, "{length:?}");
+        assert!(length <= length_of_one - SLOWLY, "{length:?}");
     }
     let status = desk.status().unwrap();
     assert_eq!(status.term, node.supervisor().status().term);
@@ -166,22 +143,17 @@ async fn one_barrier_serves_all_who_wait_and_who_gives_up_takes_nothing_from_the
     let may = desk.may_take_effect(&rk(1), owned.epoch).unwrap();
     assert!(matches!(may, Err(Withheld::Wait { .. })), "nobody knows what was granted before: {may:?}");
 
-    let mut first = Box::pin(desk.renew(&life, longest));
+    let mut first = Box::pin(desk.renew(&life));
     assert!(futures::poll!(&mut first).is_pending());
-    let mut second = Box::pin(desk.renew(&life, longest));
+    let mut second = Box::pin(desk.renew(&life));
     assert!(futures::poll!(&mut second).is_pending());
     drop(first);
     tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
     let stranger = MemberLife { incarnation: Incarnation(9), ..life.clone() };
-    assert!(desk.renew(&stranger, longest).await.unwrap_err().to_string().contains("no joined member"));
+    assert!(desk.renew(&stranger).await.unwrap_err().to_string().contains("no joined member"));
     assert_eq!(desk.counts().not_a_member, 1);
-    let other = desk.renew(&life, longest * 2).await;
-    assert!(matches!(other, Err(leases::Refused::OtherPolicy { .. })), "{other:?}");
-    assert_eq!(desk.counts().other_policy, 1);
     node.shutdown().await.unwrap();
     // Its book is there still, and is nobody's: it does not lead.
     assert_eq!((desk.status(), desk.awaiting(1), desk.may_take_effect(&rk(1), owned.epoch)), (None, None, None));
-    let other = desk.renew(&life, longest * 2).await;
-    assert!(matches!(other, Err(leases::Refused::Stopped { .. })), "who does not lead has no say in that: {other:?}");
-    assert!(matches!(desk.renew(&life, longest).await, Err(leases::Refused::Stopped { .. })));
+    assert!(matches!(desk.renew(&life).await, Err(leases::Refused::Stopped { .. })));
 }

@@ -122,7 +122,7 @@ impl DataPlane {
     fn policy(&self, rng: &mut Rng) -> Policy {
         let (longest, per_mille) = (self.0.policy, if rng.per_mille(500) { rng.between(400, 1_000) } else { 1_000 });
         let length = longest.length().saturating_mul(u32::try_from(per_mille).unwrap_or(1_000)) / 1_000;
-        let shorter = Policy::new(length, longest.margin()).and_then(|policy| policy.among(longest.length()));
+        let shorter = Policy::new(length, longest.margin());
         shorter.ok().filter(|_| self.0.leases.lengths_differ).unwrap_or(longest)
     }
 
@@ -197,6 +197,6 @@ impl DataPlane {
     /// The longest that a wait for leases takes by true time, on the slowest clock.
     pub(crate) fn longest_wait(&self) -> Duration {
         let per_million = 1_000_000_u32.saturating_sub(self.0.leases.drift_ppm).max(1);
-        self.0.policy.settling() * 1_000_000 / per_million
+        self.0.policy.wait() * 1_000_000 / per_million
     }
 }

@@ -12,9 +12,6 @@ pub struct RenewLeaseRequest {
     /// The generation that it is of.
     #[prost(message, required, tag = "2")]
     pub generation: GenerationMessage,
-    /// The longest lease that it counts on, in nanoseconds.
-    #[prost(uint64, tag = "3")]
-    pub longest_ns: u64,
 }
 
 /// What became of it.

@@ -82,6 +82,4 @@ pub enum RefusedCode {
     RateLimited = 9,
     /// Whoever asks is no member, or in another life by now.
     NotAMember = 10,
-    /// Whoever asks counts on leases of another length.
-    OtherPolicy = 11,
 }

@@ -249,6 +249,9 @@ pub struct LeaseDesk {
     /// How many renewals this node has granted since its start.
     #[prost(uint64, tag = "4")]
     pub granted: u64,
+    /// The longest that any leader of the cluster grants.
+    #[prost(uint64, tag = "5")]
+    pub longest_ns: u64,
 }
 
 /// A leader's books on one member.
