@@ -100,7 +100,7 @@ fn number(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
         || error.is::<CredentialsError>()
         || matches!(
             error.downcast_ref(),
-            Some(ServeError::Credentials(_) | ServeError::Engine(_) | ServeError::Member(_))
+            Some(ServeError::Credentials(_) | ServeError::Engine(_) | ServeError::Member(_) | ServeError::Leases(_))
         )
         || matches!(
             error.downcast_ref(),

@@ -83,7 +83,16 @@ impl Daemon {
         };
         let consensus = engine.start(parts).await?;
         // The longest lease is the cluster's, so only what came off the disk can say whether these fit.
-        let leases = settings.leases.policy(machine.read(Catalog::longest_lease)).map_err(ServeError::Leases)?;
+        let leases = match settings.leases.policy(machine.read(Catalog::longest_lease)) {
+            Ok(leases) => leases,
+            Err(bad) => {
+                // Until it has stopped, nobody else may have the directory.
+                if let Err(error) = consensus.shutdown().await {
+                    tracing::warn!(%error, "the node did not stop in good order");
+                }
+                return Err(ServeError::Leases(bad));
+            }
+        };
         let supervisor = Supervisor::new(Arc::clone(&consensus), machine, settings.election_timeout);
         let supervisor = Arc::new(supervisor.with_leases(settings.leases, Arc::new(ProcessClock::default())));
 
