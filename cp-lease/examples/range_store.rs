@@ -119,13 +119,11 @@ impl Store {
         let candidate = MemberId::new(to)?;
         let Route { range, standing } = route(&self.control.catalog, "")?;
         let applied = self.node(to)?.0.last;
+        let handed = closed_gate.is_some();
         let evidence = Some(Evidence { candidate: candidate.clone(), applied, watermark: applied, closed_gate });
         let fence = Fence { epoch: standing.epoch, version: standing.version };
         let transfer = Transfer { range, from: standing.owner, fence, to: candidate, evidence };
-        Ok(match closed_gate {
-            Some(_) => OwnershipCommand::Handoff(transfer),
-            None => OwnershipCommand::Promote(transfer),
-        })
+        Ok(if handed { OwnershipCommand::Handoff(transfer) } else { OwnershipCommand::Promote(transfer) })
     }
 }
 

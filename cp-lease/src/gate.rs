@@ -115,11 +115,11 @@ impl RangeGate {
     }
 
     /// A gate that was closed before its member restarted. It stays so; of several closures,
-    /// in whatever order, the one under the highest epoch counts.
+    /// in whatever order, the one under the highest epoch counts, and none of another range.
     #[must_use]
     pub fn closed(mut self, gate: ClosedGate) -> Self {
-        let newer = self.closed.is_none_or(|have| gate.epoch > have.epoch);
-        if newer && gate.epoch >= self.standing.epoch {
+        let newer = self.closed.as_ref().is_none_or(|have| gate.epoch > have.epoch);
+        if newer && gate.range == self.range && gate.epoch >= self.standing.epoch {
             self.closed = Some(gate);
         }
         self
@@ -170,13 +170,14 @@ impl RangeGate {
     /// that nothing follows. It is that for this range alone: whoever needs it for a part that
     /// was split off closes the part's own gate, durably too. Errors: a gate that never was in effect cannot know.
     pub fn close(&mut self, applied: DataPosition) -> Result<ClosedGate, NeverInEffect> {
-        if let Some(closed) = self.closed {
-            return Ok(closed);
+        if let Some(closed) = &self.closed {
+            return Ok(closed.clone());
         }
         let Some(lease) = &self.lease else {
             return Err(NeverInEffect { range: self.range.clone(), member: self.member.clone() });
         };
-        Ok(*self.closed.insert(ClosedGate { epoch: lease.epoch, last: applied }))
+        let (range, epoch) = (self.range.clone(), lease.epoch);
+        Ok(self.closed.insert(ClosedGate { range, epoch, last: applied }).clone())
     }
 
     /// Takes a lease, and says whether it did.
@@ -184,7 +185,7 @@ impl RangeGate {
     /// Ignores what is not for this range and member, what is of an epoch that is over
     /// or was closed, and what ends no later than the lease there is.
     pub fn install(&mut self, lease: Lease) -> bool {
-        let closed = self.closed.is_some_and(|gate| lease.epoch <= gate.epoch);
+        let closed = self.closed.as_ref().is_some_and(|gate| lease.epoch <= gate.epoch);
         let ends_sooner = self.lease.as_ref().is_some_and(|have| {
             lease.epoch < have.epoch || (lease.epoch == have.epoch && lease.expires_at <= have.expires_at)
         });
@@ -237,7 +238,9 @@ impl RangeGate {
     /// The gate of a range that was cut off from this one, with the same epoch and owner.
     pub(crate) fn split_off(&self, range: &RangeKey, standing: &RangeStanding) -> Self {
         let lease = self.lease.clone().map(|lease| Lease { range: range.clone(), ..lease });
-        Self { range: range.clone(), standing: standing.clone(), lease, ..self.clone() }
+        // Closed with it; the word of it, should it be asked for, is about the part.
+        let closed = self.closed.clone().map(|gate| ClosedGate { range: range.clone(), ..gate });
+        Self { range: range.clone(), standing: standing.clone(), lease, closed, ..self.clone() }
     }
 
     /// This gate for the keys of `other` too. It is in effect if both were.
@@ -249,7 +252,7 @@ impl RangeGate {
             ..one.clone()
         });
         // Closed under the epoch of the union it can be only by an earlier process.
-        let closed = self.closed.filter(|gate| gate.epoch >= standing.epoch);
+        let closed = self.closed.clone().filter(|gate| gate.epoch >= standing.epoch);
         Self { standing: standing.clone(), lease, closed, ..self.clone() }
     }
 }

@@ -137,7 +137,7 @@ impl Grants {
         let mut seen = Seen { catalog: std::mem::take(&mut self.catalog), news: BTreeMap::new() };
         for (change, effect) in effects.take_while(|(change, _)| change.position.index <= at) {
             match effect {
-                RangeEffect::At { range, now } => self.stands(&mut seen, range, now, closed_by(change)),
+                RangeEffect::At { range, now } => self.stands(&mut seen, range, now, closed_by(change, range)),
                 RangeEffect::Split { lower, lower_now, upper, upper_now } => {
                     self.stands(&mut seen, lower, lower_now, None);
                     let parent = self.granted(&lower_now.owner).awaiting.get(lower).cloned();
@@ -312,14 +312,14 @@ impl Grants {
         }
     }
 
-    /// Notes the word of `member` that it has closed its gate of `range`, and says whether
-    /// that matters.
+    /// Notes the word of `member` that it has closed a gate, and says whether that matters.
     ///
     /// It does if the member owns the range under that epoch, or is waited for as one that
     /// did; anybody else's word is ignored. The owner is granted no lease under that epoch any
     /// more, and whoever comes next need not wait for it. A transfer that carries the closed
     /// gate as evidence says so by itself.
-    pub fn closed(&mut self, member: &MemberLife, range: &RangeKey, gate: ClosedGate) -> bool {
+    pub fn closed(&mut self, member: &MemberLife, gate: &ClosedGate) -> bool {
+        let range = &gate.range;
         let Some(standing) = self.range(range).map(Range::standing) else { return false };
         if !self.is_joined(member) {
             return false;
@@ -352,8 +352,8 @@ impl Seen {
     }
 }
 
-/// The epoch under which the old owner's gate was closed, if the change is a transfer that shows it.
-fn closed_by(change: &Change) -> Option<Epoch> {
+/// The epoch under which the old owner's gate of `range` was closed, if the change is a transfer that shows it.
+fn closed_by(change: &Change, range: &RangeKey) -> Option<Epoch> {
     let Command::Ownership(command) = &change.request.as_ref()?.command else { return None };
     let evidence: Option<&Evidence> = match command {
         OwnershipCommand::Handoff(transfer) | OwnershipCommand::Promote(transfer) => transfer.evidence.as_ref(),
@@ -362,5 +362,5 @@ fn closed_by(change: &Change) -> Option<Epoch> {
         }
         _ => None,
     };
-    Some(evidence?.closed_gate?.epoch)
+    evidence?.closed_gate.as_ref().filter(|gate| gate.range == *range).map(|gate| gate.epoch)
 }

@@ -62,11 +62,11 @@ impl Holder {
         margin: Margin,
         applied: ControlPlaneLogIndex,
         catalog: &Catalog,
-        closed: impl IntoIterator<Item = (RangeKey, ClosedGate)>,
+        closed: impl IntoIterator<Item = ClosedGate>,
     ) -> Self {
         let mut holder = Self { life, margin, applied, gates: BTreeMap::new(), closed: BTreeMap::new() };
-        for (range, gate) in closed {
-            holder.note_closed(&range, gate);
+        for gate in closed {
+            holder.note_closed(&gate);
         }
         holder.reset(applied, catalog);
         holder
@@ -144,16 +144,15 @@ impl Holder {
     /// Holds `gate`, closed if it is known to be.
     fn hold(&mut self, range: &RangeKey, gate: RangeGate, since: ControlPlaneLogIndex) {
         let gate = match self.closed.get(range) {
-            Some(closed) => gate.closed(*closed),
+            Some(closed) => gate.closed(closed.clone()),
             None => gate,
         };
         self.gates.insert(range.clone(), Held { gate, since });
     }
 
-    fn note_closed(&mut self, range: &RangeKey, gate: ClosedGate) {
-        let highest = self.closed.entry(range.clone()).or_insert(gate);
-        if gate.epoch > highest.epoch {
-            *highest = gate;
+    fn note_closed(&mut self, gate: &ClosedGate) {
+        if self.closed.get(&gate.range).is_none_or(|highest| gate.epoch > highest.epoch) {
+            self.closed.insert(gate.range.clone(), gate.clone());
         }
     }
 
@@ -201,7 +200,7 @@ impl Holder {
             return Err(NeverInEffect { range: range.clone(), member: self.life.id.clone() });
         };
         let gate = held.gate.close(applied)?;
-        self.note_closed(range, gate);
+        self.note_closed(&gate);
         Ok(gate)
     }
 

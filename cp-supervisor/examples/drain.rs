@@ -67,7 +67,7 @@ impl Store {
         self.reach(&range.owner)?;
         let mut copies = self.copies();
         let copy = copies.entry((range.owner.clone(), RangeKey::new(collection, range.id))).or_default();
-        if copy.gate.is_some_and(|gate| gate.epoch == range.epoch) {
+        if copy.gate.as_ref().is_some_and(|gate| gate.epoch == range.epoch) {
             return Err(format!("{} has closed its gate", range.owner).into());
         }
         copy.books.insert(title.to_owned(), text.to_owned());
@@ -113,7 +113,7 @@ impl DataPlane for Store {
                 epoch: Some(now.epoch),
                 // Writes are acknowledged once the owner has them; nobody else can say up to where.
                 watermark: owned.filter(|_| !lost.contains(&now.owner)).map(|copy| copy.last),
-                closed_gate: owned.and_then(|copy| copy.gate),
+                closed_gate: owned.and_then(|copy| copy.gate.clone()),
                 applied: here.map(|((member, _), copy)| (member.clone(), copy.last)).collect(),
                 ..RangeObserved::default()
             };
@@ -135,7 +135,7 @@ impl DataPlane for Store {
         let copy = copies.entry((order.member.clone(), order.range.clone())).or_default();
         // What is copied is data; a gate is its owner's own, and so is what its member knows.
         let known = copy.known.max(fence(&order.standing));
-        *copy = Copy { gate: copy.gate, known, ..whole };
+        *copy = Copy { gate: copy.gate.take(), known, ..whole };
         Ok(last)
     }
 
@@ -148,8 +148,9 @@ impl DataPlane for Store {
         }
         let mut copies = self.copies();
         let copy = copies.entry((owner.clone(), range.clone())).or_default();
-        let closed = copy.gate.filter(|gate| gate.epoch == epoch).unwrap_or(ClosedGate { epoch, last: copy.last });
-        copy.gate = Some(closed);
+        let before = copy.gate.take().filter(|gate| gate.epoch == epoch);
+        let closed = before.unwrap_or_else(|| ClosedGate { range: range.clone(), epoch, last: copy.last });
+        copy.gate = Some(closed.clone());
         copy.known = copy.known.max(fence(standing));
         Ok(closed)
     }
@@ -258,12 +259,13 @@ async fn a_copy_opens_no_gate() -> Result<(), Fault> {
     assert!(store.put("a", "by a, which must not").is_err());
     let heir = MemberId::new("b")?;
     let applied = store.copy(&order(&heir)?).await?;
-    let evidence = Some(Evidence { candidate: heir.clone(), applied, watermark: applied, closed_gate: Some(gate) });
+    let evidence =
+        Some(Evidence { candidate: heir.clone(), applied, watermark: applied, closed_gate: Some(gate.clone()) });
     let (from, fence) = (member.clone(), store.now(&key)?.fence());
     let transfer = Transfer { range: key.clone(), from, fence, to: heir, evidence };
     store.commit(OwnershipCommand::Handoff(transfer))?.into_result()?;
     store.copy(&order(&member)?).await?;
-    assert_eq!(store.copies().get(&(member, key)).and_then(|copy| copy.gate), Some(gate));
+    assert_eq!(store.copies().get(&(member, key)).and_then(|copy| copy.gate.clone()), Some(gate));
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl Round {
     pub(crate) fn command(&self) -> Result<OwnershipCommand> {
         let Some(candidate) = self.range.replicas.iter().next() else { bail!("range {} has no replica", self.key) };
         let at = DataPosition { term: 1, lsn: self.range.version.0 };
-        let closed_gate = Some(ClosedGate { epoch: self.range.epoch, last: at });
+        let closed_gate = Some(ClosedGate { range: self.key.clone(), epoch: self.range.epoch, last: at });
         Ok(OwnershipCommand::Handoff(Transfer {
             range: self.key.clone(),
             from: self.range.owner.clone(),

@@ -108,39 +108,47 @@ pub(crate) struct EvidenceMessage {
     closed_gate: Option<ClosedGateMessage>,
 }
 
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ClosedGateMessage {
     #[prost(uint64, tag = "1")]
     epoch: u64,
     #[prost(message, optional, tag = "2")]
     last: Option<PositionMessage>,
+    /// Left out if it is the range that the command is about.
+    #[prost(message, optional, tag = "3")]
+    range: Option<RangeKeyMessage>,
 }
 
-impl From<&Evidence> for EvidenceMessage {
-    fn from(evidence: &Evidence) -> Self {
+impl EvidenceMessage {
+    /// The message of `evidence` in a command about `range`.
+    pub(crate) fn about(range: &RangeKey, evidence: &Evidence) -> Self {
+        let gate = |gate: &ClosedGate| ClosedGateMessage {
+            epoch: gate.epoch.0,
+            last: Some(gate.last.into()),
+            range: (gate.range != *range).then(|| (&gate.range).into()),
+        };
         Self {
             candidate: evidence.candidate.as_str().to_owned(),
             applied: Some(evidence.applied.into()),
             watermark: Some(evidence.watermark.into()),
-            closed_gate: evidence
-                .closed_gate
-                .map(|gate| ClosedGateMessage { epoch: gate.epoch.0, last: Some(gate.last.into()) }),
+            closed_gate: evidence.closed_gate.as_ref().map(gate),
         }
     }
-}
 
-impl TryFrom<EvidenceMessage> for Evidence {
-    type Error = DecodeError;
-
-    fn try_from(message: EvidenceMessage) -> Decoded<Self> {
+    /// What it says in a command about `range`.
+    pub(crate) fn read(self, range: &RangeKey) -> Decoded<Evidence> {
         let gate = |gate: ClosedGateMessage| {
-            Ok(ClosedGate { epoch: Epoch(gate.epoch), last: need(gate.last, "last write of the closed gate")?.into() })
+            Ok(ClosedGate {
+                range: gate.range.map_or_else(|| Ok(range.clone()), TryInto::try_into)?,
+                epoch: Epoch(gate.epoch),
+                last: need(gate.last, "last write of the closed gate")?.into(),
+            })
         };
-        Ok(Self {
-            candidate: member_id(&message.candidate, "candidate")?,
-            applied: need(message.applied, "applied position")?.into(),
-            watermark: need(message.watermark, "watermark")?.into(),
-            closed_gate: message.closed_gate.map(gate).transpose()?,
+        Ok(Evidence {
+            candidate: member_id(&self.candidate, "candidate")?,
+            applied: need(self.applied, "applied position")?.into(),
+            watermark: need(self.watermark, "watermark")?.into(),
+            closed_gate: self.closed_gate.map(gate).transpose()?,
         })
     }
 }

@@ -7,7 +7,7 @@ use super::value::{
     mode_number, need, phase, phase_number,
 };
 use super::{DecodeError, VERSION};
-use crate::command::{CopyEdit, NewRange, OwnershipCommand, Transfer};
+use crate::command::{CopyEdit, Evidence, NewRange, OwnershipCommand, Transfer};
 use crate::id::{Fence, RangeId, RangeKey};
 use prost::{Message, Oneof};
 
@@ -142,6 +142,15 @@ impl OfRange {
         Self { range: Some(range.into()), fence: Some(fence.into()), ..Self::default() }
     }
 
+    fn shown(range: &RangeKey, fence: Fence, evidence: Option<&Evidence>) -> Self {
+        let evidence = evidence.map(|evidence| EvidenceMessage::about(range, evidence));
+        Self { evidence, ..Self::new(range, fence) }
+    }
+
+    fn evidence(&mut self, range: &RangeKey) -> Result<Option<Evidence>, DecodeError> {
+        self.evidence.take().map(|evidence| evidence.read(range)).transpose()
+    }
+
     fn key(&mut self) -> Result<RangeKey, DecodeError> {
         need(self.range.take(), "range")?.try_into()
     }
@@ -172,7 +181,7 @@ impl From<&Transfer> for TransferMessage {
             from: from.as_str().to_owned(),
             fence: Some((*fence).into()),
             to: to.as_str().to_owned(),
-            evidence: evidence.as_ref().map(Into::into),
+            evidence: evidence.as_ref().map(|evidence| EvidenceMessage::about(range, evidence)),
         }
     }
 }
@@ -181,12 +190,14 @@ impl TryFrom<TransferMessage> for Transfer {
     type Error = DecodeError;
 
     fn try_from(message: TransferMessage) -> Result<Self, DecodeError> {
+        let range = need(message.range, "range")?.try_into()?;
+        let evidence = message.evidence.map(|evidence| evidence.read(&range)).transpose()?;
         Ok(Self {
-            range: need(message.range, "range")?.try_into()?,
+            range,
             from: member_id(&message.from, "owner")?,
             fence: need(message.fence, "fence")?.into(),
             to: member_id(&message.to, "candidate")?,
-            evidence: message.evidence.map(TryInto::try_into).transpose()?,
+            evidence,
         })
     }
 }
@@ -251,14 +262,12 @@ impl From<&OwnershipCommand> for Ownership {
             Command::AdvanceMove { range, fence, phase } => {
                 Body::AdvanceMove(OfRange { phase: phase_number(*phase), ..OfRange::new(range, *fence) })
             }
-            Command::CompleteMove { range, fence, evidence } => Body::CompleteMove(OfRange {
-                evidence: evidence.as_ref().map(Into::into),
-                ..OfRange::new(range, *fence)
-            }),
-            Command::ResolveMove { range, fence, evidence } => Body::ResolveMove(OfRange {
-                evidence: evidence.as_ref().map(Into::into),
-                ..OfRange::new(range, *fence)
-            }),
+            Command::CompleteMove { range, fence, evidence } => {
+                Body::CompleteMove(OfRange::shown(range, *fence, evidence.as_ref()))
+            }
+            Command::ResolveMove { range, fence, evidence } => {
+                Body::ResolveMove(OfRange::shown(range, *fence, evidence.as_ref()))
+            }
             Command::AbortMove { range, fence } => Body::AbortMove(OfRange::new(range, *fence)),
             Command::Split { range, fence, at, new_id } => Body::Split(OfRange {
                 at: at.as_bytes().to_vec(),
@@ -289,7 +298,6 @@ impl TryFrom<Ownership> for OwnershipCommand {
 
     fn try_from(message: Ownership) -> Result<Self, DecodeError> {
         use OwnershipBody as Body;
-        let evidence = |of: &mut OfRange| of.evidence.take().map(TryInto::try_into).transpose();
         Ok(match message.body.ok_or(DecodeError::Newer { found: VERSION })? {
             Body::CreateCollection(new) => Self::CreateCollection {
                 collection: collection_name(&new.name)?,
@@ -315,10 +323,12 @@ impl TryFrom<Ownership> for OwnershipCommand {
                 Self::AdvanceMove { range: of.key()?, fence: of.fence()?, phase: phase(of.phase)? }
             }
             Body::CompleteMove(mut of) => {
-                Self::CompleteMove { range: of.key()?, fence: of.fence()?, evidence: evidence(&mut of)? }
+                let (range, fence) = (of.key()?, of.fence()?);
+                Self::CompleteMove { evidence: of.evidence(&range)?, range, fence }
             }
             Body::ResolveMove(mut of) => {
-                Self::ResolveMove { range: of.key()?, fence: of.fence()?, evidence: evidence(&mut of)? }
+                let (range, fence) = (of.key()?, of.fence()?);
+                Self::ResolveMove { evidence: of.evidence(&range)?, range, fence }
             }
             Body::AbortMove(mut of) => Self::AbortMove { range: of.key()?, fence: of.fence()? },
             Body::Split(mut of) => {

@@ -41,7 +41,7 @@ impl Evidence {
     /// Up to where the candidate must be: the watermark, or the last write that passed the
     /// gate if that is further.
     pub fn needed(&self) -> DataPosition {
-        self.closed_gate.map_or(self.watermark, |gate| gate.last.max(self.watermark))
+        self.closed_gate.as_ref().map_or(self.watermark, |gate| gate.last.max(self.watermark))
     }
 
     /// Whether the candidate is that far.
@@ -52,12 +52,21 @@ impl Evidence {
 
 /// The old owner's acknowledgement that it accepts no more writes to one range. It says nothing of
 /// what was split off from that range later: each part's gate is closed by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosedGate {
+    /// Which range's. For any other it counts for nothing.
+    pub range: RangeKey,
     /// The epoch under which it closed.
     pub epoch: Epoch,
     /// Its last write.
     pub last: DataPosition,
+}
+
+impl ClosedGate {
+    /// Whether it is the gate of `range` under `epoch`.
+    pub fn is_of(&self, range: &RangeKey, epoch: Epoch) -> bool {
+        self.range == *range && self.epoch == epoch
+    }
 }
 
 /// Gives a range to an archive of it.

@@ -36,6 +36,13 @@ pub struct RangeObserved {
     pub load: Option<u64>,
 }
 
+impl RangeObserved {
+    /// The closed gate, if it is the one of `range`, named `key`, under its present epoch.
+    fn gate(&self, key: &RangeKey, range: &Range) -> Option<&ClosedGate> {
+        self.closed_gate.as_ref().filter(|gate| gate.is_of(key, range.epoch))
+    }
+}
+
 /// What was seen of one member.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberObserved {
@@ -64,16 +71,14 @@ impl Observed {
 
     /// Whether the owner of `range` has closed its gate under the present epoch.
     pub fn is_closed(&self, key: &RangeKey, range: &Range) -> bool {
-        let gate = self.ranges.get(key).and_then(|seen| seen.closed_gate);
-        gate.is_some_and(|gate| gate.epoch == range.epoch)
+        self.ranges.get(key).is_some_and(|seen| seen.gate(key, range).is_some())
     }
 
     /// What a copy of `range` must hold, if that was seen: all up to the watermark, and the last
     /// write of an owner that has closed its gate.
     pub fn needed(&self, key: &RangeKey, range: &Range) -> Option<DataPosition> {
         let seen = self.of(key, range)?;
-        let gate = seen.closed_gate.filter(|gate| gate.epoch == range.epoch);
-        seen.watermark.max(gate.map(|gate| gate.last))
+        seen.watermark.max(seen.gate(key, range).map(|gate| gate.last))
     }
 
     /// The replicas whose copies are seen to be behind or not to be there, on members that are
@@ -124,7 +129,7 @@ impl Observed {
     pub(super) fn evidence(&self, key: &RangeKey, range: &Range, candidate: &MemberId) -> Option<Evidence> {
         let seen = self.of(key, range)?;
         let (applied, watermark) = (*seen.applied.get(candidate)?, seen.watermark?);
-        let closed_gate = seen.closed_gate.filter(|gate| gate.epoch == range.epoch);
+        let closed_gate = seen.gate(key, range).cloned();
         Some(Evidence { candidate: candidate.clone(), applied, watermark, closed_gate })
     }
 }

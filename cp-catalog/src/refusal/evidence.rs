@@ -20,9 +20,9 @@ pub enum EvidenceRefusal {
         /// Where it stands.
         current: RangeStanding,
     },
-    /// The evidence is about someone else, or about another epoch's gate.
+    /// The evidence is about someone else, or about the gate of another range or epoch.
     #[error(
-        "the evidence for range {range} is not about {candidate} at the present epoch ({current}); collect it again"
+        "the evidence for range {range} is not about {candidate} and this range at its present epoch ({current}); collect it again"
     )]
     OtherEvidence {
         /// The range.

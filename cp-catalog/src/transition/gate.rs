@@ -98,7 +98,7 @@ pub(super) fn safe(
     if evidence.closed_gate.is_none() && source == Source::Alive {
         return Err(missing());
     }
-    let other_gate = evidence.closed_gate.is_some_and(|gate| gate.epoch != range.epoch);
+    let other_gate = evidence.closed_gate.as_ref().is_some_and(|gate| !gate.is_of(key, range.epoch));
     if evidence.candidate != *candidate || other_gate {
         return Err(Refusal::Evidence(EvidenceRefusal::OtherEvidence {
             range: key.clone(),

@@ -36,7 +36,7 @@ fn all_commands() -> Vec<(&'static str, Command)> {
     let addresses = Addresses { peer: "h:1".into(), client: "h:2".into(), http: "h:3".into() };
     let (token_hash, kind) = (TokenHash([0xab; 32]), cp_seam::MemberKind::Witness);
     let (range, fence) = (rk("Books", 9), Fence { epoch: Epoch(5), version: Version(6) });
-    let gate = ClosedGate { epoch: Epoch(5), last: at(3, 4) };
+    let gate = closed(&range, Epoch(5), at(3, 4));
     let evidence = Evidence { candidate: id("n"), applied: at(1, 2), watermark: at(3, 4), closed_gate: Some(gate) };
     let evidence = Some(evidence);
     let transfer = Transfer { range: range.clone(), from: id("o"), fence, to: id("n"), evidence: evidence.clone() };

@@ -160,14 +160,19 @@ pub(crate) const fn at(term: u64, lsn: u64) -> DataPosition {
     DataPosition { term, lsn }
 }
 
-/// Evidence that `candidate` is safe, the gate of `epoch` closed.
-pub(crate) fn evidence(candidate: &str, epoch: Epoch) -> Evidence {
+/// Evidence that `candidate` is safe, the gate of `range` closed under `epoch`.
+pub(crate) fn evidence(range: &RangeKey, candidate: &str, epoch: Epoch) -> Evidence {
     Evidence {
         candidate: id(candidate),
         applied: at(3, 10),
         watermark: at(3, 10),
-        closed_gate: Some(ClosedGate { epoch, last: at(3, 10) }),
+        closed_gate: Some(closed(range, epoch, at(3, 10))),
     }
+}
+
+/// That the gate of `range` was closed under `epoch`, after the write at `last`.
+pub(crate) fn closed(range: &RangeKey, epoch: Epoch, last: DataPosition) -> ClosedGate {
+    ClosedGate { range: range.clone(), epoch, last }
 }
 
 pub(crate) fn client_origin(client: &str, at_unix_ms: u64) -> Origin {

@@ -15,7 +15,7 @@ use cp_catalog::*;
 
 fn promote(node: &mut Node, range: &RangeKey, from: &str, to: &str) {
     let fence = node.fence(range);
-    let evidence = Some(evidence(to, fence.epoch));
+    let evidence = Some(evidence(range, to, fence.epoch));
     node.done(OwnershipCommand::Promote(Transfer {
         range: range.clone(),
         from: id(from),
@@ -37,7 +37,7 @@ fn defect_1_a_cutover_keeps_the_other_replicas() {
         node.done(OwnershipCommand::AdvanceMove { range, fence, phase });
     }
     let (range, fence) = fenced(&node);
-    node.done(OwnershipCommand::CompleteMove { range, fence, evidence: Some(evidence("c", fence.epoch)) });
+    node.done(OwnershipCommand::CompleteMove { evidence: Some(evidence(&range, "c", fence.epoch)), range, fence });
     let range = node.range(&key);
     assert_eq!(range.replicas.iter().collect::<Vec<_>>(), [&id("b")]);
     assert_eq!(range.archives.iter().collect::<Vec<_>>(), [&id("d")]);
@@ -144,7 +144,7 @@ fn defect_4_a_target_that_drains_meanwhile_does_not_get_the_range() {
         node.done(OwnershipCommand::AdvanceMove { range: key.clone(), fence: node.fence(&key), phase });
     }
     node.done(MembershipCommand::Drain { member: node.life("c") });
-    let (range, fence, evidence) = (key.clone(), node.fence(&key), Some(evidence("c", Epoch(1))));
+    let (range, fence, evidence) = (key.clone(), node.fence(&key), Some(evidence(&key, "c", Epoch(1))));
     let complete = OwnershipCommand::CompleteMove { range: range.clone(), fence, evidence: evidence.clone() };
     assert_eq!(
         node.refused(complete),
@@ -223,9 +223,9 @@ fn defect_9_handoff_and_promotion_refuse_alike() {
         from: id("a"),
         fence: node.fence(&key),
         to: id("b"),
-        evidence: Some(evidence("b", Epoch(1))),
+        evidence: Some(evidence(&key, "b", Epoch(1))),
     };
-    let short = Evidence { applied: at(3, 9), ..evidence("b", Epoch(1)) };
+    let short = Evidence { applied: at(3, 9), ..evidence(&key, "b", Epoch(1)) };
     let stale = |epoch, version| Fence { epoch: Epoch(epoch), version: Version(version) };
     let wrong = [
         Transfer { range: rk("books", 5), ..good.clone() },
@@ -236,8 +236,8 @@ fn defect_9_handoff_and_promotion_refuse_alike() {
         Transfer { to: id("c"), ..good.clone() },
         Transfer { to: id("d"), ..good.clone() },
         Transfer { evidence: None, ..good.clone() },
-        Transfer { evidence: Some(evidence("c", Epoch(1))), ..good.clone() },
-        Transfer { evidence: Some(evidence("b", Epoch(2))), ..good.clone() },
+        Transfer { evidence: Some(evidence(&key, "c", Epoch(1))), ..good.clone() },
+        Transfer { evidence: Some(evidence(&key, "b", Epoch(2))), ..good.clone() },
         Transfer { evidence: Some(short), ..good.clone() },
     ];
     for transfer in wrong {

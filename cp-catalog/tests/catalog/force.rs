@@ -82,7 +82,7 @@ fn defect_9_a_forced_transition_fences_like_a_handoff() {
         from: id("b"),
         fence: old,
         to: id("a"),
-        evidence: Some(evidence("a", old.epoch)),
+        evidence: Some(evidence(&range, "a", old.epoch)),
     };
     assert!(matches!(
         node.refused_by("fay", OwnershipCommand::Handoff(transfer)),

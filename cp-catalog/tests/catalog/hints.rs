@@ -224,7 +224,7 @@ fn nobody_is_dropped_for_want_of_room() {
     assert_eq!(node.range(&range).replicas.len(), 64);
     // A handoff to a replica makes the room that its old owner takes.
     let fence = node.fence(&range);
-    let evidence = Some(evidence("m01", fence.epoch));
+    let evidence = Some(evidence(&range, "m01", fence.epoch));
     node.done(OwnershipCommand::Handoff(Transfer {
         range: range.clone(),
         from: id("m64"),

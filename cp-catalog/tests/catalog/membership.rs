@@ -151,7 +151,7 @@ fn removal_is_refused_in_its_order() {
     node.done(MembershipCommand::Undrain { member: node.life("c") });
     node.done(OwnershipCommand::AddReplica(CopyEdit { range: key.clone(), fence: node.fence(&key), member: id("c") }));
     let fence = node.fence(&key);
-    let evidence = Some(evidence("c", fence.epoch));
+    let evidence = Some(evidence(&key, "c", fence.epoch));
     node.done(OwnershipCommand::Promote(Transfer { range: key.clone(), from: id("a"), fence, to: id("c"), evidence }));
     assert!(matches!(remove(&mut node, "a"), Refusal::Member(MemberRefusal::StillHolds { role: Role::Replica, .. })));
     node.done(OwnershipCommand::RemoveReplica(CopyEdit {

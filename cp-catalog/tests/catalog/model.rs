@@ -77,6 +77,7 @@ pub(crate) enum Backing {
     NoGate,
     OtherCandidate,
     OtherGate,
+    GateOfAnother,
     Short,
     /// Covers the watermark, but not what passed the gate after it.
     ShortOfGate,

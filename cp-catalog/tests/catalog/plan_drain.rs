@@ -215,7 +215,7 @@ fn a_move_in_flight_will_have_taken_one_copy_away() {
 fn a_candidate_covers_what_passed_the_gate_after_the_watermark() {
     let node = one_range(&ALONE[..2], "a", &["b"], 1);
     let target = |epoch, last| {
-        let closed_gate = Some(ClosedGate { epoch: Epoch(epoch), last });
+        let closed_gate = Some(closed(&rk("books", 1), Epoch(epoch), last));
         let seen = RangeObserved { closed_gate, ..seen(Some(at(3, 10)), &[("b", at(3, 10))]) };
         let plan = drain(&node.catalog(), &of_books(seen), &id("a"));
         (plan.blockers.len(), plan.steps.first().map(|step| step.awaits.is_some()))

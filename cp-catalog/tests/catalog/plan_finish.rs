@@ -24,7 +24,7 @@ fn one(replicas: &[&str], moving: bool) -> (Node, RangeKey) {
 }
 
 fn seen(key: &RangeKey, gate: Option<u64>, applied: &[(&str, DataPosition)]) -> Observed {
-    let closed_gate = gate.map(|epoch| ClosedGate { epoch: Epoch(epoch), last: at(3, 12) });
+    let closed_gate = gate.map(|epoch| closed(key, Epoch(epoch), at(3, 12)));
     let applied = applied.iter().map(|(name, position)| (id(name), *position)).collect();
     let seen = RangeObserved { applied, watermark: Some(at(3, 10)), closed_gate, ..RangeObserved::default() };
     Observed { ranges: [(key.clone(), seen)].into(), ..Observed::default() }
@@ -123,7 +123,7 @@ proptest! {
             // What was enlisted has caught up; the gates that were closed are those of the first epoch.
             for key in keys(&world) {
                 let was = observed.ranges[&key].clone();
-                let seen = RangeObserved { closed_gate: was.closed_gate, ..whole(&node.range(&key), &was) };
+                let seen = RangeObserved { closed_gate: was.closed_gate.clone(), ..whole(&node.range(&key), &was) };
                 observed.ranges.insert(key, seen);
             }
             let plan = planned(&node.catalog(), |catalog| finish(catalog, &observed))?;

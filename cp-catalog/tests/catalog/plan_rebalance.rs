@@ -215,7 +215,7 @@ proptest! {
                     node.done(OwnershipCommand::AdvanceMove { range: key.clone(), fence: node.fence(&key), phase });
                 }
                 let range = node.range(&key);
-                let evidence = evidence(range.moving.as_ref().unwrap().target.as_str(), range.epoch);
+                let evidence = evidence(&key, range.moving.as_ref().unwrap().target.as_str(), range.epoch);
                 let complete = OwnershipCommand::CompleteMove {
                     range: key.clone(),
                     fence: range.fence(),

@@ -120,7 +120,7 @@ fn after_a_handoff_every_copy_is_brought_up_to_the_last_write() {
     let (mut node, key) = one("a", &["b", "c"], &[], 2);
     draining(&mut node, "a");
     let mut observed = seen(&key, &[("b", at(3, 12)), ("c", at(3, 10))]);
-    let gate = ClosedGate { epoch: node.range(&key).epoch, last: at(3, 12) };
+    let gate = closed(&key, node.range(&key).epoch, at(3, 12));
     observed.ranges.get_mut(&key).unwrap().closed_gate = Some(gate);
     let plan = drain(&node.catalog(), &observed, &id("a"));
     let waits = Awaits::Caught { range: key.clone(), members: vec![id("c")], watermark: Some(at(3, 10)) };
@@ -151,7 +151,7 @@ fn a_copy_behind_a_closed_gate_is_drained_once_another_owns_the_range() {
     let (mut node, key) = one("b", &["a", "c"], &[], 2);
     draining(&mut node, "a");
     let mut observed = seen(&key, &[("a", at(3, 10)), ("b", at(3, 10)), ("c", at(3, 10))]);
-    observed.ranges.get_mut(&key).unwrap().closed_gate = Some(ClosedGate { epoch: Epoch(1), last: at(3, 10) });
+    observed.ranges.get_mut(&key).unwrap().closed_gate = Some(closed(&key, Epoch(1), at(3, 10)));
     let plan = drain(&node.catalog(), &observed, &id("a"));
     let done: Vec<_> = plan.steps.iter().map(|step| step.action().to_string()).collect();
     assert_eq!(done, ["hand range books/1 from b to c", "drop a as replica of range books/1"]);
@@ -160,7 +160,7 @@ fn a_copy_behind_a_closed_gate_is_drained_once_another_owns_the_range() {
     // Whose owner is lost besides is somebody else's, and is said to be.
     let (node, key) = one("b", &["c"], &[], 2);
     let mut shut = lost(seen(&key, &[]), &["b"]);
-    shut.ranges.get_mut(&key).unwrap().closed_gate = Some(ClosedGate { epoch: Epoch(1), last: at(3, 10) });
+    shut.ranges.get_mut(&key).unwrap().closed_gate = Some(closed(&key, Epoch(1), at(3, 10)));
     let plan = finish(&node.catalog(), &shut);
     assert_eq!(plan.blockers, [Blocker::OwnerGone { range: key.clone(), owner: id("b") }]);
     let said = plan.blockers[0].to_string();
@@ -173,7 +173,7 @@ fn behind_a_closed_gate_others_are_tried() {
     let shut = |key: &RangeKey, failed: &[&str], applied: &[(&str, DataPosition)]| {
         let mut observed = seen(key, applied);
         let range = observed.ranges.get_mut(key).unwrap();
-        range.closed_gate = Some(ClosedGate { epoch: Epoch(1), last: at(3, 10) });
+        range.closed_gate = Some(closed(key, Epoch(1), at(3, 10)));
         range.failed = failed.iter().map(|name| id(name)).collect();
         observed
     };

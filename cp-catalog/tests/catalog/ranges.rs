@@ -6,7 +6,7 @@ use cp_seam::MemberKind;
 
 fn transfer(node: &Node, range: &RangeKey, from: &str, to: &str) -> Transfer {
     let fence = node.fence(range);
-    let evidence = Some(evidence(to, fence.epoch));
+    let evidence = Some(evidence(range, to, fence.epoch));
     Transfer { range: range.clone(), from: id(from), fence, to: id(to), evidence }
 }
 
@@ -48,11 +48,11 @@ fn the_gate_refuses_in_its_order() {
     assert!(matches!(expect(&mut node, &wrong), Refusal::Holder(HolderRefusal::NotInRole { role: Role::Replica, .. })));
     wrong.to = id("b");
     assert!(matches!(expect(&mut node, &wrong), Refusal::Evidence(EvidenceRefusal::MissingEvidence { .. })));
-    wrong.evidence = Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence("c", now.epoch) });
+    wrong.evidence = Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence(&key, "c", now.epoch) });
     assert!(matches!(expect(&mut node, &wrong), Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })));
-    wrong.evidence = Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence("b", now.epoch) });
+    wrong.evidence = Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence(&key, "b", now.epoch) });
     assert!(matches!(expect(&mut node, &wrong), Refusal::Evidence(EvidenceRefusal::NotCovered { .. })));
-    wrong.evidence = Some(Evidence { closed_gate: None, ..evidence("b", now.epoch) });
+    wrong.evidence = Some(Evidence { closed_gate: None, ..evidence(&key, "b", now.epoch) });
     let effect = node.done(OwnershipCommand::Promote(wrong));
     assert_eq!(effect, Effect::RangeAt { range: key.clone(), now: node.range(&key).standing() });
     let range = node.range(&key);
@@ -86,7 +86,7 @@ fn every_command_on_a_range_is_fenced() {
     let edit = |fence, member: &str| CopyEdit { range: range.clone(), fence, member: id(member) };
     let other = node.fence(&rk("books", 2));
     let commands = |fence: Fence| {
-        let (range, evidence) = (range.clone(), Some(evidence("b", fence.epoch)));
+        let (range, evidence) = (range.clone(), Some(evidence(&range, "b", fence.epoch)));
         let transfer = Transfer { range: range.clone(), from: id("a"), fence, to: id("b"), evidence: evidence.clone() };
         [
             OwnershipCommand::Handoff(transfer.clone()),
@@ -147,24 +147,31 @@ fn a_handoff_needs_the_closed_gate_and_all_that_passed_it() {
     let (mut node, key) = library();
     let mut handoff = transfer(&node, &key, "a", "b");
     let epoch = handoff.fence.epoch;
-    handoff.evidence = Some(Evidence { closed_gate: None, ..evidence("b", epoch) });
+    handoff.evidence = Some(Evidence { closed_gate: None, ..evidence(&key, "b", epoch) });
     assert!(matches!(
         node.refused(OwnershipCommand::Handoff(handoff.clone())),
         Refusal::Evidence(EvidenceRefusal::MissingEvidence { .. })
     ));
-    let gate = ClosedGate { epoch: Epoch(epoch.0 + 1), last: at(3, 10) };
-    handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence("b", epoch) });
+    let gate = closed(&key, Epoch(epoch.0 + 1), at(3, 10));
+    handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence(&key, "b", epoch) });
     assert!(matches!(
         node.refused(OwnershipCommand::Handoff(handoff.clone())),
         Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })
     ));
-    let gate = ClosedGate { epoch, last: at(3, 11) };
-    handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence("b", epoch) });
+    // Of the same epoch, and of another range: a caller has mixed them up.
+    let gate = closed(&rk("books", 2), epoch, at(3, 10));
+    handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence(&key, "b", epoch) });
+    assert!(matches!(
+        node.refused(OwnershipCommand::Handoff(handoff.clone())),
+        Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })
+    ));
+    let gate = closed(&key, epoch, at(3, 11));
+    handoff.evidence = Some(Evidence { closed_gate: Some(gate), ..evidence(&key, "b", epoch) });
     let refusal = node.refused(OwnershipCommand::Handoff(handoff.clone()));
     assert!(
         matches!(refusal, Refusal::Evidence(EvidenceRefusal::NotCovered { watermark, .. }) if watermark == at(3, 11))
     );
-    handoff.evidence = Some(evidence("b", epoch));
+    handoff.evidence = Some(evidence(&key, "b", epoch));
     node.done(OwnershipCommand::Handoff(handoff));
     assert_eq!(node.range(&key).owner, id("b"));
 }
@@ -175,7 +182,7 @@ fn a_longer_copy_of_an_older_term_does_not_cover() {
     let (mut node, key) = library();
     let mut promote = transfer(&node, &key, "a", "b");
     let claim =
-        |applied| Some(Evidence { applied, watermark: at(3, 10), closed_gate: None, ..evidence("b", Epoch(1)) });
+        |applied| Some(Evidence { applied, watermark: at(3, 10), closed_gate: None, ..evidence(&key, "b", Epoch(1)) });
     promote.evidence = claim(at(2, 99));
     assert!(matches!(
         node.refused(OwnershipCommand::Promote(promote.clone())),
@@ -236,7 +243,7 @@ fn a_move_goes_through_its_phases() {
     ));
     node.done(advance(&node, MovePhase::Copying));
     assert!(matches!(
-        node.refused(complete(&node, Some(evidence("c", Epoch(1))))),
+        node.refused(complete(&node, Some(evidence(&key, "c", Epoch(1))))),
         Refusal::Standing(StandingRefusal::WrongPhase { .. })
     ));
     node.done(advance(&node, MovePhase::CatchingUp));
@@ -246,7 +253,7 @@ fn a_move_goes_through_its_phases() {
     ));
     assert!(matches!(node.refused(complete(&node, None)), Refusal::Evidence(EvidenceRefusal::MissingEvidence { .. })));
     assert_eq!(node.range(&key).epoch, Epoch(1), "only the cutover moves write authority");
-    node.done(complete(&node, Some(evidence("c", Epoch(1)))));
+    node.done(complete(&node, Some(evidence(&key, "c", Epoch(1)))));
     let range = node.range(&key);
     assert_eq!((range.owner.clone(), range.epoch, range.version), (id("c"), Epoch(2), Version(5)));
     assert_eq!(range.role(&id("a")), None, "the source has left");
@@ -257,15 +264,15 @@ fn a_move_goes_through_its_phases() {
 fn an_interrupted_move_ends_with_the_target_only_if_it_is_covered() {
     for (given, owner) in [
         (None, "a"),
-        (Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence("c", Epoch(1)) }), "a"),
-        (Some(Evidence { closed_gate: None, ..evidence("c", Epoch(1)) }), "c"),
+        (Some(Evidence { applied: at(3, 9), closed_gate: None, ..evidence(&rk("books", 1), "c", Epoch(1)) }), "a"),
+        (Some(Evidence { closed_gate: None, ..evidence(&rk("books", 1), "c", Epoch(1)) }), "c"),
     ] {
         let (mut node, key) = library();
         node.done(OwnershipCommand::BeginMove { range: key.clone(), fence: node.fence(&key), target: id("c") });
         let other = OwnershipCommand::ResolveMove {
             range: key.clone(),
             fence: node.fence(&key),
-            evidence: Some(evidence("b", Epoch(1))),
+            evidence: Some(evidence(&key, "b", Epoch(1))),
         };
         assert!(matches!(node.refused(other), Refusal::Evidence(EvidenceRefusal::OtherEvidence { .. })));
         let resolve = OwnershipCommand::ResolveMove { range: key.clone(), fence: node.fence(&key), evidence: given };

@@ -102,7 +102,7 @@ impl World {
         let mut observed = Observed::default();
         for (draw, (number, key)) in self.ranges.iter().zip((1_u8..).zip(keys(self))) {
             draw.build(&mut node, number, self.ranges.len(), &key);
-            observed.ranges.insert(key.clone(), draw.seen(&node.range(&key)));
+            observed.ranges.insert(key.clone(), draw.seen(&key, &node.range(&key)));
         }
         for (n, name) in DATA.iter().enumerate() {
             let disk_bytes = self.disks.map(|disks| disks[n]);
@@ -137,13 +137,13 @@ impl RangeDraw {
         }
     }
 
-    fn seen(&self, range: &Range) -> RangeObserved {
+    fn seen(&self, key: &RangeKey, range: &Range) -> RangeObserved {
         let position = |n: usize| [None, Some(at(2, 99)), Some(at(3, 9)), Some(at(3, 10)), Some(at(4, 1))][n];
         let applied = (0..7).filter_map(|n| Some((id(DATA[n]), position(usize::from(self.seen[n]))?)));
         RangeObserved {
             applied: applied.collect(),
             watermark: self.watermark.then_some(WATERMARK),
-            closed_gate: self.gate.then_some(ClosedGate { epoch: range.epoch, last: WATERMARK }),
+            closed_gate: self.gate.then(|| closed(key, range.epoch, WATERMARK)),
             load: self.load,
             ..RangeObserved::default()
         }
@@ -160,11 +160,11 @@ pub(crate) fn whole(range: &Range, was: &RangeObserved) -> RangeObserved {
 /// The step's command, its evidence brought.
 pub(crate) fn ready(step: &Step) -> OwnershipCommand {
     match &step.awaits {
-        Some(Awaits::Cutover { epoch, candidate, .. }) => step.with_evidence(Evidence {
+        Some(Awaits::Cutover { range, epoch, candidate, .. }) => step.with_evidence(Evidence {
             candidate: candidate.clone(),
             applied: WATERMARK,
             watermark: WATERMARK,
-            closed_gate: Some(ClosedGate { epoch: *epoch, last: WATERMARK }),
+            closed_gate: Some(closed(range, *epoch, WATERMARK)),
         }),
         Some(Awaits::Shown { candidate, .. }) => step.with_evidence(Evidence {
             candidate: candidate.clone(),

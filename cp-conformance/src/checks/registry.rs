@@ -200,7 +200,7 @@ fn ranged(epoch: Epoch) -> Option<Catalog> {
     let mut commands = vec![create, OwnershipCommand::CreateRange(new)];
     if epoch > Epoch(1) {
         let applied = DataPosition::default();
-        let closed_gate = Some(ClosedGate { epoch: Epoch(1), last: applied });
+        let closed_gate = Some(ClosedGate { range: range.clone(), epoch: Epoch(1), last: applied });
         let evidence = Some(Evidence { candidate: b.clone(), applied, watermark: applied, closed_gate });
         let fence = Fence { epoch: Epoch(1), version: Version(1) };
         commands.push(OwnershipCommand::Handoff(Transfer { range, from: a, fence, to: b, evidence }));

@@ -138,7 +138,7 @@ impl Workload {
         let epoch = range.epoch;
         let closed_gate = match &self.plane {
             _ if !alive => None,
-            None => Some(ClosedGate { epoch, last: POSITION }),
+            None => Some(ClosedGate { range: key.clone(), epoch, last: POSITION }),
             Some(plane) => plane.closed_gate(key, epoch, &range.owner),
         };
         Evidence { candidate: candidate.clone(), applied: POSITION, watermark: POSITION, closed_gate }

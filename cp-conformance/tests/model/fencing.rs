@@ -136,10 +136,10 @@ fn fence(standing: &RangeStanding) -> Fence {
 
 impl Asked {
     fn command(&self) -> OwnershipCommand {
-        let (range, fence_seen) = (key(self.range), fence(&self.seen));
+        let (range, of, fence_seen) = (key(self.range), key(self.range), fence(&self.seen));
         let at = DataPosition { term: 1, lsn: 1 };
         let evidence = |candidate| {
-            let closed_gate = Some(ClosedGate { epoch: self.seen.epoch, last: at });
+            let closed_gate = Some(ClosedGate { range: of.clone(), epoch: self.seen.epoch, last: at });
             Some(Evidence { candidate: id(candidate), applied: at, watermark: at, closed_gate })
         };
         let transfer = |to| Transfer {

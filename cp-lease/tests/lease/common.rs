@@ -112,6 +112,7 @@ pub(crate) fn transfer(
     closed_gate: Option<ClosedGate>,
 ) -> OwnershipCommand {
     let range = catalog.range(key).unwrap();
+    let handed = closed_gate.is_some();
     let evidence = Evidence { candidate: id(to), applied: LAST, watermark: LAST, closed_gate };
     let transfer = Transfer {
         range: key.clone(),
@@ -120,7 +121,7 @@ pub(crate) fn transfer(
         to: id(to),
         evidence: Some(evidence),
     };
-    if closed_gate.is_some() { OwnershipCommand::Handoff(transfer) } else { OwnershipCommand::Promote(transfer) }
+    if handed { OwnershipCommand::Handoff(transfer) } else { OwnershipCommand::Promote(transfer) }
 }
 
 pub(crate) fn promote(machine: &CatalogMachine, key: &RangeKey, to: &str) -> Effect {

@@ -112,8 +112,8 @@ fn an_older_standing_is_ignored() {
 #[test]
 fn a_closed_gate_stays_closed_under_its_epoch() {
     let mut gate = leased(5, 40);
-    let closed = ClosedGate { epoch: Epoch(5), last: LAST };
-    assert_eq!(gate.close(LAST), Ok(closed));
+    let closed = ClosedGate { range: rk(1), epoch: Epoch(5), last: LAST };
+    assert_eq!(gate.close(LAST), Ok(closed.clone()));
     assert_eq!(gate.close(DataPosition { term: 9, lsn: 9 }), Ok(closed), "the first answer is the answer");
     assert!(!gate.install(lease(9, 5, 90)));
     gate.superseded(standing("a", 5, 9));
@@ -135,17 +135,24 @@ fn a_gate_without_a_lease_vouches_for_nothing() {
     assert!(gate.close(LAST).is_err(), "its lease was for another time");
     let mut gate = leased(5, 40);
     gate.superseded(standing("b", 6, 8));
-    assert_eq!(gate.close(LAST), Ok(ClosedGate { epoch: Epoch(5), last: LAST }), "so that nobody waits for it");
+    assert_eq!(
+        gate.close(LAST),
+        Ok(ClosedGate { range: rk(1), epoch: Epoch(5), last: LAST }),
+        "so that nobody waits for it"
+    );
 }
 
 #[test]
 fn a_gate_that_was_closed_before_a_restart_is_closed() {
-    let closed = |epoch| gate().closed(ClosedGate { epoch: Epoch(epoch), last: LAST });
+    let closed = |epoch| gate().closed(ClosedGate { range: rk(1), epoch: Epoch(epoch), last: LAST });
     assert!(!closed(5).install(lease(1, 5, 40)));
     assert!(closed(4).install(lease(1, 5, 40)), "closed under an epoch that is over");
+    let another = ClosedGate { range: rk(2), epoch: Epoch(5), last: LAST };
+    assert!(gate().closed(another).install(lease(1, 5, 40)), "another range's");
     for order in [[5, 7], [7, 5]] {
-        let gate =
-            order.iter().fold(gate(), |gate, epoch| gate.closed(ClosedGate { epoch: Epoch(*epoch), last: LAST }));
+        let gate = order
+            .iter()
+            .fold(gate(), |gate, epoch| gate.closed(ClosedGate { range: rk(1), epoch: Epoch(*epoch), last: LAST }));
         let mut gate = gate;
         gate.superseded(standing("a", 7, 9));
         assert!(!gate.install(lease(1, 7, 40)), "an older closure that was kept late hides the newer: {order:?}");

@@ -52,18 +52,12 @@ pub(crate) fn on(name: &str, remaining: u64) -> Option<(String, u64)> {
 }
 
 pub(crate) fn gate(machine: &CatalogMachine, key: &RangeKey) -> ClosedGate {
-    ClosedGate { epoch: range(machine, key).epoch, last: LAST }
+    ClosedGate { range: key.clone(), epoch: range(machine, key).epoch, last: LAST }
 }
 
-/// Whether the word of `name` that it closed `key` matters.
-pub(crate) fn closed(
-    grants: &mut Grants,
-    machine: &CatalogMachine,
-    name: &str,
-    key: &RangeKey,
-    gate: ClosedGate,
-) -> bool {
-    grants.closed(&life(machine, name), key, gate)
+/// Whether the word of `name` that it closed `gate` matters.
+pub(crate) fn closed(grants: &mut Grants, machine: &CatalogMachine, name: &str, gate: &ClosedGate) -> bool {
+    grants.closed(&life(machine, name), gate)
 }
 
 pub(crate) fn hand_over(machine: &CatalogMachine, key: &RangeKey, to: &str) {
@@ -95,7 +89,7 @@ fn a_handoff_takes_effect_under_a_new_leader_too() {
     follow(&mut grants, &machine);
     let pair = (rk(1), range(&machine, &rk(1)).epoch);
     assert_eq!(released(&renewed(&mut grants, &machine, "b", 1001)), [pair]);
-    assert!(closed(&mut grants, &machine, "b", &rk(1), gate(&machine, &rk(1))));
+    assert!(closed(&mut grants, &machine, "b", &gate(&machine, &rk(1))));
     assert_eq!(released(&renewed(&mut grants, &machine, "b", 1001)), []);
     let mut grants = begun(&machine);
     promote(&machine, &rk(1), "c");
@@ -110,10 +104,11 @@ fn a_closed_gate_gets_no_lease_until_the_range_has_moved() {
     let machine = library();
     let mut grants = begun(&machine);
     let (closed, epoch) = (gate(&machine, &rk(1)), range(&machine, &rk(1)).epoch);
-    let mut told = |name, range: &RangeKey, gate| self::closed(&mut grants, &machine, name, range, gate);
-    assert!(!told("b", &rk(1), closed), "it is not b's to close");
-    assert!(!told("a", &rk(9), closed) && !told("a", &rk(1), ClosedGate { epoch: Epoch(9), ..closed }));
-    assert!(told("a", &rk(1), closed));
+    let mut told = |name, gate: &ClosedGate| self::closed(&mut grants, &machine, name, gate);
+    assert!(!told("b", &closed), "it is not b's to close");
+    assert!(!told("a", &ClosedGate { range: rk(9), ..closed.clone() }), "there is no such range");
+    assert!(!told("a", &ClosedGate { epoch: Epoch(9), ..closed.clone() }));
+    assert!(told("a", &closed));
     assert_eq!(withheld(&renewed(&mut grants, &machine, "a", 1060)), [rk(1)]);
     assert_eq!(withheld(&renewed(&mut grants, &machine, "b", 1060)), []);
     let refused = grants.may_take_effect(&rk(1), epoch, at(1060));
@@ -161,7 +156,7 @@ fn a_stranger_and_an_earlier_life_get_nothing() {
     assert_eq!(refused, Err(GrantRefusal::NotAMember { life: stranger }));
     let old = life(&machine, "a");
     let word = gate(&machine, &rk(1));
-    assert!(!grants.closed(&MemberLife { incarnation: Incarnation(99), ..old.clone() }, &rk(1), word));
+    assert!(!grants.closed(&MemberLife { incarnation: Incarnation(99), ..old.clone() }, &word));
     grants.grant(&old, at(1100), at(1100)).unwrap();
     let token_hash = TokenHash([3; 32]);
     let reachable = machine.read(|catalog| catalog.members().map(|member| member.incarnation).collect());

@@ -159,7 +159,7 @@ fn a_restart_keeps_closed_gates_and_nothing_else() {
     let closed = holder.close(&rk(1), LAST).unwrap();
     assert!(holder.close(&rk(9), LAST).is_err());
     let (life, margin) = (life(&machine, "a"), policy().margin());
-    let mut again = machine.read_at(|at, catalog| Holder::new(life, margin, at, catalog, [(rk(1), closed)]));
+    let mut again = machine.read_at(|at, catalog| Holder::new(life, margin, at, catalog, [closed.clone()]));
     assert!(!admits(&again, &machine, &rk(2), 0), "leases are of a process");
     assert_eq!(again.renew(&owned(&machine, "a", &[]), at(0)), Ok(1));
     assert!(matches!(again.admit(&rk(1), closed.epoch, at(0)), Err(GateRefusal::Revoked { .. })));
@@ -201,9 +201,9 @@ fn lengths_that_a_leader_shortened_count() {
 fn stays_closed(machine: &CatalogMachine, name: &str, key: &RangeKey, what: impl FnOnce(&CatalogMachine)) {
     let (applied, before) = machine.read_at(|at, catalog| (at, catalog.clone()));
     what(machine);
-    let closed = ClosedGate { epoch: range(machine, key).epoch, last: LAST };
+    let closed = ClosedGate { range: key.clone(), epoch: range(machine, key).epoch, last: LAST };
     let (life, margin) = (life(machine, name), policy().margin());
-    let mut again = Holder::new(life, margin, applied, &before, [(key.clone(), closed)]);
+    let mut again = Holder::new(life, margin, applied, &before, [closed.clone()]);
     follow(&mut again, machine);
     again.renew(&owned(machine, name, &[]), at(0)).unwrap();
     assert!(matches!(again.admit(key, closed.epoch, at(0)), Err(GateRefusal::Revoked { .. })), "{key}");
@@ -227,7 +227,7 @@ fn a_closure_outlives_a_restart_from_a_state_that_is_older() {
     let closed = first.close(&rk(1), LAST).unwrap();
     // Its next process begins where the range is not its own yet.
     let (life, margin) = (life(&machine, "b"), policy().margin());
-    let mut again = Holder::new(life, margin, older.0, &older.1, [(rk(1), closed)]);
+    let mut again = Holder::new(life, margin, older.0, &older.1, [closed.clone()]);
     assert!(again.gate(&rk(1)).is_none());
     follow(&mut again, &machine);
     assert_eq!(again.renew(&owned(&machine, "b", &[]), at(0)), Ok(0));
@@ -243,7 +243,7 @@ fn a_closure_of_a_part_outlives_a_restart_from_before_the_split() {
     first.renew(&owned(&machine, "a", &[]), at(0)).unwrap();
     let closed = first.close(&rk(2), LAST).unwrap();
     let (life, margin) = (life(&machine, "a"), policy().margin());
-    let mut again = Holder::new(life, margin, older.0, &older.1, [(rk(2), closed)]);
+    let mut again = Holder::new(life, margin, older.0, &older.1, [closed]);
     follow(&mut again, &machine);
     assert_eq!(again.renew(&owned(&machine, "a", &[]), at(0)), Ok(1));
     assert!(!admits(&again, &machine, &rk(2), 0) && admits(&again, &machine, &rk(1), 0));
@@ -275,10 +275,11 @@ fn each_part_of_a_closed_range_needs_a_closure_of_its_own() {
     split(&machine, &rk(1), "m", 2);
     follow(&mut holder, &machine);
     assert!(!admits(&holder, &machine, &rk(2), 0), "it was closed for all its keys");
-    assert_eq!(holder.close(&rk(2), LAST), Ok(whole));
+    let part = ClosedGate { range: rk(2), ..whole.clone() };
+    assert_eq!(holder.close(&rk(2), LAST), Ok(part.clone()), "the evidence for the part is about the part");
     // What was kept for the whole says nothing of the part: only its own closure does.
     let (life, margin) = (life(&machine, "a"), policy().margin());
-    for (kept, parts) in [(vec![(rk(1), whole)], 1), (vec![(rk(1), whole), (rk(2), whole)], 0)] {
+    for (kept, parts) in [(vec![whole.clone()], 1), (vec![whole, part], 0)] {
         let mut again = machine.read_at(|at, catalog| Holder::new(life.clone(), margin, at, catalog, kept));
         assert_eq!(again.renew(&owned(&machine, "a", &[]), at(0)), Ok(parts));
     }

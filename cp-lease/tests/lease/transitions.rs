@@ -97,11 +97,11 @@ fn whoever_takes_over_without_a_closed_gate_waits_for_the_lease_and_with_one_for
             let (machine, mut grants) = forcible(replicas, archives);
             let closed = gate(&machine, &rk(1));
             if before {
-                assert!(self::closed(&mut grants, &machine, "a", &rk(1), closed));
+                assert!(self::closed(&mut grants, &machine, "a", &closed));
             }
             take(&machine, None);
             follow(&mut grants, &machine);
-            assert_eq!(before, !self::closed(&mut grants, &machine, "a", &rk(1), closed), "{name}");
+            assert_eq!(before, !self::closed(&mut grants, &machine, "a", &closed), "{name}");
             assert_eq!(then(&machine, &mut grants), None, "{name}");
         }
     }
@@ -123,7 +123,7 @@ fn a_handoff_and_the_cutover_of_a_move_wait_for_nobody() {
 fn forcing_a_range_onto_its_owner_opens_a_closed_gate_again() {
     let (machine, mut grants) = forcible(&["b", "c"], &[]);
     let closed = gate(&machine, &rk(1));
-    assert!(self::closed(&mut grants, &machine, "a", &rk(1), closed));
+    assert!(self::closed(&mut grants, &machine, "a", &closed));
     assert_eq!(withheld(&renewed(&mut grants, &machine, "a", 1101)), [rk(1)]);
     force(&machine, "a");
     follow(&mut grants, &machine);

@@ -31,7 +31,7 @@ struct Book {
 enum Message {
     Ask { from: usize, process: u64, sent_at: Monotonic },
     Answer { process: u64, sent_at: Monotonic, renewal: Renewal },
-    Closed { by: usize, range: RangeKey, gate: ClosedGate },
+    Closed { by: usize, gate: ClosedGate },
 }
 
 /// The authority that was seen admitting: range, epoch, owner.
@@ -154,10 +154,10 @@ impl World {
                     self.wire.push((self.now + 1, to, Message::Answer { process, sent_at, renewal }));
                 }
             }
-            Message::Closed { by, range, gate } => {
+            Message::Closed { by, gate } => {
                 let life = self.members[by].life.clone();
                 if let Some(book) = &mut self.members[to].book {
-                    book.grants.closed(&life, &range, gate);
+                    book.grants.closed(&life, &gate);
                 }
             }
         }
@@ -174,7 +174,7 @@ impl World {
                 self.propose(command);
                 if self.fault == Fault::PromotionDoesNotWait {
                     let leader = self.leader;
-                    let message = Message::Closed { by, range, gate: ClosedGate { epoch, last: LAST } };
+                    let message = Message::Closed { by, gate: ClosedGate { range, epoch, last: LAST } };
                     self.wire.push((self.now + 1, leader, message));
                 }
             }
@@ -182,9 +182,11 @@ impl World {
                 let Some(range) = self.pick(pick) else { return };
                 let record = self::range(&self.truth, &range);
                 let owner = self.owner(&range);
-                let word = self.words.get(&range).filter(|gate| gate.epoch == record.epoch).copied();
+                let word = self.words.get(&range).filter(|gate| gate.epoch == record.epoch).cloned();
                 let closed = match self.fault {
-                    Fault::HandoffWithoutClosing => Some(ClosedGate { epoch: record.epoch, last: LAST }),
+                    Fault::HandoffWithoutClosing => {
+                        Some(ClosedGate { range: range.clone(), epoch: record.epoch, last: LAST })
+                    }
                     _ => word.or_else(|| self.members[owner].close(&range)),
                 };
                 if let Some(gate) = closed {
@@ -195,9 +197,9 @@ impl World {
             Action::Close { node, pick, tell } => {
                 let Some(range) = self.pick(pick) else { return };
                 let Some(gate) = self.members[node].close(&range) else { return };
-                self.words.insert(range.clone(), gate);
+                self.words.insert(range, gate.clone());
                 if tell {
-                    self.tell_leaders(node, phase, &Message::Closed { by: node, range, gate });
+                    self.tell_leaders(node, phase, &Message::Closed { by: node, gate });
                 }
             }
             Action::CloseAndRestart { pick } => {
@@ -301,12 +303,12 @@ impl Member {
 
     fn close(&mut self, range: &RangeKey) -> Option<ClosedGate> {
         let gate = self.holder.close(range, LAST).ok()?;
-        self.disk.insert(range.clone(), gate);
+        self.disk.insert(range.clone(), gate.clone());
         Some(gate)
     }
 
     fn restart(&mut self, fault: Fault) {
-        let closed = if fault == Fault::ClosuresForgotten { BTreeMap::new() } else { self.disk.clone() };
+        let closed = if fault == Fault::ClosuresForgotten { Vec::new() } else { self.disk.values().cloned().collect() };
         let margin = if fault == Fault::GateWithoutMargin { Margin::new(Duration::ZERO) } else { policy().margin() };
         self.holder = self.machine.read_at(|at, catalog| Holder::new(self.life.clone(), margin, at, catalog, closed));
         self.process += 1;

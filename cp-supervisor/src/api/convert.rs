@@ -181,12 +181,14 @@ pub(crate) fn renewal_message(renewal: Renewal) -> RenewalMessage {
 
 /// The renewal that `owner` was given.
 pub(crate) fn renewal(owner: MemberLife, message: RenewalMessage) -> Result<Renewal, String> {
+    // Whoever sent it: what is looked up in it has to be in order.
     let coverage = if message.in_effect_only {
         let pair = |released: &ReleasedMessage| Ok((range_key(&released.range)?, Epoch(released.epoch)));
-        Coverage::InEffect { released: message.released.iter().map(pair).collect::<Result<_, String>>()? }
+        let mut released = message.released.iter().map(pair).collect::<Result<Vec<_>, String>>()?;
+        released.sort_unstable();
+        Coverage::InEffect { released }
     } else {
         let mut withheld = message.withheld.iter().map(range_key).collect::<Result<Vec<_>, _>>()?;
-        // Whoever sent it: what is looked up in it has to be in order.
         withheld.sort_unstable();
         Coverage::Owned { withheld }
     };

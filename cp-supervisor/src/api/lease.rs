@@ -43,8 +43,8 @@ impl NodeApi {
             Err(why) => return CloseGateResult::Refused(refused(RefusedCode::Invalid, why)),
         };
         let last = DataPosition { term: request.last_term, lsn: request.last_lsn };
-        let gate = ClosedGate { epoch: Epoch(request.epoch), last };
-        match self.supervisor.leases().close(&life, &range, gate).await {
+        let gate = ClosedGate { range, epoch: Epoch(request.epoch), last };
+        match self.supervisor.leases().close(&life, &gate).await {
             Ok(matters) => CloseGateResult::Noted(matters),
             Err(why) => self.no_lease(why).map_or_else(CloseGateResult::Refused, CloseGateResult::Redirect),
         }

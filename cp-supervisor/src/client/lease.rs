@@ -8,7 +8,7 @@ use crate::api::messages::{
     RenewLeaseRequest, RenewLeaseResult,
 };
 use crate::leases::Clock;
-use cp_catalog::{ClosedGate, Epoch, MemberLife, RangeKey};
+use cp_catalog::{ClosedGate, Epoch, MemberLife};
 use cp_lease::{Awaiting, Monotonic, Renewal};
 use cp_seam::{Generation, MemberId};
 use futures::FutureExt;
@@ -92,8 +92,8 @@ impl Client {
         answered.await?
     }
 
-    /// Tells the leader that `life`, whose certificate this client has, closed its gate of
-    /// `range`, and says whether that mattered: its successor need not wait for its lease.
+    /// Tells the leader that `life`, whose certificate this client has, closed `gate`, and says
+    /// whether that mattered: its successor need not wait for its lease.
     ///
     /// Tell nobody before the gate is durably closed. To say it twice does no harm. Dropping the
     /// future leaves open whether it was noted.
@@ -101,13 +101,12 @@ impl Client {
         &self,
         life: &MemberLife,
         generation: Generation,
-        range: &RangeKey,
-        gate: ClosedGate,
+        gate: &ClosedGate,
     ) -> Result<bool, LeaseError> {
         let request = CloseGateRequest {
             incarnation: life.incarnation.0,
             generation: convert::wire_generation(generation),
-            range: convert::range_name(range.clone()),
+            range: convert::range_name(gate.range.clone()),
             epoch: gate.epoch.0,
             last_term: gate.last.term,
             last_lsn: gate.last.lsn,

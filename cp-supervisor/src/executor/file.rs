@@ -103,7 +103,7 @@ impl ObservedFile {
             if let Some(epoch) = seen.epoch.filter(|epoch| *epoch != range.epoch) {
                 return Some(other("what is said", epoch));
             }
-            let gate = seen.closed_gate.filter(|gate| gate.epoch != range.epoch);
+            let gate = seen.closed_gate.as_ref().filter(|gate| gate.epoch != range.epoch);
             gate.map(|gate| other("the closed gate", gate.epoch))
         };
         let positions = self.observed.ranges.values().flat_map(|seen| seen.applied.keys());
@@ -158,9 +158,9 @@ impl DataPlane for ObservedFile {
     }
 
     async fn close(&self, range: &RangeKey, standing: &RangeStanding) -> Result<ClosedGate, Fault> {
-        let gate = self.observed.ranges.get(range).and_then(|seen| seen.closed_gate);
+        let gate = self.observed.ranges.get(range).and_then(|seen| seen.closed_gate.clone());
         let owner = &standing.owner;
-        gate.filter(|gate| gate.epoch == standing.epoch)
+        gate.filter(|gate| gate.is_of(range, standing.epoch))
             .ok_or_else(|| format!("{}; close it at {owner}, and export again", self.lacks("it closed")).into())
     }
 
@@ -190,7 +190,7 @@ mod tests {
         let toml = ObservedFile::parse("seen.toml", TOML).unwrap();
         assert_eq!(json.observed(), toml.observed());
         let seen = &json.observed().ranges[&range_key("orders/1").unwrap()];
-        let gate = seen.closed_gate.unwrap();
+        let gate = seen.closed_gate.clone().unwrap();
         assert_eq!((gate.epoch.to_string(), gate.last.to_string()), ("1:4".to_owned(), "3.121".to_owned()));
         assert!(json.observed().is_lost(&MemberId::new("n2").unwrap()));
     }

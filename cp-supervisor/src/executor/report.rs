@@ -190,6 +190,13 @@ pub enum Obstacle {
         /// Why.
         reason: String,
     },
+    /// The gate that was closed is another range's.
+    OtherRange {
+        /// Whose.
+        owner: MemberId,
+        /// Which range's.
+        found: RangeKey,
+    },
     /// The gate that was closed is of another epoch than the owner's.
     OtherGate {
         /// Whose.
@@ -228,6 +235,12 @@ impl fmt::Display for Obstacle {
                 f,
                 "{owner} does not close its gate of epoch {epoch}: {reason}; mend that and run this again, or fail over if {owner} is lost"
             ),
+            Self::OtherRange { owner, found } => {
+                write!(
+                    f,
+                    "{owner} answered with its closed gate of range {found}; have the data plane name the gate that it closes, and run this again"
+                )
+            }
             Self::OtherGate { owner, expected, found } => write!(
                 f,
                 "{owner} closed a gate of epoch {found}, not {expected}; let it follow the catalog and run this again"

@@ -162,6 +162,9 @@ impl Course<'_> {
             epoch: range.epoch,
             reason: reason(&fault),
         })?;
+        if gate.range != *key {
+            return Err(Obstacle::OtherRange { owner: owner.clone(), found: gate.range }.into());
+        }
         if gate.epoch != range.epoch {
             let (owner, expected) = (owner.clone(), range.epoch);
             return Err(Obstacle::OtherGate { owner, expected, found: gate.epoch }.into());

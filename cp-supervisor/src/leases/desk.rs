@@ -108,13 +108,12 @@ impl Desk {
         granted
     }
 
-    /// Notes the word of `life` that it has closed its gate of `range`, and says whether that
-    /// matters; see [`Grants::closed`]. The caller has made sure that it is its own word.
+    /// Notes the word of `life` that it has closed a gate, and says whether that matters; see [`Grants::closed`]. The caller has made sure that it is its own word.
     ///
     /// Errors: [`Refused`]; nothing was noted. Dropping the future leaves open whether it was.
-    pub async fn close(&self, life: &MemberLife, range: &RangeKey, gate: ClosedGate) -> Result<bool, Refused> {
+    pub async fn close(&self, life: &MemberLife, gate: &ClosedGate) -> Result<bool, Refused> {
         let noted = match self.confirm().await {
-            Ok(led) => self.with_book(led, |grants| Ok(grants.closed(life, range, gate))),
+            Ok(led) => self.with_book(led, |grants| Ok(grants.closed(life, gate))),
             Err(refused) => Err(refused),
         };
         match &noted {

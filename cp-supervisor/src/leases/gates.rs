@@ -85,7 +85,6 @@ pub struct NotDurable {
 #[must_use = "a closed gate is nobody's evidence before it is durable"]
 pub struct Closing {
     closures: Arc<dyn Closures>,
-    range: RangeKey,
     gate: ClosedGate,
 }
 
@@ -93,9 +92,9 @@ impl Closing {
     /// The closed gate, once it is durable: the evidence for a handoff. Dropping the future
     /// leaves the gate closed; close it again for another.
     pub async fn durable(self) -> Result<ClosedGate, NotDurable> {
-        match self.closures.keep(&self.range, self.gate).await {
+        match self.closures.keep(&self.gate).await {
             Ok(()) => Ok(self.gate),
-            Err(reason) => Err(NotDurable { range: self.range, reason }),
+            Err(reason) => Err(NotDurable { range: self.gate.range, reason }),
         }
     }
 }
@@ -140,7 +139,7 @@ impl Gates {
     /// Errors: the gate was never in effect under its epoch, and is as it was.
     pub fn close(&self, range: &RangeKey, last: DataPosition) -> Result<Closing, NeverInEffect> {
         let gate = self.holder_mut().close(range, last)?;
-        Ok(Closing { closures: Arc::clone(&self.inner.closures), range: range.clone(), gate })
+        Ok(Closing { closures: Arc::clone(&self.inner.closures), gate })
     }
 
     /// [`close`](Self::close) and [`Closing::durable`] in one. It is closed once the future is polled.

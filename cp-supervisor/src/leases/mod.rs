@@ -49,6 +49,7 @@
 //! ```
 
 mod clock;
+mod closure_file;
 mod closures;
 mod counts;
 mod desk;
@@ -58,7 +59,8 @@ mod keeper;
 mod rounds;
 
 pub use clock::{Clock, ProcessClock};
-pub use closures::{ClosureFile, Closures, Failure};
+pub use closure_file::ClosureFile;
+pub use closures::{Closures, Failure};
 pub use counts::Counts;
 pub use desk::{Desk, DeskStatus, Refused};
 pub use follow::Source;

@@ -79,6 +79,10 @@ pub(crate) struct Inner {
     idle: bool,
     /// Copies stay where they are, and are said to be so.
     pub(crate) stuck: bool,
+    /// What is said of a gate instead of how it was closed.
+    pub(crate) forged: Option<fn(ClosedGate) -> ClosedGate>,
+    /// The ranges that others changed since the state was last read.
+    unplanned: BTreeSet<RangeKey>,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -93,7 +97,7 @@ impl World {
         let sites = catalog.members().map(|member| (member.id.clone(), Site::default())).collect();
         let (watermarks, wanted, read) = Default::default();
         let machine = CatalogMachine::new(catalog, ControlPlaneLogIndex(0));
-        let (ops, fuse, meddler, failing, stuck, wrong) = Default::default();
+        let (ops, fuse, meddler, failing, stuck, forged, unplanned, wrong) = Default::default();
         let (splits, orders, cut_off, fails_at, idle) = Default::default();
         let inner = Inner {
             machine,
@@ -111,6 +115,8 @@ impl World {
             idle,
             failing,
             stuck,
+            forged,
+            unplanned,
             wrong,
         };
         Self { inner: Mutex::new(inner), killed: Notify::new() }
@@ -222,7 +228,11 @@ impl World {
         let result = {
             let mut inner = self.inner();
             if let Some((_, meddler)) = inner.meddler.filter(|(when, _)| *when == at) {
+                let before: BTreeMap<_, _> = inner.all().into_iter().map(|(key, range)| (key, range.fence())).collect();
                 meddler(&mut inner);
+                let now = inner.all().into_iter();
+                let changed = now.filter(|(key, range)| before.get(key) != Some(&range.fence()));
+                inner.unplanned = changed.map(|(key, _)| key).collect();
             }
             let result = effect(&mut inner);
             inner.tick();
@@ -291,8 +301,8 @@ impl Inner {
             let Some(to) = now.replicas.iter().find(able).cloned() else { continue };
             let Ok(gate) = self.close(&key, &now.standing()) else { continue };
             self.sites.get_mut(&to).unwrap().copies.insert(key.clone(), gate.last);
-            let (from, fence, closed_gate) = (now.owner.clone(), now.fence(), Some(gate));
-            let evidence = Evidence { candidate: to.clone(), applied: gate.last, watermark: gate.last, closed_gate };
+            let (from, fence, last) = (now.owner.clone(), now.fence(), gate.last);
+            let evidence = Evidence { candidate: to.clone(), applied: last, watermark: last, closed_gate: Some(gate) };
             let transfer = Transfer { range: key, from, fence, to, evidence: Some(evidence) };
             assert!(self.submit(OwnershipCommand::Handoff(transfer).into()).is_done());
         }

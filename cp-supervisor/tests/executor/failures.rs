@@ -3,7 +3,7 @@
 use crate::double::{Op, Side, World};
 use crate::worlds::{bereft, crowded, founded, id, key};
 use cp_catalog::plan::Blocker;
-use cp_catalog::{MemberRefusal, MembershipCommand, Refusal, Role};
+use cp_catalog::{ClosedGate, Epoch, MemberRefusal, MembershipCommand, Refusal, Role};
 use cp_supervisor::executor::{Blocked, Goal, Obstacle, Report, RunError, Settings, run};
 
 async fn drain(world: &World) -> Report {
@@ -51,6 +51,25 @@ async fn a_gate_that_closed_and_did_not_say_so_is_found() {
     assert!(report.finished, "the next round sees it: {report}");
     assert_eq!(world.take_ops().iter().filter(|op| **op == Op::Close).count(), 3, "no gate is closed twice");
     world.verify();
+}
+
+/// What a data plane answers is looked at before it is passed on.
+#[tokio::test]
+async fn a_gate_of_another_epoch_or_range_is_no_evidence() {
+    type Forge = fn(ClosedGate) -> ClosedGate;
+    let forgeries: [(Forge, &str); 2] = [
+        (|gate| ClosedGate { epoch: Epoch(gate.epoch.0 + 1), ..gate }, "a closed a gate of epoch 0:2, not 0:1"),
+        (|gate| ClosedGate { range: key(99), ..gate }, "a answered with its closed gate of range books/99"),
+    ];
+    for (forge, why) in forgeries {
+        let world = crowded();
+        world.inner().forged = Some(forge);
+        let said = said(&drain(&world).await);
+        assert!(said.contains(why), "{said}");
+        assert_eq!(world.catalog().range(&key(1)).unwrap().owner, id("a"), "nothing was proposed by it");
+        world.inner().forged = None;
+        mended(&world).await;
+    }
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl DataPlane for Still {
 
     async fn close(&self, range: &RangeKey, standing: &RangeStanding) -> Result<ClosedGate, Fault> {
         self.closed.lock().unwrap().push((range.clone(), standing.owner.clone()));
-        Ok(ClosedGate { epoch: standing.epoch, last: LAST })
+        Ok(ClosedGate { range: range.clone(), epoch: standing.epoch, last: LAST })
     }
 
     async fn orphans(&self) -> Result<Vec<(RangeKey, MemberId)>, Fault> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// A node in this process that leads, and a range of its own.
-async fn node(site: &Site, length_ms: u64) -> (Daemon, Range) {
+pub(crate) async fn node(site: &Site, length_ms: u64) -> (Daemon, Range) {
     let longest = LongestLease::new(Duration::from_millis(length_ms + 100)).unwrap();
     let (place, node) = embedded::first(site, longest, Layer { lease_ms: Some(length_ms), ..Layer::default() }).await;
     let client = site.client(&[&place]);

@@ -104,11 +104,12 @@ async fn range(client: &Client, id: u64) -> Range {
 async fn transfer(client: &Client, id: u64, to: &str, closed_gate: Option<ClosedGate>) -> Range {
     let was = range(client, id).await;
     let candidate = self::id(to);
+    let handed = closed_gate.is_some();
     let evidence = Some(Evidence { candidate: candidate.clone(), applied: LAST, watermark: LAST, closed_gate });
     let transfer = Transfer { range: rk(id), from: was.owner.clone(), fence: was.fence(), to: candidate, evidence };
-    let command = match closed_gate {
-        Some(_) => OwnershipCommand::Handoff(transfer),
-        None => OwnershipCommand::Promote(transfer),
+    let command = match handed {
+        true => OwnershipCommand::Handoff(transfer),
+        false => OwnershipCommand::Promote(transfer),
     };
     let decision = client.submit(command).await.unwrap();
     assert!(decision.verdict.is_done(), "{}", decision.verdict);
@@ -179,7 +180,7 @@ async fn an_owner_stops_by_itself_before_its_successor_begins_and_a_closed_gate_
     assert!(matches!(refused, Err(GateRefusal::Revoked { .. })), "{refused:?}");
 
     // Its word to the leader does what evidence does: whoever is promoted need not wait.
-    assert!(two.client.close_gate(&two.life, two.gates.generation(), &rk(1), closed).await.unwrap());
+    assert!(two.client.close_gate(&two.life, two.gates.generation(), &closed).await.unwrap());
     let lease = two.gates.gate(&rk(2)).unwrap().lease.unwrap();
     let fourth = transfer(&operator, 1, "n3", None).await;
     until("n3 writes again", || three.admits(&fourth)).await;
@@ -263,7 +264,7 @@ async fn nobody_renews_or_closes_for_another() {
     let owned = range(&operator, 1).await;
     until("n2 writes", || two.admits(&owned)).await;
     let generation = two.gates.generation();
-    let gate = ClosedGate { epoch: owned.epoch, last: LAST };
+    let gate = ClosedGate { range: rk(1), epoch: owned.epoch, last: LAST };
     let within = Duration::from_secs(10);
     let client = |stem: &str| Client::new(vec![places[2].client.clone()], site.credentials(stem), within);
     let renew =
@@ -273,7 +274,7 @@ async fn nobody_renews_or_closes_for_another() {
     for client in [client("eve.client"), client("tester.client")] {
         for error in [
             renew(&client, &two.life).await.unwrap_err(),
-            client.close_gate(&two.life, generation, &rk(1), gate).await.unwrap_err(),
+            client.close_gate(&two.life, generation, &gate).await.unwrap_err(),
         ] {
             let denied = matches!(&error, LeaseError::Denied { reason } if reason.contains("is no member"));
             assert!(denied, "{error:?}");
@@ -291,13 +292,13 @@ async fn nobody_renews_or_closes_for_another() {
     let error = renew(&three, &two.life).await.unwrap_err();
     assert!(matches!(&error, LeaseError::NotAMember { reason } if reason.contains("n3#2")), "{error:?}");
     let own = MemberLife { id: id("n3"), incarnation: Incarnation(3) };
-    assert!(!three.close_gate(&own, generation, &rk(1), gate).await.unwrap());
+    assert!(!three.close_gate(&own, generation, &gate).await.unwrap());
     // Another life of its own, another generation.
     let earlier = MemberLife { incarnation: Incarnation(9), ..two.life.clone() };
     let error = renew(&two.client, &earlier).await.unwrap_err();
     assert!(matches!(error, LeaseError::NotAMember { .. }), "{error:?}");
     let other = cp_seam::Generation { id: [9; 8], ..generation };
-    let error = two.client.close_gate(&two.life, other, &rk(1), gate).await.unwrap_err();
+    let error = two.client.close_gate(&two.life, other, &gate).await.unwrap_err();
     assert!(matches!(error, LeaseError::NotAMember { .. }), "{error:?}");
     // A node that a recovery has left behind says nothing final of the generation after its own.
     let (later, brief) = (cp_seam::Generation { number: 7, ..generation }, Duration::from_millis(200));
@@ -306,7 +307,7 @@ async fn nobody_renews_or_closes_for_another() {
     // None of it has closed anything; the owner's own word does.
     let renewed = renew(&two.client, &two.life).await.unwrap();
     assert_eq!(renewed.renewal.owner, two.life);
-    assert!(two.client.close_gate(&two.life, generation, &rk(1), gate).await.unwrap());
+    assert!(two.client.close_gate(&two.life, generation, &gate).await.unwrap());
     // With another term a book is begun anew: what others granted meanwhile is not in it.
     let settles = || {
         let status = site.json(&places[0], &["status"]);

@@ -108,7 +108,7 @@ fn handoff(key: &RangeKey, range: &Range) -> Option<OwnershipCommand> {
     let after = range.replicas.iter().find(|replica| **replica > range.owner);
     let candidate = after.or_else(|| range.replicas.iter().next())?.clone();
     let at = DataPosition { term: 1, lsn: range.version.0 };
-    let closed_gate = Some(ClosedGate { epoch: range.epoch, last: at });
+    let closed_gate = Some(ClosedGate { range: key.clone(), epoch: range.epoch, last: at });
     let evidence = Evidence { candidate: candidate.clone(), applied: at, watermark: at, closed_gate };
     Some(OwnershipCommand::Handoff(Transfer {
         range: key.clone(),

@@ -12,20 +12,25 @@ fn pick_backing(draw: u8) -> Backing {
         Backing::NoGate,
         Backing::OtherCandidate,
         Backing::OtherGate,
+        Backing::GateOfAnother,
         Backing::Short,
         Backing::ShortOfGate,
     ];
     all.get(usize::from(draw % 12)).copied().unwrap_or(Backing::Whole)
 }
 
-fn evidence_of(backing: Backing, candidate: &str, epoch: u64) -> Option<Evidence> {
-    let whole = evidence(candidate, Epoch(epoch));
-    let gate = |epoch, last| Some(ClosedGate { epoch: Epoch(epoch), last });
+fn evidence_of(backing: Backing, range: &RangeKey, candidate: &str, epoch: u64) -> Option<Evidence> {
+    let whole = evidence(range, candidate, Epoch(epoch));
+    let gate = |epoch, last| Some(closed(range, Epoch(epoch), last));
+    let another = RangeKey::new(range.collection.clone(), RangeId(range.id.0 + 1));
     match backing {
         Backing::Nothing => None,
         Backing::NoGate => Some(Evidence { closed_gate: None, ..whole }),
         Backing::OtherCandidate => Some(Evidence { candidate: id("z-other"), ..whole }),
         Backing::OtherGate => Some(Evidence { closed_gate: gate(epoch + 1, at(3, 10)), ..whole }),
+        Backing::GateOfAnother => {
+            Some(Evidence { closed_gate: Some(closed(&another, Epoch(epoch), at(3, 10))), ..whole })
+        }
         Backing::Short => Some(Evidence { applied: at(2, 99), ..whole }),
         Backing::ShortOfGate => Some(Evidence { closed_gate: gate(epoch, at(3, 11)), ..whole }),
         Backing::Whole => Some(whole),
@@ -101,7 +106,7 @@ fn transfer(
     let copies: Vec<_> = known.iter().flat_map(|r| &r.replicas).collect();
     let to =
         if c % 2 == 0 && !copies.is_empty() { leak(copies[usize::from(f) % copies.len()]) } else { pick(&NAMES, c) };
-    let evidence = evidence_of(backing, to, known.map_or(1, |r| r.epoch));
+    let evidence = evidence_of(backing, &range.key(), to, known.map_or(1, |r| r.epoch));
     let transfer = Transfer { range: range.key(), from: id(from), fence: range.fence(), to: id(to), evidence };
     let answer = model.ask(by, about, |m| m.transfer(range.name(), from, range.stamp, to, backing, alive));
     (if alive { OwnershipCommand::Handoff(transfer) } else { OwnershipCommand::Promote(transfer) }, answer)
@@ -118,7 +123,8 @@ fn movement(
     let known = picked.known.as_ref();
     let moving = known.and_then(|r| r.moving.clone());
     let (epoch, backing) = (known.map_or(1, |r| r.epoch), pick_backing(d));
-    let evidence = || evidence_of(backing, moving.as_ref().map_or("a", |(target, _)| target), epoch);
+    let of = picked.key();
+    let evidence = || evidence_of(backing, &of, moving.as_ref().map_or("a", |(target, _)| target), epoch);
     match what {
         5 => {
             let target = known.filter(|_| d % 4 != 0).and_then(|r| newcomer(model, r)).unwrap_or(pick(&NAMES, c));

@@ -7,7 +7,7 @@ fn backed(backing: Backing, alive: bool) -> Allowed {
     match backing {
         Backing::Nothing => Err("MissingEvidence"),
         Backing::NoGate if alive => Err("MissingEvidence"),
-        Backing::OtherCandidate | Backing::OtherGate => Err("OtherEvidence"),
+        Backing::OtherCandidate | Backing::OtherGate | Backing::GateOfAnother => Err("OtherEvidence"),
         Backing::Short | Backing::ShortOfGate => Err("NotCovered"),
         Backing::NoGate | Backing::Whole => Ok(()),
     }

@@ -65,9 +65,9 @@ impl Granter {
         self.follows(term);
         for ask in batch {
             match ask {
-                Ask::Closed(member, range, gate) => {
+                Ask::Closed(member, gate) => {
                     if let Some(book) = &mut self.book {
-                        book.closed(&member, &range, gate);
+                        book.closed(&member, &gate);
                     }
                 }
                 Ask::Renew { slot, life, number, member } => {

@@ -8,7 +8,6 @@ use crate::sync::locked;
 use cp_catalog::{Catalog, CatalogMachine, Changes, ClosedGate, DataPosition, Epoch, MemberLife, RangeKey};
 use cp_lease::{GateRefusal, Holder, Monotonic, NeverInEffect, Policy, RenewError, Renewal};
 use cp_seam::{ControlPlaneConsensus, ControlPlaneLogIndex, MemberId};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -48,7 +47,7 @@ impl Host {
         member: MemberLife,
         clock: Clock,
         policy: Policy,
-        closed: BTreeMap<RangeKey, ClosedGate>,
+        closed: Vec<ClosedGate>,
     ) -> (Self, Inbox) {
         let (words, words_inbox) = unbounded_channel();
         let (asks, asks_inbox) = unbounded_channel();

@@ -97,7 +97,7 @@ impl Member {
                     let written = async move {
                         tokio::time::sleep(sync).await;
                         if host.life.goes_on() {
-                            plane.closed(&host, &range, gate);
+                            plane.closed(&host, gate);
                         }
                     };
                     let freezer = self.host.life.freezer().clone();

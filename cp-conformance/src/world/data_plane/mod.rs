@@ -50,7 +50,7 @@ enum Ask {
     /// The member in this slot, in this life of its node, wants its leases renewed.
     Renew { slot: usize, life: u64, number: u64, member: MemberLife },
     /// An owner has closed its gate.
-    Closed(MemberLife, RangeKey, ClosedGate),
+    Closed(MemberLife, ClosedGate),
 }
 
 /// The data plane of one run. Clones share it.
@@ -100,7 +100,8 @@ impl DataPlane {
         let (slot, number) = (up.life.slot(), up.life.number());
         let mut rng = Rng::new(self.0.seed, &format!("data plane {slot} life {number}"));
         let clock = Clock::new(rng.below(1 << 40), drift(&mut rng, self.0.leases.drift_ppm));
-        let closed = locked(&self.0.places).closed.get(&slot).cloned().unwrap_or_default();
+        let closed =
+            locked(&self.0.places).closed.get(&slot).cloned().unwrap_or_default().into_values().collect::<Vec<_>>();
         #[cfg(planted_bugs)]
         let closed = closed.into_iter().filter(|_| !active(Bug::ClosureForgotten)).collect();
         let policy = self.policy(&mut rng);
@@ -172,24 +173,24 @@ impl DataPlane {
 
     /// The newest closed gate of `range` that callers know of.
     pub(crate) fn word(&self, range: &RangeKey) -> Option<ClosedGate> {
-        locked(&self.0.places).words.get(range).copied()
+        locked(&self.0.places).words.get(range).cloned()
     }
 
     /// It is on the disk of `slot` that a gate was closed, so callers and the leader are told.
-    fn closed(&self, host: &Host, range: &RangeKey, gate: ClosedGate) {
+    fn closed(&self, host: &Host, gate: ClosedGate) {
         let slot = host.slot();
-        self.0.trace.node(slot, format_args!("has closed {range} under epoch {}", gate.epoch));
+        self.0.trace.node(slot, format_args!("has closed {} under epoch {}", gate.range, gate.epoch));
         {
             let mut places = locked(&self.0.places);
-            places.closed.entry(slot).or_default().insert(range.clone(), gate);
-            let word = places.words.entry(range.clone()).or_insert(gate);
+            places.closed.entry(slot).or_default().insert(gate.range.clone(), gate.clone());
+            let word = places.words.entry(gate.range.clone()).or_insert_with(|| gate.clone());
             if word.epoch < gate.epoch {
-                *word = gate;
+                *word = gate.clone();
             }
         }
         if let Some(leader) = host.leader().and_then(|leader| self.slot_of(&leader)) {
-            let (plane, member, range) = (self.clone(), host.member().clone(), range.clone());
-            let deliver = move || plane.ask(leader, Ask::Closed(member.clone(), range.clone(), gate));
+            let (plane, member) = (self.clone(), host.member().clone());
+            let deliver = move || plane.ask(leader, Ask::Closed(member.clone(), gate.clone()));
             self.0.network.carry(slot, leader, deliver);
         }
     }

@@ -54,12 +54,13 @@ impl World {
         let (up, to) = (self.up(at)?, self.member(to)?);
         let of = up.state.read(|catalog| catalog.range(range).cloned());
         let of: Range = of.ok_or_else(|| scenario(format!("there is no {range}")))?;
+        let handed = closed_gate.is_some();
         let evidence = Evidence { candidate: to.clone(), applied: POSITION, watermark: POSITION, closed_gate };
         let (from, fence, evidence) = (of.owner.clone(), of.fence(), Some(evidence));
         let transfer = Transfer { range: range.clone(), from, fence, to, evidence };
-        let command: Command = match closed_gate {
-            Some(_) => OwnershipCommand::Handoff(transfer).into(),
-            None => OwnershipCommand::Promote(transfer).into(),
+        let command: Command = match handed {
+            true => OwnershipCommand::Handoff(transfer).into(),
+            false => OwnershipCommand::Promote(transfer).into(),
         };
         let entry = self.workload.request(command)?;
         match attempt(&self.monitor, &up, &entry, self.election_timeout() * 2).await {

@@ -6,7 +6,7 @@ use super::super::output::Format;
 use super::{change, data_position, read};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use cp_catalog::{ClosedGate, DataPosition, Evidence, MovePhase, OwnershipCommand, Range, Transfer};
+use cp_catalog::{ClosedGate, DataPosition, Evidence, MovePhase, OwnershipCommand, Range, RangeKey, Transfer};
 use cp_seam::MemberId;
 
 /// That the candidate holds everything that was acknowledged to users.
@@ -25,9 +25,9 @@ struct EvidenceArgs {
 }
 
 impl EvidenceArgs {
-    fn about(&self, candidate: &MemberId, range: &Range) -> Option<Evidence> {
+    fn about(&self, key: &RangeKey, candidate: &MemberId, range: &Range) -> Option<Evidence> {
         let (applied, watermark) = self.applied.zip(self.watermark)?;
-        let closed_gate = self.gate_closed_at.map(|last| ClosedGate { epoch: range.epoch, last });
+        let closed_gate = self.gate_closed_at.map(|last| ClosedGate { range: key.clone(), epoch: range.epoch, last });
         Some(Evidence { candidate: candidate.clone(), applied, watermark, closed_gate })
     }
 }
@@ -52,7 +52,7 @@ impl Authority {
         let to: MemberId = named("--to", &self.to)?;
         let client = self.connection.client()?;
         let (key, range) = read(&client, &self.range).await?;
-        let evidence = self.evidence.about(&to, &range);
+        let evidence = self.evidence.about(&key, &to, &range);
         let transfer = Transfer { range: key, from: range.owner.clone(), fence: range.fence(), to, evidence };
         change(&client, format, command(transfer)).await
     }
@@ -126,7 +126,7 @@ impl Move {
         let (key, range) = read(&client, &self.range).await?;
         let target = to.or_else(|| range.moving.as_ref().map(|m| m.target.clone()));
         let fence = range.fence();
-        let evidence = target.as_ref().and_then(|target| self.evidence.about(target, &range));
+        let evidence = target.as_ref().and_then(|target| self.evidence.about(&key, target, &range));
         let command = match (self.step, target) {
             (Step::Begin, Some(target)) => OwnershipCommand::BeginMove { range: key, fence, target },
             (Step::Begin, None) => return Err(invalid("--to", "not given")),

@@ -78,7 +78,7 @@ impl RawRange {
         let closed_gate = match &self.closed_gate {
             Some(gate) => {
                 let epoch = epoch(&gate.epoch).map_err(|why| of_range("closed_gate", why))?;
-                Some(ClosedGate { epoch, last: at("closed_gate", &gate.last)? })
+                Some(ClosedGate { range: key.clone(), epoch, last: at("closed_gate", &gate.last)? })
             }
             None => None,
         };

@@ -126,11 +126,11 @@ impl Inner {
         }
         site.learn(key, standing, true, &self.splits);
         if let Some(gate) = site.gates.get(key).filter(|gate| gate.epoch == epoch) {
-            return Ok(*gate);
+            return Ok(gate.clone());
         }
         let last = site.copies.get(key).copied().ok_or("it has no copy")?;
-        let gate = ClosedGate { epoch, last };
-        site.gates.insert(key.clone(), gate);
+        let gate = ClosedGate { range: key.clone(), epoch, last };
+        site.gates.insert(key.clone(), gate.clone());
         Ok(gate)
     }
 

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl ControlPlane for World {
     async fn state(&self) -> Result<Reading, Fault> {
         self.op(Op::State, |inner| {
+            inner.unplanned.clear();
             let (applied, catalog) = inner.machine.read_at(|applied, catalog| (applied, catalog.clone()));
             Ok(Reading { catalog, applied, stale: false })
         })
@@ -53,12 +54,12 @@ impl DataPlane for World {
                 known.and(site.copies.get(key)).map(|at| (member.clone(), *at))
             });
             let now = inner.range(key);
-            let gate = now.as_ref().and_then(|range| inner.sites[&range.owner].gates.get(key).copied());
+            let gate = now.as_ref().and_then(|range| inner.sites[&range.owner].gates.get(key).cloned());
             RangeObserved {
                 epoch: now.map(|range| range.epoch),
                 applied: copies.collect(),
                 watermark: inner.watermarks.get(key).copied(),
-                closed_gate: gate,
+                closed_gate: inner.forged.map_or(gate.clone(), |forge| gate.map(forge)),
                 ..RangeObserved::default()
             }
         };
@@ -80,7 +81,11 @@ impl DataPlane for World {
             if inner.read.get(range).copied() != now {
                 inner.wrong.push(format!("the gate of {range} is closed, and the run has not seen that it changed"));
             }
-            inner.close(range, standing)
+            if inner.unplanned.contains(range) {
+                inner.wrong.push(format!("the gate of {range} is closed for a plan that others have overtaken"));
+            }
+            let gate = inner.close(range, standing)?;
+            Ok(inner.forged.map_or(gate.clone(), |forge| forge(gate)))
         })
         .await
     }
