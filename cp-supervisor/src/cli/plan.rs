@@ -193,6 +193,11 @@ pub(crate) async fn bring_about(
     let (blocked, mut all) = (words(&report.blocked), words(&report.warnings));
     all.extend(warnings);
     output::print(&Ran { finished: report.finished, done, skipped, blocked, warnings: all }, format)?;
+    ended(&report)
+}
+
+/// Whether all of it is done, or an error that says what is not.
+fn ended(report: &executor::Report) -> Result<()> {
     if report.finished {
         return Ok(());
     }
@@ -264,19 +269,45 @@ mod tests {
         assert!(applied.verdict.is_done(), "{}", applied.verdict);
     }
 
+    fn founder(name: &str) -> FoundingMember {
+        FoundingMember {
+            id: MemberId::new(name).expect("legal"),
+            kind: MemberKind::Data,
+            addresses: Addresses { peer: format!("{name}:1"), ..Addresses::default() },
+            locality: Locality::default(),
+            features: Features { level: 2, ..Features::default() },
+        }
+    }
+
+    /// Whoever retries what may have taken effect has to know that it may have.
+    #[test]
+    fn a_run_of_whose_step_nobody_knows_ends_with_5_and_one_that_is_blocked_with_1() {
+        let generation = Generation { number: 0, id: [1; 8] };
+        let mut catalog = Catalog::genesis(CLUSTER, generation, ["n1", "n2"].map(founder).into()).expect("two members");
+        let (group, holder) = (GroupName::new("shop").expect("legal"), MemberId::new("n2").expect("legal"));
+        run(&mut catalog, OwnershipCommand::AssignAuthority { group, holder: holder.clone() });
+        let plan = cp_catalog::plan::drain(&catalog, &Observed::default(), &holder);
+        let step = plan.steps.first().expect("its authority goes elsewhere");
+        let exit = |whys: &[Obstacle]| {
+            let blocked =
+                |why: &Obstacle| Blocked::Step { step: Box::new(step.clone()), why: why.clone(), shut: false };
+            let report =
+                executor::Report { blocked: whys.iter().map(blocked).collect(), ..executor::Report::default() };
+            super::super::exit::code(ended(&report))
+        };
+        let unknown = Obstacle::Undecided { reason: "nobody answered".to_owned() };
+        let unread = Obstacle::Unread { reason: "nobody answered".to_owned() };
+        assert_eq!(exit(std::slice::from_ref(&unknown)), 5.into());
+        assert_eq!(exit(&[unread.clone(), unknown]), 5.into(), "whatever else is in the way");
+        assert_eq!(exit(&[unread]), 1.into());
+        assert_eq!(exit(&[]), 1.into(), "others kept changing what it works on");
+        assert!(ended(&executor::Report { finished: true, ..executor::Report::default() }).is_ok());
+    }
+
     /// What is released is what the expelled life had, though another goes by its name meanwhile.
     #[test]
     fn only_the_life_that_was_expelled_is_released() {
         let id = |name: &str| MemberId::new(name).expect("legal");
-        let addresses = |name: &str| Addresses { peer: format!("{name}:1"), ..Addresses::default() };
-        let features = Features { level: 2, ..Features::default() };
-        let founder = |name: &str| FoundingMember {
-            id: id(name),
-            kind: MemberKind::Data,
-            addresses: addresses(name),
-            locality: Locality::default(),
-            features: features.clone(),
-        };
         let generation = Generation { number: 0, id: [1; 8] };
         let mut catalog =
             Catalog::genesis(CLUSTER, generation, ["n1", "n2", "n3"].map(founder).into()).expect("three members");
@@ -312,8 +343,8 @@ mod tests {
             member,
             token_hash,
             kind,
-            addresses: addresses("n3"),
-            features: features.clone(),
+            addresses: founder("n3").addresses,
+            features: founder("n3").features,
         };
         run(&mut catalog, MembershipCommand::Joined(joining));
         let fence = catalog.authority(&group).expect("it is held").fence();

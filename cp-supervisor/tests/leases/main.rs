@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of tests fails the test")]
 
+mod books;
 #[path = "../common/mod.rs"]
 mod common;
 mod desk;
