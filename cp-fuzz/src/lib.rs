@@ -37,6 +37,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "raftrs_message", run: cp_raftrs::fuzz::message, corpus: cp_raftrs::fuzz::corpus, inputs: 20_000 },
     Target { name: "peer_packet", run: cp_net::fuzz::packet, corpus: cp_net::fuzz::corpus, inputs: 20_000 },
     Target { name: "api_message", run: wire::api, corpus: wire::api_corpus, inputs: 20_000 },
+    Target {
+        name: "lease_message",
+        run: cp_supervisor::leases::fuzz::message,
+        corpus: cp_supervisor::leases::fuzz::corpus,
+        inputs: 20_000,
+    },
     Target { name: "command", run: catalog::command, corpus: catalog::command_corpus, inputs: 5_000 },
     Target { name: "record_of_state", run: catalog::record, corpus: catalog::record_corpus, inputs: 20_000 },
     Target { name: "snapshot", run: catalog::snapshot, corpus: catalog::snapshot_corpus, inputs: 5_000 },

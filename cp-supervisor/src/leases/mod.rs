@@ -54,6 +54,8 @@ mod closures;
 mod counts;
 mod desk;
 mod follow;
+#[doc(hidden)]
+pub mod fuzz;
 mod gates;
 mod keeper;
 mod rounds;
