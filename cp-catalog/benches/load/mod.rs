@@ -187,7 +187,8 @@ pub(crate) fn transitions(catalog: &Catalog, layout: Layout, count: usize) -> Ve
 
 /// To a replica, after the owner has stopped serving.
 pub(crate) fn handoff(range: RangeKey, was: &Range) -> OwnershipCommand {
-    OwnershipCommand::Handoff(transfer(range, was, Some(ClosedGate { range: range.clone(), epoch: was.epoch, last: AT })))
+    let gate = ClosedGate { range: range.clone(), epoch: was.epoch, last: AT };
+    OwnershipCommand::Handoff(transfer(range, was, Some(gate)))
 }
 
 const AT: DataPosition = DataPosition { term: 1, lsn: 1 };

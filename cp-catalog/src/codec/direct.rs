@@ -65,7 +65,7 @@ fn read_command(wire: &mut Wire<'_>, names: &impl Names) -> Option<OwnershipComm
         })?,
         9 => wire.inner(9, |of| {
             let (range, fence) = (read_range(of, 1, names)?, read_fence(of, 2)?);
-            let evidence = of.optional(5, |evidence| read_evidence(evidence, names))?;
+            let evidence = of.optional(5, |evidence| read_evidence(evidence, &range, names))?;
             Some(To::CompleteMove { range, fence, evidence })
         })?,
         12 => wire.inner(12, |of| {
@@ -80,13 +80,12 @@ fn read_command(wire: &mut Wire<'_>, names: &impl Names) -> Option<OwnershipComm
 }
 
 fn read_transfer(wire: &mut Wire<'_>, names: &impl Names) -> Option<Transfer> {
-    Some(Transfer {
-        range: read_range(wire, 1, names)?,
-        from: names.member(wire.text(2)?)?,
-        fence: read_fence(wire, 3)?,
-        to: names.member(wire.text(4)?)?,
-        evidence: wire.optional(5, |evidence| read_evidence(evidence, names))?,
-    })
+    let range = read_range(wire, 1, names)?;
+    let from = names.member(wire.text(2)?)?;
+    let fence = read_fence(wire, 3)?;
+    let to = names.member(wire.text(4)?)?;
+    let evidence = wire.optional(5, |evidence| read_evidence(evidence, &range, names))?;
+    Some(Transfer { range, from, fence, to, evidence })
 }
 
 fn read_edit(wire: &mut Wire<'_>, names: &impl Names) -> Option<CopyEdit> {
@@ -102,13 +101,16 @@ fn read_fence(wire: &mut Wire<'_>, tag: u8) -> Option<Fence> {
     wire.inner(tag, |fence| Some(Fence { epoch: Epoch(fence.number(1)?), version: Version(fence.number(2)?) }))
 }
 
-fn read_evidence(wire: &mut Wire<'_>, names: &impl Names) -> Option<Evidence> {
+/// Evidence in a command about `range`; a gate that names another is left to the message.
+fn read_evidence(wire: &mut Wire<'_>, range: &RangeKey, names: &impl Names) -> Option<Evidence> {
     Some(Evidence {
         candidate: names.member(wire.text(1)?)?,
         applied: read_position(wire, 2)?,
         watermark: read_position(wire, 3)?,
-        closed_gate: wire
-            .optional(4, |gate| Some(ClosedGate { epoch: Epoch(gate.number(1)?), last: read_position(gate, 2)? }))?,
+        closed_gate: wire.optional(4, |gate| {
+            let (epoch, last) = (Epoch(gate.number(1)?), read_position(gate, 2)?);
+            Some(ClosedGate { range: range.clone(), epoch, last })
+        })?,
     })
 }
 
@@ -137,7 +139,7 @@ mod tests {
             candidate: id("n"),
             applied: at(3, 300),
             watermark: at(0, 0),
-            closed_gate: gate.then_some(ClosedGate { epoch: Epoch(5), last: at(0, 7) }),
+            closed_gate: gate.then_some(ClosedGate { range: range(), epoch: Epoch(5), last: at(0, 7) }),
         };
         let transfer = |evidence| Transfer { range: range(), from: id("m"), fence, to: id("n"), evidence };
         let edit =
