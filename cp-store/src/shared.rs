@@ -105,6 +105,24 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Inner {
+    /// The records of `range`, as many as fit, if redb need not be asked for any of them.
+    fn unabsorbed(&self, range: Range<u64>, bytes_max: usize) -> Option<Vec<LogRecord>> {
+        let mut records = Vec::new();
+        let (mut next, mut bytes) = (range.start, 0_usize);
+        for (index, (_, record)) in self.overlay.range(range.clone()) {
+            if *index != next {
+                return None;
+            }
+            bytes = bytes.saturating_add(record.len_bytes());
+            if bytes > bytes_max && !records.is_empty() {
+                return Some(records);
+            }
+            records.push(record.clone());
+            next += 1;
+        }
+        (next == range.end).then_some(records)
+    }
+
     /// From when on the queued batches are to be written; `None` if there are none.
     pub(crate) fn due(&self) -> Option<Instant> {
         let first = self.batches.front()?;
@@ -222,6 +240,9 @@ impl Shared {
         let start = range.start.0;
         if start <= inner.state.purged.index.0 || start >= end {
             return Ok(Vec::new());
+        }
+        if let Some(records) = inner.unabsorbed(start..end, bytes_max) {
+            return Ok(records);
         }
         let overlay: BTreeMap<u64, LogRecord> =
             inner.overlay.range(start..end).map(|(index, (_, record))| (*index, record.clone())).collect();
