@@ -31,12 +31,13 @@ pub(crate) async fn run(host: Arc<Host>) {
         if let Err(error) = catch_up(&host, &now).await {
             return host.halt(&crate::chain(&error));
         }
+        // Before they are followed, or one that comes meanwhile would be missed.
+        let known = host.store().newest_configuration_at();
         host.follow_configurations();
         host.refresh();
         host.snapshot_mark.passing(host.parts.state.applied().0, host.grown.load(Ordering::Relaxed));
         // A record that is durable and not committed is no business of the state machine's; who
         // is to be served depends on it, if it is a configuration.
-        let known = host.store().newest_configuration_at();
         let concerns = |next: &Durable| {
             let moved = next.committed != now.committed || next.snapshot != now.snapshot || next.failed.is_some();
             moved || host.store().newest_configuration_at() != known

@@ -187,8 +187,12 @@ impl Engine for Handle {
     }
 
     async fn read_index(&self) -> Result<ControlPlaneLogIndex, EngineError> {
+        let (term, question) = (self.host.view().term, self.exchange.last_question());
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-            Ok(linearizer) => Ok(ControlPlaneLogIndex(linearizer.read_log_id().log_id().index)),
+            Ok(linearizer) => {
+                self.exchange.confirmed(term, question).await;
+                Ok(ControlPlaneLogIndex(linearizer.read_log_id().log_id().index))
+            }
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => Err(forwarded(&forward)),
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(EngineError::NoQuorum),
             Err(RaftError::Fatal(_)) => Err(ended()),

@@ -22,6 +22,7 @@
 //! | `translate`, `types` | the store's types to openraft's |
 //! | `timing`, `runtime` | settings to openraft's configuration; tasks, clock and chance |
 
+mod confirmed;
 mod core;
 mod engine;
 #[doc(hidden)]

@@ -4,6 +4,7 @@
 //! anew above all earlier ones at every start, so that an answer to a question of
 //! an earlier life is never taken for one of this life.
 
+use crate::confirmed::Confirmed;
 use crate::pipeline;
 use crate::snapshot::Content;
 use crate::timing;
@@ -42,6 +43,7 @@ pub(crate) struct Exchange {
     closed: AtomicBool,
     still: AtomicBool,
     open: Mutex<Open>,
+    confirmed: Confirmed,
 }
 
 #[derive(Debug)]
@@ -67,11 +69,23 @@ impl Exchange {
             closed: AtomicBool::new(false),
             still: AtomicBool::new(false),
             open: Mutex::new(Open { next, questions: BTreeMap::new() }),
+            confirmed: Confirmed::default(),
         }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the last question that was asked.
+    pub(crate) fn last_question(&self) -> u64 {
+        self.open().next
+    }
+
+    /// Waits until a quorum has answered what was asked in `term` after `question` (CP-P4).
+    pub(crate) async fn confirmed(&self, term: Term, question: u64) {
+        let newest = self.host.store().configurations().pop().map(|(_, configuration)| configuration);
+        self.confirmed.quorum(&newest.unwrap_or_default(), self.host.me(), term, question).await;
     }
 
     /// From now on no frame leaves, and nobody is answered.
@@ -168,6 +182,11 @@ impl Exchange {
             return tracing::trace!(%from, id, "an answer that nobody waits for");
         };
         let durable = matches!(body, Body::Appended(Appended { fate: Some(Fate::Durable(_)) }));
+        if let Some((term, _)) = question.acknowledges
+            && durable
+        {
+            self.confirmed.note(from, term, id);
+        }
         if let Some((term, matched)) = question.acknowledges
             && durable
             && question.asked.elapsed() <= timing::answer_deadline(self.host.settings())

@@ -1,7 +1,7 @@
 //! What drives the writer: a thread in production, a task in the simulator.
 
 use crate::error::OpenError;
-use crate::shared::{Shared, lock};
+use crate::shared::{Due, Shared, lock};
 use crate::store::{Pace, Writer, WriterWork};
 use crate::writer::{Core, Next};
 use std::io;
@@ -83,15 +83,17 @@ fn run_thread(mut core: Core) {
             Next::Idle | Next::Until(_) => {
                 let mut inner = lock(&shared.inner);
                 loop {
-                    let (due, now) = (inner.due(), Instant::now());
-                    let ready = due.is_some_and(|due| due <= now);
-                    if ready || !inner.bulk.is_empty() || inner.closing || inner.stopped.is_some() {
+                    let due = inner.due();
+                    if due == Some(Due::Now) || !inner.bulk.is_empty() || inner.closing || inner.stopped.is_some() {
                         break;
                     }
                     let wake = &shared.thread_wake;
                     inner = match due {
-                        None => wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                        Some(due) => wake.wait_timeout(inner, due - now).unwrap_or_else(PoisonError::into_inner).0,
+                        Some(Due::At(due)) => {
+                            let left = due.saturating_duration_since(Instant::now());
+                            wake.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0
+                        }
+                        Some(Due::Now) | None => wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
                     };
                 }
             }

@@ -104,6 +104,13 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// When something is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Now,
+    At(Instant),
+}
+
 impl Inner {
     /// The records of `range`, as many as fit, if redb need not be asked for any of them.
     fn unabsorbed(&self, range: Range<u64>, bytes_max: usize) -> Option<Vec<LogRecord>> {
@@ -123,11 +130,13 @@ impl Inner {
         (next == range.end).then_some(records)
     }
 
-    /// From when on the queued batches are to be written; `None` if there are none.
-    pub(crate) fn due(&self) -> Option<Instant> {
+    /// When the queued batches are to be written; `None` if there are none.
+    pub(crate) fn due(&self) -> Option<Due> {
         let first = self.batches.front()?;
         let waits = !self.closing && self.batches.iter().all(|queued| queued.patient);
-        Some(if waits { first.at + Batch::PATIENCE } else { first.at })
+        let until = first.at + Batch::PATIENCE;
+        // Who does not wait asks no clock: a thread may have another than whoever submits.
+        Some(if waits && Instant::now() < until { Due::At(until) } else { Due::Now })
     }
 }
 

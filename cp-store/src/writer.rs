@@ -10,7 +10,7 @@ use crate::base::Base;
 use crate::codec::{Kind, seal};
 use crate::error::Failure;
 use crate::fault::Fault;
-use crate::shared::{Bulk, Done, Queued, Shared, lock};
+use crate::shared::{Bulk, Done, Due, Queued, Shared, lock};
 use crate::snapshot::Staged;
 use crate::snapshot_file::{self, Draft};
 use crate::state::{Summary, Unabsorbed};
@@ -115,7 +115,12 @@ impl Core {
             Some(Job::Bulk(Bulk::Chunk { chunk, .. })) => Next::Work(WriterWork::Chunk { bytes: chunk.len() }),
             Some(Job::Bulk(_)) => Next::Work(WriterWork::Seal),
             None if self.done => Next::End,
-            None => lock(&self.shared.inner).due().map_or(Next::Idle, Next::Until),
+            None => match lock(&self.shared.inner).due() {
+                Some(Due::At(due)) => Next::Until(due),
+                // It has come about since: it is taken the next time.
+                Some(Due::Now) => Next::Until(Instant::now()),
+                None => Next::Idle,
+            },
         }
     }
 
@@ -129,7 +134,7 @@ impl Core {
         }
         // Closing comes after all batches; other bulk work takes turns with them.
         let closing = matches!(inner.bulk.front(), Some((_, Bulk::Close { .. })));
-        let ready = inner.due().is_some_and(|due| due <= Instant::now());
+        let ready = inner.due() == Some(Due::Now);
         let bulk_first = !ready || (self.bulk_is_next && !closing);
         if bulk_first && let Some((at, bulk)) = inner.bulk.pop_front() {
             inner.in_flight = Some(at);

@@ -22,7 +22,14 @@ async fn with_a_learner(world: &mut World) -> Result<usize, Broken> {
     let last = world.writes(2).await?;
     world.applied(&[joiner], last, world.election_timeout() * 6).await?;
     world.settled().await?;
-    world.settled_leader().await?;
+    let leader = world.settled_leader().await?;
+    // It may be cut off next: whoever gives it a vote must have heard that it is close behind.
+    let life = world.life_of(joiner)?.incarnation;
+    let heard = |world: &World| {
+        let books = world.up(leader).map(|up| up.node.progress()).unwrap_or_default();
+        books.iter().any(|member| member.incarnation == life && member.matched >= last.index).then_some(())
+    };
+    world.until(world.election_timeout() * 6, Promise::L1, "the leader to hear of its learner", heard).await?;
     Ok(joiner)
 }
 
