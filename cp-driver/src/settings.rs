@@ -54,7 +54,7 @@ impl Default for Settings {
             heartbeat: Duration::from_millis(50),
             propose_deadline: Duration::from_secs(2),
             proposals_max: 4096,
-            snapshot_every: 8192,
+            snapshot_every: 65_536,
             snapshot_bytes: 64 << 20,
             retained: 1024,
             append_bytes_max: 1 << 20,
