@@ -12,7 +12,8 @@
 //! - A request without records is sent only when nothing else is on its way.
 //!   openraft takes the answer to a request as the answer to every later one that
 //!   ends at the same record, so it would take an answer from before a read for
-//!   one from after it (CP-P4).
+//!   one from after it (CP-P4). It does so from when a request was pulled, so that
+//!   a read also waits for [`confirmed`](crate::confirmed).
 //! - A conflict where the peer has just acknowledged the record says that frames
 //!   changed places, not that the log went back; it is passed on as a failed
 //!   request, and openraft asks again.
