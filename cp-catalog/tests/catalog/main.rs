@@ -13,6 +13,7 @@ mod claims;
 mod codec;
 mod collections;
 mod common;
+mod cuts;
 mod defects;
 mod draws;
 mod force;
