@@ -42,7 +42,15 @@ async fn measure(options: &Options) -> Result<()> {
     let has = |section| sections.contains(&section);
 
     // Before the members, which are never quite idle.
-    let micro = if has(Section::Micro) { micros(options, &steps).await? } else { Vec::new() };
+    let micro = if has(Section::Micro) { micros(options, &steps).await } else { Ok(Vec::new()) };
+    let micro = match micro {
+        // The rest of a run is of use without them.
+        Err(error) if sections != [Section::Micro] => {
+            steps.note(&format!("the micro-benchmarks are left out: {error:#}"));
+            Vec::new()
+        }
+        micro => micro?,
+    };
     let files = tempfile::Builder::new().prefix("cp-bench-").tempdir()?;
     let mut gauge = Gauge::prepare(files.path())?;
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
