@@ -5,6 +5,7 @@ pub(crate) mod convert;
 mod join;
 mod lease;
 pub mod messages;
+mod propose;
 mod query;
 mod server;
 pub mod service;

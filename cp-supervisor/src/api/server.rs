@@ -3,17 +3,17 @@
 use super::access::{allow, caller};
 use super::convert;
 use super::messages::{
-    CloseGateReply, CloseGateRequest, Committed, JoinChunk, JoinRequest, LeaseDesk, NodeStatus, Progress, ProposeReply,
-    ProposeRequest, ProposeResult, Query, ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode,
-    RenewLeaseReply, RenewLeaseRequest, SnapshotPiece, SnapshotRequest, TransferReply, TransferRequest, TransferResult,
-    Unknown, WatchEvent, WatchRequest,
+    CloseGateReply, CloseGateRequest, JoinChunk, JoinRequest, LeaseDesk, NodeStatus, Progress, ProposeReply,
+    ProposeRequest, Query, ReadReply, ReadRequest, ReadResult, Redirect, Refused, RefusedCode, RenewLeaseReply,
+    RenewLeaseRequest, SnapshotPiece, SnapshotRequest, TransferReply, TransferRequest, TransferResult, WatchEvent,
+    WatchRequest,
 };
 use super::service::ControlPlaneApi;
 use super::throttle::Throttle;
-use super::{join, query, snapshot, watch};
-use crate::supervisor::{Reading, SubmitError, Supervisor};
+use super::{join, propose, query, snapshot, watch};
+use crate::supervisor::{Reading, Supervisor};
 use async_trait::async_trait;
-use cp_catalog::{Catalog, Privilege, Request as CatalogRequest, codec};
+use cp_catalog::{Catalog, Privilege};
 use cp_seam::{
     ControlPlaneRole, ControlPlaneStateMachine, MemberId, MemberKind, ProposeRefusal, ReadError, Standing,
     TransferError,
@@ -21,11 +21,7 @@ use cp_seam::{
 use cp_store::{Identity, Store};
 use futures::stream::BoxStream;
 use std::sync::Arc;
-use std::time::Duration;
-use tonic::{Request, Status};
-
-/// How long a node waits for a verdict, however long the client would.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+use tonic::{Request, Status, Streaming};
 
 /// A node, as its clients see it.
 #[derive(Debug)]
@@ -157,37 +153,12 @@ pub(super) fn refused(code: RefusedCode, message: impl Into<String>) -> Refused 
 
 #[async_trait]
 impl ControlPlaneApi for NodeApi {
-    async fn propose(&self, request: Request<ProposeRequest>) -> Result<ProposeReply, Status> {
-        let principal = caller(&request)?;
-        let message = request.into_inner();
-        let wait = Duration::from_millis(message.wait_ms).min(WAIT_MAX);
-        // What a client lacks is for the leader to say, who knows of its last grant.
-        let consensus = self.supervisor.consensus();
-        if !consensus.is_leader()
-            && let Some(leader) = consensus.leader().filter(|leader| *leader != self.identity.member)
-        {
-            return Ok(ProposeReply { result: Some(ProposeResult::Redirect(self.redirect(Some(leader)))) });
-        }
-        let request = convert::entry(message.kind, message.request)
-            .and_then(|entry| CatalogRequest::from_entry(&entry).map_err(|error| cp_driver::chain(&error)))
-            .map_err(|why| refused(RefusedCode::Invalid, why))
-            .and_then(|request| self.vouched(principal, request));
-        let result = match request {
-            Err(refusal) => ProposeResult::Refused(refusal),
-            Ok(request) => match self.supervisor.submit(request, wait).await {
-                Ok(decision) => ProposeResult::Committed(Committed {
-                    position: convert::position(decision.position),
-                    verdict: codec::encode_verdict(&decision.verdict).into(),
-                    settled: decision.settled,
-                }),
-                Err(SubmitError::Refused(refusal)) => {
-                    self.refusal(refusal).map_or_else(ProposeResult::Refused, ProposeResult::Redirect)
-                }
-                Err(SubmitError::Unknown { reason }) => ProposeResult::Unknown(Unknown { reason }),
-                Err(error) => ProposeResult::Refused(refused(RefusedCode::Invalid, cp_driver::chain(&error))),
-            },
-        };
-        Ok(ProposeReply { result: Some(result) })
+    async fn propose(
+        self: Arc<Self>,
+        requests: Request<Streaming<ProposeRequest>>,
+    ) -> Result<BoxStream<'static, Result<ProposeReply, Status>>, Status> {
+        let principal = caller(&requests)?;
+        Ok(propose::replies(self, principal, requests.into_inner()))
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<ReadReply, Status> {

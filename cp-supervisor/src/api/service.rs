@@ -6,7 +6,7 @@ use super::messages::{
     WatchRequest,
 };
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, Stream};
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc as Callee, NamedService};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 /// The longest message either side takes: a snapshot chunk and its framing.
@@ -35,8 +35,12 @@ const CLOSE_GATE: &str = "/cp.v1.ControlPlane/CloseGate";
 /// What a node answers to clients.
 #[async_trait]
 pub trait ControlPlaneApi: std::fmt::Debug + Send + Sync + 'static {
-    /// Puts a command to the leader and waits for its verdict.
-    async fn propose(&self, request: Request<ProposeRequest>) -> Result<ProposeReply, Status>;
+    /// Puts commands to the leader, each answered once its verdict is there, whatever becomes of
+    /// the others. What is not answered when the stream ends may or may not take effect.
+    async fn propose(
+        self: Arc<Self>,
+        requests: Request<Streaming<ProposeRequest>>,
+    ) -> Result<BoxStream<'static, Result<ProposeReply, Status>>, Status>;
     /// Answers a question about the state.
     async fn read(&self, request: Request<ReadRequest>) -> Result<ReadReply, Status>;
     /// Hands leadership over.
@@ -150,7 +154,13 @@ impl<S: ControlPlaneApi> Service<http::Request<Body>> for ControlPlaneServer<S> 
             };
         }
         match request.uri().path() {
-            PROPOSE => unary!(propose),
+            PROPOSE => Box::pin(async move {
+                let method = Method(move |requests| {
+                    let api = Arc::clone(&api);
+                    Box::pin(async move { api.propose(requests).await.map(Response::new) }) as BoxFuture<_, Status>
+                });
+                Ok(callee().streaming(method, request).await)
+            }),
             READ => unary!(read),
             TRANSFER => unary!(transfer),
             RENEW_LEASE => unary!(renew_lease),
@@ -195,7 +205,7 @@ impl ControlPlaneCaller {
         Ok(reply.into_inner())
     }
 
-    async fn stream<Q, A>(&self, request: Request<Q>, path: &'static str) -> Result<tonic::Streaming<A>, Status>
+    async fn stream<Q, A>(&self, request: Request<Q>, path: &'static str) -> Result<Streaming<A>, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
@@ -205,8 +215,14 @@ impl ControlPlaneCaller {
         Ok(reply.into_inner())
     }
 
-    pub(crate) async fn propose(&self, request: Request<ProposeRequest>) -> Result<ProposeReply, Status> {
-        self.unary(request, PROPOSE).await
+    pub(crate) async fn propose(
+        &self,
+        requests: impl Stream<Item = ProposeRequest> + Send + 'static,
+    ) -> Result<Streaming<ProposeReply>, Status> {
+        let codec: ProstCodec<ProposeRequest, ProposeReply> = ProstCodec::default();
+        let path = PathAndQuery::from_static(PROPOSE);
+        let replies = self.ready().await?.streaming(Request::new(requests), path, codec).await?;
+        Ok(replies.into_inner())
     }
 
     pub(crate) async fn read(&self, request: Request<ReadRequest>) -> Result<ReadReply, Status> {
@@ -225,18 +241,15 @@ impl ControlPlaneCaller {
         self.unary(request, CLOSE_GATE).await
     }
 
-    pub(crate) async fn watch(&self, request: Request<WatchRequest>) -> Result<tonic::Streaming<WatchEvent>, Status> {
+    pub(crate) async fn watch(&self, request: Request<WatchRequest>) -> Result<Streaming<WatchEvent>, Status> {
         self.stream(request, WATCH).await
     }
 
-    pub(crate) async fn snapshot(
-        &self,
-        request: Request<SnapshotRequest>,
-    ) -> Result<tonic::Streaming<SnapshotPiece>, Status> {
+    pub(crate) async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Streaming<SnapshotPiece>, Status> {
         self.stream(request, SNAPSHOT).await
     }
 
-    pub(crate) async fn join(&self, request: Request<JoinRequest>) -> Result<tonic::Streaming<JoinChunk>, Status> {
+    pub(crate) async fn join(&self, request: Request<JoinRequest>) -> Result<Streaming<JoinChunk>, Status> {
         self.stream(request, JOIN).await
     }
 }

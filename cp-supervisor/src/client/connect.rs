@@ -1,15 +1,23 @@
 //! Connections to nodes, one per address, made when first needed.
 
 use super::ClientError;
+use super::proposals::Proposals;
 use crate::api::service::ControlPlaneCaller;
 use cp_net::tls::{ChannelSettings, Credentials, DialError, Expect, channel};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A connection to one node.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) caller: ControlPlaneCaller,
+    pub(super) proposals: Arc<Proposals>,
+}
 
 #[derive(Debug)]
 pub(super) struct Connections {
     credentials: Credentials,
-    open: Mutex<BTreeMap<String, ControlPlaneCaller>>,
+    open: Mutex<BTreeMap<String, Connection>>,
 }
 
 impl Connections {
@@ -17,18 +25,19 @@ impl Connections {
         Self { credentials, open: Mutex::new(BTreeMap::new()) }
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, ControlPlaneCaller>> {
+    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Connection>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection to `address`, made if there is none.
-    pub(super) async fn to(&self, address: &str) -> Result<ControlPlaneCaller, ClientError> {
-        if let Some(caller) = self.open().get(address).cloned() {
-            return Ok(caller);
+    pub(super) async fn to(&self, address: &str) -> Result<Connection, ClientError> {
+        if let Some(connection) = self.open().get(address).cloned() {
+            return Ok(connection);
         }
         let caller = dial(&self.credentials, address).await?;
-        self.open().insert(address.to_owned(), caller.clone());
-        Ok(caller)
+        let connection = Connection { caller, proposals: Arc::default() };
+        self.open().insert(address.to_owned(), connection.clone());
+        Ok(connection)
     }
 
     /// Drops the connection to `address`; the next use makes a new one.

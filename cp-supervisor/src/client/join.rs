@@ -26,7 +26,7 @@ impl Client {
         let id = self.next_id().await?;
         let (welcome, chunks) = self
             .route
-            .call(self.within, |caller, _| {
+            .call(self.within, |node, _| {
                 let request = JoinRequest {
                     token: token.to_string(),
                     member: member.to_string(),
@@ -37,7 +37,7 @@ impl Client {
                     since: id.since.0,
                     feature_level: FEATURE_LEVEL,
                 };
-                attempt(caller, request).boxed()
+                attempt(node.caller, request).boxed()
             })
             .await?;
         let bad = |reason: String| ClientError::Server { reason };

@@ -69,11 +69,11 @@ impl Client {
     ) -> Result<Renewed, LeaseError> {
         let request =
             RenewLeaseRequest { incarnation: life.incarnation.0, generation: convert::wire_generation(generation) };
-        let answered = self.route.call_within(within, patience, |caller, _| {
+        let answered = self.route.call_within(within, patience, |node, _| {
             let (request, life, clock) = (request.clone(), life.clone(), Arc::clone(clock));
             async move {
                 let sent_at = clock.now();
-                match caller.renew_lease(tonic::Request::new(request)).await.map(|reply| reply.result) {
+                match node.caller.renew_lease(tonic::Request::new(request)).await.map(|reply| reply.result) {
                     Ok(Some(RenewLeaseResult::Renewed(message))) => match convert::renewal(life, message) {
                         Ok(renewal) => Attempt::Done(Ok(Renewed { renewal, sent_at })),
                         Err(reason) => Attempt::Fail(ClientError::Server { reason }),
@@ -111,10 +111,10 @@ impl Client {
             last_term: gate.last.term,
             last_lsn: gate.last.lsn,
         };
-        let answered = self.route.call(self.within, |caller, _| {
+        let answered = self.route.call(self.within, |node, _| {
             let request = request.clone();
             async move {
-                match caller.close_gate(tonic::Request::new(request)).await.map(|reply| reply.result) {
+                match node.caller.close_gate(tonic::Request::new(request)).await.map(|reply| reply.result) {
                     Ok(Some(CloseGateResult::Noted(matters))) => Attempt::Done(Ok(matters)),
                     Ok(Some(CloseGateResult::Redirect(redirect))) => Attempt::Elsewhere(redirect),
                     Ok(Some(CloseGateResult::Refused(refused))) => not_granted(refused),

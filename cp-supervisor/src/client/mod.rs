@@ -8,6 +8,7 @@ mod connect;
 mod error;
 mod join;
 mod lease;
+mod proposals;
 mod query;
 mod route;
 mod snapshot;
@@ -32,6 +33,7 @@ use cp_catalog::{AuthorityClaim, Command, Refusal, Request, RequestId, RequestRe
 use cp_net::tls::Credentials;
 use cp_seam::ControlPlaneLogIndex;
 use futures::FutureExt;
+use proposals::Unanswered;
 use route::{Attempt, Route};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -175,15 +177,16 @@ impl Client {
         let kind = convert::kind_number(entry.kind());
         let body = entry.payload().as_bytes().clone();
         self.route
-            .call(self.within, |caller, patience| {
+            .call(self.within, |node, patience| {
                 let wait_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).saturating_mul(9) / 10;
-                let message = ProposeRequest { kind, request: body.clone(), wait_ms };
+                let message = ProposeRequest { kind, request: body.clone(), wait_ms, number: 0 };
                 async move {
                     // Taken back by an answer; an attempt that is given up leaves it.
                     doubts.fetch_add(1, Ordering::Relaxed);
-                    let outcome = match caller.propose(tonic::Request::new(message)).await {
+                    let outcome = match node.proposals.ask(&node.caller, message).await {
                         Ok(reply) => decided(reply.result),
-                        Err(status) => Attempt::status(&status, false),
+                        Err(Unanswered::Unsent(status)) => Attempt::status(&status, true),
+                        Err(Unanswered::Lost(status)) => Attempt::Perhaps(route::explain(&status)),
                     };
                     if !matches!(outcome, Attempt::Perhaps(_)) {
                         doubts.fetch_sub(1, Ordering::Relaxed);
@@ -197,10 +200,10 @@ impl Client {
 
     async fn ask(&self, query: Query, stale: bool) -> Result<Answer<ReadResult>, ClientError> {
         self.route
-            .call(self.within, |caller, _| {
+            .call(self.within, |node, _| {
                 let message = ReadRequest { stale, query: Some(query.clone()) };
                 async move {
-                    let reply = match caller.read(tonic::Request::new(message)).await {
+                    let reply = match node.caller.read(tonic::Request::new(message)).await {
                         Ok(reply) => reply,
                         Err(status) => return Attempt::status(&status, true),
                     };
@@ -228,9 +231,9 @@ impl Client {
     /// How the node at `address` is; nobody else is asked.
     pub async fn node(&self, address: &str, within: Duration) -> Result<NodeStatus, ClientError> {
         let asked = async {
-            let caller = self.route.connections.to(address).await?;
+            let node = self.route.connections.to(address).await?;
             let message = ReadRequest { stale: true, query: Some(Query::Node(NodeQuery {})) };
-            match caller.read(tonic::Request::new(message)).await.map(|reply| reply.result) {
+            match node.caller.read(tonic::Request::new(message)).await.map(|reply| reply.result) {
                 Ok(Some(ReadResult::Node(status))) => Ok(*status),
                 Ok(_) => Err(newer()),
                 Err(status) => {
@@ -291,10 +294,10 @@ impl Client {
     /// Hands leadership to `to`, or to the voter that is furthest. Returns who leads.
     pub async fn transfer(&self, to: Option<&str>) -> Result<String, ClientError> {
         self.route
-            .call(self.within, |caller, _| {
+            .call(self.within, |node, _| {
                 let message = TransferRequest { to: to.unwrap_or_default().to_owned() };
                 async move {
-                    match caller.transfer(tonic::Request::new(message)).await.map(|reply| reply.result) {
+                    match node.caller.transfer(tonic::Request::new(message)).await.map(|reply| reply.result) {
                         Ok(Some(TransferResult::Leader(leader))) => Attempt::Done(leader),
                         Ok(Some(TransferResult::Redirect(redirect))) => Attempt::Elsewhere(redirect),
                         Ok(Some(TransferResult::Refused(refused))) => Attempt::refused(refused),

@@ -1,9 +1,8 @@
 //! Takes a request to the leader, wherever that is, within a deadline.
 
 use super::ClientError;
-use super::connect::Connections;
+use super::connect::{Connection, Connections};
 use crate::api::messages::{Redirect, Refused, RefusedCode};
-use crate::api::service::ControlPlaneCaller;
 use cp_net::tls::dial_reason;
 use futures::future::BoxFuture;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -146,7 +145,7 @@ impl Route {
     pub(super) async fn call<'a, T: Send>(
         &'a self,
         within: Duration,
-        attempt: impl Fn(ControlPlaneCaller, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
+        attempt: impl Fn(Connection, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
     ) -> Result<T, ClientError> {
         self.call_within(within, ATTEMPT_MAX, attempt).await
     }
@@ -156,7 +155,7 @@ impl Route {
         &'a self,
         within: Duration,
         attempt_max: Duration,
-        attempt: impl Fn(ControlPlaneCaller, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
+        attempt: impl Fn(Connection, Duration) -> BoxFuture<'a, Attempt<T>> + Send,
     ) -> Result<T, ClientError> {
         let deadline = Instant::now() + within;
         let mut target = self.known().preferred.clone();
@@ -169,8 +168,8 @@ impl Route {
             if left.is_zero() {
                 return Err(gave_up(perhaps, connected, why, within));
             }
-            let caller = match timeout(left.min(CONNECT_MAX).min(attempt_max), self.connections.to(&target)).await {
-                Ok(Ok(caller)) => caller,
+            let connection = match timeout(left.min(CONNECT_MAX).min(attempt_max), self.connections.to(&target)).await {
+                Ok(Ok(connection)) => connection,
                 Ok(Err(error)) if error.is_final() => return Err(error),
                 Ok(Err(error)) => {
                     why = error.reason();
@@ -185,7 +184,7 @@ impl Route {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             let patience = left.min(attempt_max);
-            let outcome = timeout(patience, attempt(caller, patience)).await;
+            let outcome = timeout(patience, attempt(connection, patience)).await;
             connected |= !matches!(outcome, Ok(Attempt::Unsent(_)));
             match outcome {
                 Ok(Attempt::Done(answer)) => {

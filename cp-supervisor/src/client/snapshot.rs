@@ -26,7 +26,7 @@ impl Client {
 
     pub(crate) async fn snapshot_as(&self, stale: bool) -> Result<SnapshotStream, ClientError> {
         let (header, stream) =
-            self.route.call(self.within, |caller, _| attempt(caller, SnapshotRequest { stale }).boxed()).await?;
+            self.route.call(self.within, |node, _| attempt(node.caller, SnapshotRequest { stale }).boxed()).await?;
         let meta = convert::backup_meta(header).map_err(|reason| ClientError::Server { reason })?;
         Ok(SnapshotStream { meta, stream, received: 0 })
     }

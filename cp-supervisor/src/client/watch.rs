@@ -135,13 +135,13 @@ impl Watch<'_> {
             self.tries += 1;
             let address = addresses.get(at).map_or("", String::as_str);
             self.address = address.to_owned();
-            let caller = self.client.route.connections.to(address).await?;
+            let node = self.client.route.connections.to(address).await?;
             let asked = tonic::Request::new(WatchRequest {
                 from: self.next,
                 generation: self.generation.map(convert::wire_generation),
                 marks: self.marks,
             });
-            self.open = Some(caller.watch(asked).await.map_err(|status| broken(&status))?);
+            self.open = Some(node.caller.watch(asked).await.map_err(|status| broken(&status))?);
         }
         let Some(stream) = &mut self.open else { return Ok(None) };
         loop {

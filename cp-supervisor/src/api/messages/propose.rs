@@ -16,11 +16,17 @@ pub struct ProposeRequest {
     /// How long the node may wait for the verdict, in milliseconds.
     #[prost(uint64, tag = "3")]
     pub wait_ms: u64,
+    /// The caller's number for it among those on its stream; the reply repeats it.
+    #[prost(uint64, tag = "4")]
+    pub number: u64,
 }
 
-/// What became of a command.
+/// What became of a command. Replies on a stream come in any order.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ProposeReply {
+    /// The number that the command came with.
+    #[prost(uint64, tag = "5")]
+    pub number: u64,
     /// The answer.
     #[prost(oneof = "ProposeResult", tags = "1, 2, 3, 4")]
     pub result: Option<ProposeResult>,
