@@ -66,8 +66,13 @@ impl History {
     }
 
     pub(crate) fn get(&self, index: ControlPlaneLogIndex) -> Option<&Arc<Change>> {
-        let at = self.ring.binary_search_by_key(&index, |change| change.position.index).ok()?;
-        self.ring.get(at)
+        // Nearly every index is that of a change, and each look at another one waits for memory.
+        let behind = usize::try_from(self.ring.back()?.position.index.0.checked_sub(index.0)?).ok()?;
+        let likely = self.ring.len().checked_sub(behind.saturating_add(1)).and_then(|at| self.ring.get(at));
+        likely.filter(|change| change.position.index == index).or_else(|| {
+            let at = self.ring.binary_search_by_key(&index, |change| change.position.index).ok()?;
+            self.ring.get(at)
+        })
     }
 
     pub(crate) fn from(&self, index: ControlPlaneLogIndex, count_max: usize, applied: ControlPlaneLogIndex) -> Changes {
@@ -79,5 +84,29 @@ impl History {
         let reached =
             if at + items.len() < self.ring.len() { items.last().map(|last| last.position.index) } else { None };
         Changes::Items { items, next: reached.unwrap_or(applied).next().max(index) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::{Refusal, RequestRefusal};
+    use cp_seam::Term;
+
+    /// Blank and configuration entries leave gaps, few or many.
+    #[test]
+    fn a_change_is_found_by_its_index_whatever_gaps_there_are() {
+        for kept in [vec![], vec![5], vec![1, 2, 3, 4], vec![2, 3, 7, 8, 9, 20], vec![4, 400, 401, 800]] {
+            let mut history = History::new(64, ControlPlaneLogIndex(0));
+            for index in &kept {
+                let position = LogPosition::new(Term(1), ControlPlaneLogIndex(*index));
+                let verdict = Verdict::Refused(Refusal::Request(RequestRefusal::Undecodable));
+                history.push(Change { position, request: None, verdict, repeated: false });
+            }
+            for index in 0..900 {
+                let found = history.get(ControlPlaneLogIndex(index)).map(|change| change.position.index.0);
+                assert_eq!(found, kept.contains(&index).then_some(index), "of {kept:?}");
+            }
+        }
     }
 }

@@ -105,6 +105,10 @@ impl Sessions {
         if id.sequence <= low_water {
             return Admission::Barred(Refusal::Request(RequestRefusal::Expired { low_water }));
         }
+        // Nearly always the case, and a search would wait for memory.
+        if session.replies.back().is_none_or(|(last, _)| *last < id.sequence) {
+            return Admission::Fresh;
+        }
         match session.replies.binary_search_by_key(&id.sequence, |(sequence, _)| *sequence) {
             Ok(at) => {
                 session.replies.get(at).map_or(Admission::Fresh, |(_, verdict)| Admission::Repeat(verdict.clone()))
@@ -148,7 +152,9 @@ impl Sessions {
         if edited.header.principal.is_none() {
             edited.header.principal = principal.cloned();
         }
-        let at = edited.replies.partition_point(|(sequence, _)| *sequence < id.sequence);
+        let follows = edited.replies.back().is_none_or(|(last, _)| *last < id.sequence);
+        let among = || edited.replies.partition_point(|(sequence, _)| *sequence < id.sequence);
+        let at = if follows { edited.replies.len() } else { among() };
         edited.replies.insert(at, (id.sequence, verdict.clone()));
         sum.add(&record::hash_reply(&id.client, id.sequence, verdict));
         while edited.replies.len() > REPLY_COUNT_MAX {
