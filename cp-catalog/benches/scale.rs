@@ -163,7 +163,7 @@ fn lookups(catalog: &Catalog, layout: Layout) {
     // Whoever asks has just had the name and the key in hand.
     let at_hand = |query: &(u64, Vec<u8>)| {
         let name = names.get(query.0 as usize).expect("it was made");
-        black_box((name.as_str().bytes().map(u64::from).sum::<u64>(), query.1.first()));
+        black_box((name.as_str().bytes().map(u64::from).sum::<u64>(), query.1.first().copied()));
     };
     let mut nanos: Vec<_> = (0..2)
         .flat_map(|_| &queries)
