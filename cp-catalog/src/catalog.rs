@@ -186,8 +186,8 @@ impl Catalog {
     }
 
     /// The owner of the range that covers `key` of `collection`, if one does. Costs about half of
-    /// [`locate`](Self::locate): the range itself is read only if one of its ends begins with the
-    /// same 8 bytes as `key`.
+    /// [`locate`](Self::locate): the range itself is read only if it begins with the same 8 bytes as
+    /// `key`, or if no other begins where it ends.
     pub fn owner_of(&self, collection: &CollectionName, key: &[u8]) -> Option<&MemberId> {
         self.holders.name(self.collections.get(collection)?.owner_of(key)?)
     }

@@ -1,6 +1,6 @@
 //! One collection's ranges, by id and by key.
 
-use crate::bounds::{Bounds, Mode, slot_key, slot_of};
+use crate::bounds::{Bound, Bounds, Mode, slot_key, slot_of};
 use crate::cow::CowMap;
 use crate::hashed::HashedRange;
 use crate::id::RangeId;
@@ -31,11 +31,14 @@ impl Collection {
     /// Takes in all ranges of a collection that has none yet, each with the number of its owner.
     pub(crate) fn load(&mut self, by_id: Vec<(HashedRange, u32)>, by_lower: Vec<(HashedRange, u32)>) {
         self.by_id = Tree::from_sorted(by_id.into_iter().map(|(range, _)| (range, ())));
-        let routed = |(range, owner): (HashedRange, u32)| {
-            let route = Route::new(&range, owner);
-            (range, route)
-        };
-        self.by_lower = Tree::from_sorted(by_lower.into_iter().map(routed));
+        let mut rest = by_lower.into_iter().peekable();
+        let routed = std::iter::from_fn(|| {
+            let (range, owner) = rest.next()?;
+            let next = rest.peek().map_or(&Bound::Max, |(next, _)| next.bounds.lower());
+            let joined = range.bounds.upper() == next;
+            Some((range, Route::new(owner, joined)))
+        });
+        self.by_lower = Tree::from_sorted(routed);
     }
 
     pub(crate) fn get(&self, id: RangeId) -> Option<&HashedRange> {
@@ -53,11 +56,11 @@ impl Collection {
 
     /// The number of the owner of the range that covers `key`.
     pub(crate) fn owner_of(&self, key: &[u8]) -> Option<u32> {
-        self.covering(key, |found| Some(found.note().owner))
+        self.covering(key, |found| Some(found.note().owner()))
     }
 
-    /// What `read` takes of the range that covers `key`. The range itself is read only if its end
-    /// begins with the same bytes as the key, or its beginning.
+    /// What `read` takes of the range that covers `key`. The range itself is read only if there may
+    /// be keys between it and the next one, or it begins with the key's first bytes.
     fn covering<'a, R>(&'a self, key: &[u8], read: impl Fn(Found<'a, ByLower>) -> Option<R>) -> Option<R> {
         let slot = match self.spec.mode {
             Mode::Ordered => None,
@@ -65,7 +68,7 @@ impl Collection {
         };
         let key = slot.as_ref().map_or(key, |slot| slot);
         let found = self.by_lower.floor(Place::Key(key))?;
-        let covers = found.note().ends_above(Place::Key(key)) || found.item()?.bounds.contains(key);
+        let covers = found.note().is_joined() || found.item()?.bounds.contains(key);
         if covers { read(found) } else { None }
     }
 
@@ -137,15 +140,23 @@ impl Collection {
     /// Whether both indexes hold the same records and find each, noted as it is; `number` gives
     /// the numbers of owners.
     pub(crate) fn is_consistent(&self, number: impl Fn(&Range) -> Option<u32>) -> bool {
-        let same = |range: &HashedRange| {
+        let mut next = self.by_lower.iter().skip(1);
+        let mut same = |range: &HashedRange| {
             let by_id = self.by_id.get(range.id).is_some_and(|found| found.is(range));
-            let route = number(range).map(|owner| Route::new(range, owner));
+            let end = next.next().map_or(&Bound::Max, |next| next.bounds.lower());
             let by_lower = self.by_lower.floor(range.bounds.lower().into());
             let by_lower = by_lower.filter(|found| found.item().is_some_and(|found| found.is(range)));
-            by_id && by_lower.is_some_and(|found| Some(found.note()) == route)
+            let noted = by_lower.map(|found| found.note()).filter(|noted| number(range) == Some(noted.owner()));
+            // What overlaps the next one is found out elsewhere.
+            let joins = |noted: Route| match range.bounds.upper().cmp(end) {
+                Ordering::Less => !noted.is_joined(),
+                Ordering::Equal => noted.is_joined(),
+                Ordering::Greater => true,
+            };
+            by_id && noted.is_some_and(joins)
         };
         let whole = self.by_lower.len() == self.by_id.len() && self.by_lower.iter().count() == self.by_id.len();
-        whole && self.by_lower.iter().all(same)
+        whole && self.by_lower.iter().all(&mut same)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -155,18 +166,43 @@ impl Collection {
     /// Puts a range in, whose owner has the number `owner`.
     pub(crate) fn put(&mut self, range: HashedRange, owner: u32) -> Option<HashedRange> {
         let was = self.by_id.insert(range.clone(), ());
-        if let Some(was) = was.as_ref().filter(|was| was.bounds.lower() != range.bounds.lower()) {
-            self.by_lower.remove(was.bounds.lower().into());
+        if was.as_ref().is_some_and(|was| was.bounds == range.bounds) {
+            if let Some((there, route)) = self.by_lower.entry_mut(range.bounds.lower().into()) {
+                *route = Route::new(owner, route.is_joined());
+                *there = range;
+            }
+            return was;
         }
-        let route = Route::new(&range, owner);
-        self.by_lower.insert(range, route);
+        let lower = range.bounds.lower().clone();
+        if let Some(was) = was.as_ref().filter(|was| *was.bounds.lower() != lower) {
+            self.take(was.bounds.lower());
+        }
+        let upper = range.bounds.upper();
+        let joined = *upper == Bound::Max || self.by_lower.get(upper.into()).is_some();
+        self.by_lower.insert(range, Route::new(owner, joined));
+        self.join(&lower, true);
         was
+    }
+
+    /// Takes away what begins at `lower` from the index by key.
+    fn take(&mut self, lower: &Bound) {
+        self.by_lower.remove(lower.into());
+        self.join(lower, false);
+    }
+
+    /// Notes of the range that ends at `at`, if there is one, whether one begins there.
+    fn join(&mut self, at: &Bound, joined: bool) {
+        let Some(below) = self.by_lower.below(at.into()).filter(|below| below.bounds.upper() == at) else { return };
+        let below = below.bounds.lower().clone();
+        if let Some((_, route)) = self.by_lower.entry_mut((&below).into()) {
+            *route = Route::new(route.owner(), joined);
+        }
     }
 
     /// Takes a range away, so that its id is never used again.
     pub(crate) fn retire(&mut self, id: RangeId, into: Option<RangeId>) -> Option<HashedRange> {
         let was = self.by_id.remove(id)?;
-        self.by_lower.remove(was.bounds.lower().into());
+        self.take(was.bounds.lower());
         self.retired.insert(id, into);
         Some(was)
     }
@@ -182,6 +218,7 @@ mod tests {
     use crate::bounds::Bound;
     use crate::id::{CollectionName, Epoch, GroupName, Version};
     use crate::range::Copies;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     fn hashed(range: Range) -> HashedRange {
@@ -205,7 +242,8 @@ mod tests {
     fn collection() -> Collection {
         let (name, group) = (CollectionName::new("books").unwrap(), GroupName::new("shelf").unwrap());
         let mut collection = Collection::new(CollectionSpec { name, group, mode: Mode::Ordered });
-        collection.put(range(1, b"", 1), 7);
+        let bounds = Bounds::new(Bound::Min, Bound::at(b"m").unwrap()).unwrap();
+        collection.put(hashed(Range { bounds, ..(*range(1, b"", 1)).clone() }), 7);
         collection.put(range(2, b"m", 1), 7);
         collection
     }
@@ -242,9 +280,6 @@ mod tests {
 
     #[test]
     fn both_indexes_hold_the_same_records() {
-        fn noted(range: &Range) -> Route {
-            Route::new(range, 7)
-        }
         let holds = |collection: &Collection| collection.is_consistent(|_| Some(7));
         assert!(holds(&collection()));
         let broken = |edit: fn(&mut Collection)| {
@@ -258,23 +293,66 @@ mod tests {
         assert!(broken(|c| drop(c.by_lower.remove(Place::Min))), "one less by key");
         let moved = |c: &mut Collection| {
             drop(c.by_lower.remove(Place::Min));
-            drop(c.by_lower.insert(range(1, b"c", 1), noted(&range(1, b"c", 1))));
+            drop(c.by_lower.insert(range(1, b"c", 1), Route::new(7, false)));
         };
         assert!(broken(moved), "under another key");
-        let renoted = |c: &mut Collection, route: Route| {
+        fn renoted(c: &mut Collection, route: Route) {
             let there = c.get(RangeId(2)).unwrap().clone();
             drop(c.by_lower.insert(there, route));
-        };
+        }
         assert!(broken(|c| drop(c.put(range(2, b"m", 1), 8))), "another owner's number");
-        let mut early = collection();
-        let mut ends = (*range(2, b"m", 1)).clone();
-        ends.bounds = Bounds::new(Bound::at(b"m").unwrap(), Bound::at(b"x").unwrap()).unwrap();
-        renoted(&mut early, Route::new(&ends, 7));
-        assert!(!holds(&early), "another end");
+        assert!(broken(|c| renoted(c, Route::new(7, false))), "keys above it that are none's");
         let mut same = collection();
-        renoted(&mut same, noted(&range(2, b"m", 1)));
+        renoted(&mut same, Route::new(7, true));
         assert!(holds(&same));
         assert!(!collection().is_consistent(|_| None), "an owner without a number");
+    }
+
+    proptest! {
+        /// Ranges come, go, and change either end, in an order in which they never overlap.
+        #[test]
+        fn whether_ranges_are_joined_is_noted_as_they_change(
+            steps in prop::collection::vec((0u8..4, 0u8..24, 1u8..5), 0..120),
+            long in any::<bool>(),
+        ) {
+            let (name, group) = (CollectionName::new("books").unwrap(), GroupName::new("shelf").unwrap());
+            let mut there = Collection::new(CollectionSpec { name, group, mode: Mode::Ordered });
+            let key = |n: u8| if long { format!("a long beginning of keys {n:03}") } else { format!("{n:03}") };
+            let bound = |n: u8| match n {
+                0 => Bound::Min,
+                24.. => Bound::Max,
+                n => Bound::at(key(n).as_bytes()).unwrap(),
+            };
+            // By number: from where to where, and the owner.
+            let mut model = std::collections::BTreeMap::<u64, (u8, u8, u32)>::new();
+            for (step, (what, from, len)) in (1..).zip(steps) {
+                let free = |model: &std::collections::BTreeMap<u64, (u8, u8, u32)>, own: u64, from: u8, to: u8| {
+                    model.iter().all(|(id, (lower, upper, _))| *id == own || to <= *lower || *upper <= from)
+                };
+                let one = model.keys().copied().nth(usize::from(from) % model.len().max(1));
+                let (id, (lower, upper)) = match (what, one) {
+                    (0, Some(id)) => {
+                        there.retire(RangeId(id), None);
+                        model.remove(&id);
+                        prop_assert!(there.is_consistent(|range| model.get(&range.id.0).map(|range| range.2)));
+                        continue;
+                    }
+                    (1, Some(id)) => (id, (from, (from + len).min(24))),
+                    (2, Some(id)) => (id, (model[&id].0, model[&id].1)),
+                    _ => (step, (from, (from + len).min(24))),
+                };
+                if lower < upper && free(&model, id, lower, upper) {
+                    let bounds = Bounds::new(bound(lower), bound(upper)).unwrap();
+                    there.put(hashed(Range { bounds, ..(*range(id, b"", step)).clone() }), step as u32);
+                    model.insert(id, (lower, upper, step as u32));
+                }
+                prop_assert!(there.is_consistent(|range| model.get(&range.id.0).map(|range| range.2)));
+                for n in 0..24 {
+                    let covers = model.values().find(|(lower, upper, _)| *lower <= n && n < *upper);
+                    prop_assert_eq!(there.owner_of(key(n).as_bytes()), covers.map(|range| range.2));
+                }
+            }
+        }
     }
 
     /// Keys that begin like an end are compared whole, others are not.

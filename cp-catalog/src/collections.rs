@@ -25,7 +25,7 @@ impl Collections {
     }
 
     pub(crate) fn get_mut(&mut self, name: &CollectionName) -> Option<&mut Arc<Collection>> {
-        self.by_hash.get_mut(name.as_str().into())
+        self.by_hash.entry_mut(name.as_str().into()).map(|(collection, ())| collection)
     }
 
     pub(crate) fn insert(&mut self, collection: Arc<Collection>) {

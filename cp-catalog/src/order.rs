@@ -5,8 +5,7 @@ use crate::collection::Collection;
 use crate::hash::NameHasher;
 use crate::hashed::HashedRange;
 use crate::id::RangeId;
-use crate::range::Range;
-use crate::tree::Order;
+use crate::tree::{Note, Order};
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hasher;
@@ -71,25 +70,36 @@ impl<'a> From<&'a Bound> for Place<'a> {
     }
 }
 
-/// What most lookups need of a range: where it ends, and whose it is.
+/// What most lookups need of a range: whose it is, and whether all keys up to the next range are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Route {
-    /// The prefix of its upper end, in two halves: so it takes no more room than it needs.
-    end: [u32; 2],
-    /// The number of its owner.
-    pub(crate) owner: u32,
+    /// The number of the owner, doubled; odd if no key lies between the range and the next one.
+    word: u32,
 }
 
 impl Route {
-    pub(crate) fn new(range: &Range, owner: u32) -> Self {
-        let end = ByLower::prefix(range.bounds.upper().into());
-        Self { end: [(end >> 32) as u32, end as u32], owner }
+    pub(crate) fn new(owner: u32, joined: bool) -> Self {
+        Self { word: owner << 1 | u32::from(joined) }
     }
 
-    /// Whether it is certain that `place` is below the end; if not, it may still be.
-    pub(crate) fn ends_above(&self, place: Place<'_>) -> bool {
-        let [high, low] = self.end.map(u64::from);
-        ByLower::prefix(place) < (high << 32 | low)
+    /// The number of its owner.
+    pub(crate) fn owner(self) -> u32 {
+        self.word >> 1
+    }
+
+    /// Whether it ends where the next one begins, or above all keys.
+    pub(crate) fn is_joined(self) -> bool {
+        self.word & 1 == 1
+    }
+}
+
+impl Note for Route {
+    fn bits(self) -> u32 {
+        self.word
+    }
+
+    fn of_bits(word: u32) -> Self {
+        Self { word }
     }
 }
 
@@ -148,19 +158,23 @@ impl Named for Arc<Collection> {
 #[derive(Debug, Clone)]
 pub(crate) struct ByName<T>(PhantomData<T>);
 
-/// A name and its hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A name, and its hash if that is known.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Hashed<'a> {
-    hash: u64,
+    hash: Option<u64>,
     name: &'a str,
 }
 
 impl<'a> From<&'a str> for Hashed<'a> {
     fn from(name: &'a str) -> Self {
-        let mut hasher = NameHasher::default();
-        hasher.write(name.as_bytes());
-        Self { hash: hasher.finish(), name }
+        Self { hash: Some(hash(name)), name }
     }
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = NameHasher::default();
+    hasher.write(name.as_bytes());
+    hasher.finish()
 }
 
 impl<T: Named> Order for ByName<T> {
@@ -170,15 +184,19 @@ impl<T: Named> Order for ByName<T> {
     type Target<'a> = Hashed<'a>;
 
     fn prefix(target: Hashed<'_>) -> u64 {
-        target.hash
+        target.hash.unwrap_or_else(|| hash(target.name))
     }
 
+    /// Of equal names no hash is needed.
     fn compare(one: Hashed<'_>, other: Hashed<'_>) -> Ordering {
-        one.cmp(&other)
+        if one.name == other.name {
+            return Ordering::Equal;
+        }
+        (Self::prefix(one), one.name).cmp(&(Self::prefix(other), other.name))
     }
 
     fn of(item: &T) -> Hashed<'_> {
-        item.name().into()
+        Hashed { hash: None, name: item.name() }
     }
 
     fn key(target: Hashed<'_>) -> Box<str> {
@@ -213,8 +231,6 @@ mod tests {
             if one <= other {
                 prop_assert!(ByLower::prefix(one) <= ByLower::prefix(other), "{:?} {:?}", one, other);
             }
-            let ends = |end: u64| Route { end: [(end >> 32) as u32, end as u32], owner: 0 };
-            prop_assert!(!ends(ByLower::prefix(other)).ends_above(one) || one < other, "{:?} {:?}", one, other);
             let kept = ByLower::key(one);
             prop_assert_eq!(ByLower::target(&kept), one);
         }

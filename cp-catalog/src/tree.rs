@@ -2,22 +2,27 @@
 //!
 //! A B-tree whose nodes are behind `Arc`s: a clone shares them all, and the first change after it
 //! copies the nodes on one path. Nodes hold the first 64 bits of their keys. A search counts
-//! those that are lower, which touches one place in memory, and reads whole keys only among equals.
-//! Records carry their keys; fans keep one for each child. Beside a record lies a note of it, which
-//! answers what is asked most often without reading the record.
+//! those that are lower, and reads whole keys only among equals. Records carry their keys; fans keep
+//! one for each child. Beside a record lies a note of it, which answers what is asked most often
+//! without reading the record.
+//!
+//! What is far from the processor is a lowest node. Beside the pointer to one, in its fan, lies a
+//! sample of its prefixes: that says which few lines of it to read, prefixes and notes at once, so
+//! that finding a note is one wait for memory.
 //!
 //! Invariants: no node but the root's absence is empty; what is in a child is at or above the key
-//! that its fan keeps for it, and below the next one's.
+//! that its fan keeps for it, and below the next one's; a sample is its leaf's as it is.
 
 mod fan;
 mod iter;
 mod leaf;
 mod node;
+mod sampled;
 
 pub(crate) use iter::Iter;
-pub(crate) use leaf::Found;
 use leaf::Leaf;
 use node::{Child, Node};
+pub(crate) use sampled::Found;
 use std::cmp::Ordering;
 use std::fmt::Debug;
 
@@ -26,7 +31,7 @@ pub(crate) trait Order: Debug + Clone {
     /// The records: a pointer, so that moving one costs little.
     type Item: Debug + Clone;
     /// What lies beside a record.
-    type Note: Debug + Copy + Default;
+    type Note: Note;
     /// A key as fans keep it.
     type Key: Debug + Clone;
     /// A key as it is looked for.
@@ -44,6 +49,21 @@ pub(crate) trait Order: Debug + Clone {
     fn key(target: Self::Target<'_>) -> Self::Key;
     /// A kept key, to be looked for.
     fn target(key: &Self::Key) -> Self::Target<'_>;
+}
+
+/// What lies beside a record: no more than 32 bits, so that one may be picked of many that are all
+/// read, before it is known which.
+pub(crate) trait Note: Debug + Copy + Default {
+    fn bits(self) -> u32;
+    fn of_bits(bits: u32) -> Self;
+}
+
+impl Note for () {
+    fn bits(self) -> u32 {
+        0
+    }
+
+    fn of_bits(_: u32) {}
 }
 
 /// Records in the order `O`.
@@ -82,18 +102,28 @@ impl<O: Order> Tree<O> {
                     continue;
                 }
             };
-            return leaf.at(leaf.rank(target).ok()?);
+            return leaf.leaf().at(leaf.rank(target).ok()?);
         }
     }
 
-    /// The record, for changing what is not its key.
-    pub(crate) fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
-        self.root.as_mut()?.get_mut(target)
+    /// The record, for changing what is not its key, and its note.
+    pub(crate) fn entry_mut(&mut self, target: O::Target<'_>) -> Option<(&mut O::Item, &mut O::Note)> {
+        self.root.as_mut()?.entry_mut(target)
     }
 
     /// The last record at or below `target`.
     pub(crate) fn floor(&self, target: O::Target<'_>) -> Option<Found<'_, O>> {
-        self.root.as_ref()?.floor(target)
+        let (prefix, root) = (O::prefix(target), self.root.as_ref()?);
+        let mut node = root;
+        let leaf = loop {
+            match node {
+                Node::Leaf(leaf) => break leaf,
+                Node::Low(fan) => break fan.child(fan.way_by(prefix, target))?,
+                Node::High(fan) => node = fan.child(fan.way_by(prefix, target))?,
+            }
+        };
+        // What the leaf began with may be gone, and the rest of it be above.
+        leaf.floor_by(prefix, target).or_else(|| root.floor(target))
     }
 
     /// The last record below `target`.

@@ -1,8 +1,8 @@
 //! The upper nodes of a tree: which child a key is in.
 
 use super::Order;
-use super::leaf::Found;
-use super::node::{Child, FAN_MAX, Inserted, insert_at, move_upper, remove_at};
+use super::node::{Child, FAN_MAX, Inserted, count_below, insert_at, move_upper, remove_at};
+use super::sampled::Found;
 use std::array;
 use std::sync::Arc;
 
@@ -51,8 +51,12 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
 
     /// The child in which `target` is, if it is anywhere.
     pub(super) fn way(&self, target: O::Target<'_>) -> usize {
-        let prefix = O::prefix(target);
-        let below = self.ways.iter().filter(|way| way.prefix < prefix).count();
+        self.way_by(O::prefix(target), target)
+    }
+
+    /// The same, if this is its prefix.
+    pub(super) fn way_by(&self, prefix: u64, target: O::Target<'_>) -> usize {
+        let below = count_below(self.ways.iter().map(|way| &way.prefix), prefix);
         if self.ways.get(below).is_none_or(|way| way.prefix != prefix) {
             return below.saturating_sub(1);
         }
@@ -78,9 +82,9 @@ impl<O: Order, C: Child<O>> Fan<O, C> {
         (0..=self.way(target)).rev().find_map(|at| self.child(at).and_then(|child| child.below(target)))
     }
 
-    pub(super) fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
+    pub(super) fn entry_mut(&mut self, target: O::Target<'_>) -> Option<(&mut O::Item, &mut O::Note)> {
         let at = self.way(target);
-        self.child_mut(at)?.get_mut(target)
+        self.child_mut(at)?.entry_mut(target)
     }
 
     fn put(&mut self, at: usize, key: O::Key, child: C) {

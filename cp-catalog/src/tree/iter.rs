@@ -42,7 +42,7 @@ impl<'a, O: Order> Iter<'a, O> {
         };
         self.leaf = leaf.map(|leaf| {
             let at = target.map_or(0, |target| leaf.rank(target).map_or_else(|at| at, |at| at + 1));
-            (&**leaf, at)
+            (leaf.leaf(), at)
         });
     }
 }
@@ -62,7 +62,7 @@ impl<'a, O: Order> Iterator for Iter<'a, O> {
             if let Some((fan, at)) = &mut self.low {
                 let child = fan.child(*at);
                 *at += 1;
-                self.leaf = child.map(|leaf| (&**leaf, 0));
+                self.leaf = child.map(|leaf| (leaf.leaf(), 0));
                 if child.is_none() {
                     self.low = None;
                 }

@@ -1,10 +1,12 @@
 //! The lowest nodes of a tree: they hold the records.
 
 use super::Order;
-use super::node::{Child, Inserted, LEAF_MAX, insert_at, move_upper, remove_at};
+use super::node::{LEAF_MAX, insert_at, move_upper, remove_at};
 use std::array;
-use std::cmp::Ordering;
-use std::sync::Arc;
+
+/// How many records one entry of a leaf's sample stands for.
+pub(super) const GROUP: usize = 16;
+pub(super) const GROUPS: usize = LEAF_MAX / GROUP;
 
 #[derive(Debug, Clone)]
 #[repr(C)]
@@ -14,23 +16,6 @@ pub(super) struct Leaf<O: Order> {
     prefixes: [u64; LEAF_MAX],
     notes: [O::Note; LEAF_MAX],
     items: [Option<O::Item>; LEAF_MAX],
-}
-
-/// A record that was found. Neither it nor its note has been read.
-#[derive(Debug)]
-pub(crate) struct Found<'a, O: Order> {
-    leaf: &'a Leaf<O>,
-    at: usize,
-}
-
-impl<'a, O: Order> Found<'a, O> {
-    pub(crate) fn item(&self) -> Option<&'a O::Item> {
-        self.leaf.at(self.at)
-    }
-
-    pub(crate) fn note(&self) -> O::Note {
-        self.leaf.notes.get(self.at).copied().unwrap_or_default()
-    }
 }
 
 impl<O: Order> Leaf<O> {
@@ -56,73 +41,56 @@ impl<O: Order> Leaf<O> {
         (leaf.len > 0).then_some(leaf)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn at(&self, at: usize) -> Option<&O::Item> {
         self.items.get(at)?.as_ref()
     }
 
-    pub(super) fn item_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
-        let at = self.rank(target).ok()?;
-        self.items.get_mut(at)?.as_mut()
+    pub(super) fn entry_mut(&mut self, at: usize) -> Option<(&mut O::Item, &mut O::Note)> {
+        Some((self.items.get_mut(at)?.as_mut()?, self.notes.get_mut(at)?))
     }
 
-    /// Where the record of this key is, or else would be.
-    pub(super) fn rank(&self, target: O::Target<'_>) -> Result<usize, usize> {
-        let prefix = O::prefix(target);
-        let below = count_below(&self.prefixes, prefix);
-        if self.prefixes.get(below).is_none_or(|other| *other != prefix) {
-            return Err(below);
-        }
-        if O::WHOLE {
-            // What is above all records has no higher first bits than they may have.
-            return if below < self.len { Ok(below) } else { Err(below) };
-        }
-        let rest = self.prefixes.get(below..self.len).unwrap_or_default();
-        let equal = rest.iter().take_while(|other| **other == prefix).count();
-        let equal = self.items.get(below..below + equal).unwrap_or_default();
-        let found = equal
-            .binary_search_by(|item| item.as_ref().map_or(Ordering::Greater, |item| O::compare(O::of(item), target)));
-        found.map(|at| below + at).map_err(|at| below + at)
+    /// Of the records there are, from `from` on.
+    pub(super) fn prefixes_from(&self, from: usize) -> &[u64] {
+        self.prefixes.get(from..self.len).unwrap_or_default()
     }
 
-    fn put(&mut self, at: usize, item: O::Item, note: O::Note) {
+    pub(super) fn items(&self, from: usize, count: usize) -> &[Option<O::Item>] {
+        self.items.get(from..from + count).unwrap_or_default()
+    }
+
+    pub(super) fn note(&self, at: usize) -> O::Note {
+        self.notes.get(at).copied().unwrap_or_default()
+    }
+
+    /// The prefixes of a group, and its notes.
+    pub(super) fn group(&self, group: usize) -> Option<(&[u64; GROUP], &[O::Note; GROUP])> {
+        Some((self.prefixes.as_chunks().0.get(group)?, self.notes.as_chunks().0.get(group)?))
+    }
+
+    /// The first prefix of a group.
+    pub(super) fn group_first(&self, group: usize) -> u64 {
+        self.prefixes.get(group * GROUP).copied().unwrap_or(u64::MAX)
+    }
+
+    /// The prefix of the last record.
+    pub(super) fn last_prefix(&self) -> u64 {
+        self.len.checked_sub(1).and_then(|last| self.prefixes.get(last)).copied().unwrap_or(u64::MAX)
+    }
+
+    /// Puts a record in; there is room.
+    pub(super) fn put(&mut self, at: usize, item: O::Item, note: O::Note) {
         insert_at(&mut self.prefixes, self.len, at, O::prefix(O::of(&item)));
         insert_at(&mut self.notes, self.len, at, note);
         insert_at(&mut self.items, self.len, at, Some(item));
         self.len += 1;
     }
 
-    pub(super) fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Arc<Self>> {
-        let at = match self.rank(O::of(&item)) {
-            Ok(at) => {
-                if let Some(beside) = self.notes.get_mut(at) {
-                    *beside = note;
-                }
-                return (self.items.get_mut(at).and_then(|slot| slot.replace(item)), None);
-            }
-            Err(at) => at,
-        };
-        if self.len < LEAF_MAX {
-            self.put(at, item, note);
-            return (None, None);
-        }
-        // A tree that grows at its end keeps full nodes behind it.
-        let right = if at_end && at == self.len {
-            Self::with(item, note)
-        } else {
-            let mut right = self.cut();
-            if at <= self.len {
-                self.put(at, item, note)
-            } else {
-                right.put(at - self.len, item, note)
-            }
-            right
-        };
-        let key = right.at(0).map(|first| O::key(O::of(first)));
-        (None, key.map(|key| (key, right.into())))
-    }
-
     /// Takes away the upper half.
-    fn cut(&mut self) -> Self {
+    pub(super) fn cut(&mut self) -> Self {
         let half = LEAF_MAX / 2;
         let (len, notes) = (self.len.saturating_sub(half), move_upper(&mut self.notes, half, O::Note::default));
         let prefixes = move_upper(&mut self.prefixes, half, || u64::MAX);
@@ -131,66 +99,18 @@ impl<O: Order> Leaf<O> {
         Self { prefixes, notes, items, len }
     }
 
-    pub(super) fn remove(&mut self, target: O::Target<'_>) -> Option<O::Item> {
-        let at = self.rank(target).ok()?;
+    pub(super) fn take(&mut self, at: usize) -> Option<O::Item> {
         remove_at(&mut self.prefixes, self.len, at, u64::MAX);
         remove_at(&mut self.notes, self.len, at, O::Note::default());
-        let was = remove_at(&mut self.items, self.len, at, None);
+        let was = remove_at(&mut self.items, self.len, at, None)?;
         self.len -= 1;
-        was.flatten()
-    }
-}
-
-/// How many are below `prefix`. First whole lines of memory are counted: all of them are then on
-/// their way at once, and nothing has to be predicted.
-fn count_below(prefixes: &[u64; LEAF_MAX], prefix: u64) -> usize {
-    let (lines, _) = prefixes.as_chunks::<8>();
-    let whole = lines.iter().filter(|[.., last]| *last < prefix).count();
-    let rest = lines.get(whole).map_or(0, |line| line.iter().filter(|other| **other < prefix).count());
-    whole * 8 + rest
-}
-
-impl<O: Order> Child<O> for Arc<Leaf<O>> {
-    const LEN_MAX: usize = LEAF_MAX;
-
-    fn len(&self) -> usize {
-        self.len
+        was
     }
 
-    fn first(&self) -> Option<&O::Item> {
-        self.at(0)
-    }
-
-    fn floor(&self, target: O::Target<'_>) -> Option<Found<'_, O>> {
-        let at = self.rank(target).or_else(|above| above.checked_sub(1).ok_or(())).ok()?;
-        Some(Found { leaf: self, at })
-    }
-
-    fn last(&self) -> Option<&O::Item> {
-        self.at(self.len.checked_sub(1)?)
-    }
-
-    fn below(&self, target: O::Target<'_>) -> Option<&O::Item> {
-        self.at(self.rank(target).unwrap_or_else(|above| above).checked_sub(1)?)
-    }
-
-    fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
-        Arc::make_mut(self).item_mut(target)
-    }
-
-    fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self> {
-        Arc::make_mut(self).insert(item, note, at_end)
-    }
-
-    fn remove(&mut self, target: O::Target<'_>) -> Option<O::Item> {
-        Arc::make_mut(self).remove(target)
-    }
-
-    fn absorb(&mut self, next: Self) {
-        let own = Arc::make_mut(self);
+    pub(super) fn absorb(&mut self, next: &Self) {
         for (item, note) in next.items.iter().zip(&next.notes) {
             if let Some(item) = item {
-                own.put(own.len, item.clone(), *note);
+                self.put(self.len, item.clone(), *note);
             }
         }
     }

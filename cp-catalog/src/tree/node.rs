@@ -2,12 +2,13 @@
 
 use super::Order;
 use super::fan::Fan;
-use super::leaf::{Found, Leaf};
+use super::leaf::Leaf;
+use super::sampled::{Found, Sampled};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// How many records a leaf has at most: so many that all fans of a million records stay in a fast
-/// cache, and that reading a leaf's prefixes is one wait and its note another.
+/// How many records a leaf has at most: so many that all fans of a million records, and a sample of
+/// each leaf, stay in a fast cache.
 pub(super) const LEAF_MAX: usize = 128;
 /// How many children a fan has at most.
 pub(super) const FAN_MAX: usize = 32;
@@ -26,7 +27,7 @@ pub(super) trait Child<O: Order>: Debug + Clone {
     fn last(&self) -> Option<&O::Item>;
     fn below(&self, target: O::Target<'_>) -> Option<&O::Item>;
     fn floor(&self, target: O::Target<'_>) -> Option<Found<'_, O>>;
-    fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item>;
+    fn entry_mut(&mut self, target: O::Target<'_>) -> Option<(&mut O::Item, &mut O::Note)>;
     /// Puts a record in. `at_end`: nothing in the tree comes after this node, so that one that
     /// grows past it stays full behind what is added. Any other is cut in half.
     fn insert(&mut self, item: O::Item, note: O::Note, at_end: bool) -> Inserted<O, Self>;
@@ -36,12 +37,11 @@ pub(super) trait Child<O: Order>: Debug + Clone {
 }
 
 /// A fan over leaves.
-pub(super) type LowFan<O> = Fan<O, Arc<Leaf<O>>>;
+pub(super) type LowFan<O> = Fan<O, Sampled<O>>;
 
 #[derive(Debug, Clone)]
 pub(super) enum Node<O: Order> {
-    Leaf(Arc<Leaf<O>>),
-    /// Most fans are these, and a child takes one word there.
+    Leaf(Sampled<O>),
     Low(Arc<LowFan<O>>),
     /// All children are of the same height.
     High(Arc<Fan<O, Node<O>>>),
@@ -115,11 +115,11 @@ impl<O: Order> Child<O> for Node<O> {
         }
     }
 
-    fn get_mut(&mut self, target: O::Target<'_>) -> Option<&mut O::Item> {
+    fn entry_mut(&mut self, target: O::Target<'_>) -> Option<(&mut O::Item, &mut O::Note)> {
         match self {
-            Self::Leaf(leaf) => leaf.get_mut(target),
-            Self::Low(fan) => Arc::make_mut(fan).get_mut(target),
-            Self::High(fan) => Arc::make_mut(fan).get_mut(target),
+            Self::Leaf(leaf) => leaf.entry_mut(target),
+            Self::Low(fan) => Arc::make_mut(fan).entry_mut(target),
+            Self::High(fan) => Arc::make_mut(fan).entry_mut(target),
         }
     }
 
@@ -160,7 +160,7 @@ impl<O: Order> Child<O> for Node<O> {
 
 /// The root over records in ascending order.
 pub(super) fn packed<O: Order>(mut records: impl Iterator<Item = (O::Item, O::Note)>) -> Option<Node<O>> {
-    let leaves = std::iter::from_fn(|| Leaf::packed(&mut records).map(Arc::new));
+    let leaves = std::iter::from_fn(|| Leaf::packed(&mut records).map(Sampled::from));
     let mut leaves: Vec<_> = leaves.collect();
     if leaves.len() < 2 {
         return leaves.pop().map(Node::Leaf);
@@ -203,4 +203,11 @@ pub(super) fn move_upper<T, const N: usize>(items: &mut [T; N], from: usize, non
     let mut upper = std::array::from_fn(|_| none());
     items.iter_mut().skip(from).zip(&mut upper).for_each(|(item, to)| std::mem::swap(to, item));
     upper
+}
+
+/// How many are below `prefix`, by the borrows of subtractions: a compiler makes one step of each,
+/// and of comparisons that it counts a detour through vectors.
+pub(super) fn count_below<'a>(prefixes: impl Iterator<Item = &'a u64>, prefix: u64) -> usize {
+    let borrow = |other: &u64| (u128::from(*other).wrapping_sub(u128::from(prefix)) >> 64) as usize;
+    prefixes.fold(0, |count, other| count.wrapping_sub(borrow(other)))
 }

@@ -51,6 +51,8 @@ fn levels<O: Order>(tree: &Tree<O>) -> Vec<Vec<usize>> {
         match node {
             Node::Leaf(leaf) => {
                 assert!((1..=LEN_MAX).contains(&leaf.len()));
+                assert!(leaf.is_sampled_as_it_is());
+                let leaf = leaf.leaf();
                 assert!((0..LEN_MAX).all(|at| leaf.at(at).is_some() == (at < leaf.len())));
             }
             Node::Low(fan) => {
@@ -74,6 +76,16 @@ fn levels<O: Order>(tree: &Tree<O>) -> Vec<Vec<usize>> {
 
 fn leaves<O: Order>(tree: &Tree<O>) -> Vec<usize> {
     levels(tree).pop().unwrap_or_default()
+}
+
+impl Note for u8 {
+    fn bits(self) -> u32 {
+        self.into()
+    }
+
+    fn of_bits(bits: u32) -> Self {
+        bits as u8
+    }
 }
 
 fn noted(key: u32, value: u8) -> u8 {
@@ -151,9 +163,8 @@ fn behaves<const SHIFT: u32>((filled, steps): (bool, Vec<Step>)) -> Result<(), T
                 key
             }
             Step::Edit(key, value) => {
-                if let Some(found) = tree.get_mut(key) {
-                    found.1 = value;
-                    tree.insert((key, value), noted(key, value));
+                if let Some((found, note)) = tree.entry_mut(key) {
+                    (found.1, *note) = (value, noted(key, value));
                     model.insert(key, value);
                 }
                 key
@@ -340,4 +351,34 @@ fn what_a_node_began_with_may_go_and_lower_keys_come() {
     assert!((0..8000).all(|key| tree.floor(key).and_then(|found| found.item()).map(|item| item.0)
         == model.range(..=key).next_back().copied()));
     assert!((0..8000).all(|key| tree.get(key).is_some() == model.contains(&key)));
+}
+
+/// Most fall into one step of the sample, so that the search goes on from group to group.
+fn finds_what_lies_close_together<const SHIFT: u32>() {
+    let close = (0..100).chain((0..28).map(|n| 1 << 20 | n)).chain((0..4).map(|n| (u32::MAX >> 1) - n));
+    let mut model: BTreeMap<u32, u8> = close.map(|key| (key * 2, key as u8)).collect();
+    let mut tree = packed::<SHIFT, { u32::MAX }>(&model);
+    let asked: Vec<u32> =
+        (0..210).chain((0..70).map(|n| (1 << 21) - 5 + n)).chain((0..8).map(|n| u32::MAX - n)).collect();
+    let whole = |tree: &Tree<Shifted<SHIFT, { u32::MAX }>>, model: &BTreeMap<u32, u8>| {
+        levels(tree);
+        asked.iter().all(|key| *key == u32::MAX || finds(tree, model, *key))
+    };
+    assert!(whole(&tree, &model));
+    for (at, key) in asked.iter().enumerate() {
+        let value = model.remove(key);
+        assert_eq!(tree.remove(*key), value.map(|value| (*key, value)));
+        assert!(whole(&tree, &model), "without {key}");
+        if at % 3 == 0 {
+            tree.insert((*key, 1), noted(*key, 1));
+            model.insert(*key, 1);
+            assert!(whole(&tree, &model), "with {key}");
+        }
+    }
+}
+
+#[test]
+fn records_close_together_beside_ones_far_away_are_found() {
+    finds_what_lies_close_together::<0>();
+    finds_what_lies_close_together::<3>();
 }
