@@ -216,27 +216,16 @@ impl Collection {
 mod tests {
     use super::*;
     use crate::bounds::Bound;
-    use crate::id::{CollectionName, Epoch, GroupName, Version};
-    use crate::range::Copies;
+    use crate::id::{CollectionName, GroupName, Version};
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     fn hashed(range: Range) -> HashedRange {
         HashedRange::new(&CollectionName::new("books").unwrap(), range)
     }
 
     fn range(id: u64, lower: &[u8], version: u64) -> HashedRange {
-        hashed(Range {
-            id: RangeId(id),
-            bounds: Bounds::new(Bound::at(lower).unwrap(), Bound::Max).unwrap(),
-            owner: cp_seam::MemberId::new("a").unwrap(),
-            replicas: Copies::default(),
-            archives: Copies::default(),
-            epoch: Epoch(1),
-            version: Version(version),
-            placement: Arc::default(),
-            moving: None,
-        })
+        let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::Max).unwrap();
+        hashed(Range { version: Version(version), ..Range::plain(id, bounds) })
     }
 
     fn collection() -> Collection {

@@ -57,6 +57,24 @@ impl Range {
     }
 }
 
+#[cfg(test)]
+impl Range {
+    /// Of member `a` alone, as it was made.
+    pub(crate) fn plain(id: u64, bounds: Bounds) -> Self {
+        Self {
+            id: RangeId(id),
+            bounds,
+            owner: MemberId::new("a").unwrap(),
+            replicas: Copies::default(),
+            archives: Copies::default(),
+            epoch: Epoch(1),
+            version: Version(1),
+            placement: Arc::default(),
+            moving: None,
+        }
+    }
+}
+
 /// A set of members that hold copies of a range, in ascending order of names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Copies(Box<[MemberId]>);

@@ -74,10 +74,8 @@ pub(super) fn once(new: bool) -> Result<(), DecodeError> {
 mod tests {
     use super::*;
     use crate::bounds::{Bound, Bounds, Key, Mode};
-    use crate::id::{CollectionName, Epoch, GroupName, RangeId, Version};
-    use crate::range::Copies;
+    use crate::id::{CollectionName, GroupName};
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     /// Key `n` of the ranges below; the ones above 100 share their first 8 bytes.
     fn bound(n: u8, long: bool) -> Bound {
@@ -87,17 +85,7 @@ mod tests {
     }
 
     fn range(id: u64, lower: Bound, upper: Bound) -> HashedRange {
-        let range = Range {
-            id: RangeId(id),
-            bounds: Bounds::new(lower, upper).unwrap(),
-            owner: cp_seam::MemberId::new("a").unwrap(),
-            replicas: Copies::default(),
-            archives: Copies::default(),
-            epoch: Epoch(1),
-            version: Version(1),
-            placement: Arc::default(),
-            moving: None,
-        };
+        let range = Range::plain(id, Bounds::new(lower, upper).unwrap());
         HashedRange::new(&CollectionName::new("books").unwrap(), range)
     }
 

@@ -25,17 +25,7 @@ fn authority() -> Body {
 
 fn range(id: u64, lower: &str, upper: &str) -> Body {
     let at = |text: &str| Bound::at(text.as_bytes()).unwrap();
-    Body::Range(RangeRecord::from(&Range {
-        id: RangeId(id),
-        bounds: Bounds::new(at(lower), at(upper)).unwrap(),
-        owner: MemberId::new("a").unwrap(),
-        replicas: Copies::default(),
-        archives: Copies::default(),
-        epoch: Epoch(1),
-        version: Version(1),
-        placement: Arc::default(),
-        moving: None,
-    }))
+    Body::Range(RangeRecord::from(&Range::plain(id, Bounds::new(at(lower), at(upper)).unwrap())))
 }
 
 fn built(bodies: Vec<Body>) -> Result<Catalog, SnapshotError> {
@@ -60,15 +50,9 @@ fn whole() -> Vec<Body> {
     let at = |text: &str| Bound::at(text.as_bytes()).unwrap();
     let copies = |names: &[&str]| names.iter().map(|name| MemberId::new(name).unwrap()).collect::<Copies>();
     let plain = Range {
-        id: RangeId(1),
-        bounds: Bounds::new(at("f"), at("h")).unwrap(),
-        owner: MemberId::new("a").unwrap(),
         replicas: copies(&["b", "d"]),
         archives: copies(&["c"]),
-        epoch: Epoch(1),
-        version: Version(1),
-        placement: Arc::default(),
-        moving: None,
+        ..Range::plain(1, Bounds::new(at("f"), at("h")).unwrap())
     };
     let attributes = [("tier".to_owned(), "hot".to_owned())].into();
     let moving = Range {
