@@ -8,11 +8,9 @@ use crate::absorb::Absorbing;
 use crate::backend::Directory;
 use crate::base::Base;
 use crate::codec::{Kind, seal};
-use crate::error::Failure;
 use crate::fault::Fault;
-use crate::shared::{Bulk, Done, Due, Queued, Shared, lock};
-use crate::snapshot::Staged;
-use crate::snapshot_file::{self, Draft};
+use crate::shared::{Bulk, Due, Queued, Shared, lock};
+use crate::snapshot_file::Draft;
 use crate::state::{Summary, Unabsorbed};
 use crate::store::{Durable, WriterWork};
 use crate::wal::Wal;
@@ -21,6 +19,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+mod bulk;
+mod end;
 
 /// A group takes further batches up to this many bytes of payload.
 const GROUP_BYTES_MAX: usize = 512 << 10;
@@ -234,157 +235,6 @@ impl Core {
             self.sweep()?;
         }
         Ok(())
-    }
-
-    /// Removes snapshot files that nobody can ask for any more.
-    pub(crate) fn sweep(&self) -> Result<(), Fault> {
-        let keep = |name: &str| {
-            let inner = lock(&self.shared.inner);
-            name == self.written.snapshot.file
-                || name == inner.state.snapshot.file
-                || inner.staged.contains(name)
-                || self.drafts.values().any(|draft| draft.is_at(name))
-        };
-        for name in self.dir.list()? {
-            if snapshot_file::is_name(snapshot_file::settled(&name)) && !keep(&name) {
-                self.dir.remove(&name)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn perform_bulk(&mut self, bulk: Bulk) {
-        let stopped = lock(&self.shared.inner).stopped.clone();
-        if let Some(failure) = stopped {
-            bulk.fail(&failure);
-            return self.end();
-        }
-        let shared = Arc::clone(&self.shared);
-        let failed = |fault: Fault| shared.fail_with(fault, "writing a snapshot or closing the files failed");
-        match bulk {
-            Bulk::Chunk { stage, chunk, done } => {
-                let dir = Arc::clone(&self.dir);
-                let result = draft(&mut self.drafts, dir.as_ref(), self.shared.boot, stage)
-                    .and_then(|draft| Ok(draft.push(&chunk)?))
-                    .map_err(failed);
-                self.answer(result, done);
-            }
-            Bulk::Seal { stage, meta, done } => {
-                let result = draft(&mut self.drafts, self.dir.as_ref(), self.shared.boot, stage).map(|_| ());
-                let sealed = result.and_then(|()| match self.drafts.remove(&stage) {
-                    Some(draft) => Ok(draft.seal(self.dir.as_ref(), meta)?),
-                    None => Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()),
-                });
-                match sealed.map_err(failed) {
-                    Ok(pointer) => done(Ok(Staged::new(&self.shared, Arc::new(pointer)))),
-                    Err(failure) => {
-                        done(Err(failure));
-                        self.end();
-                    }
-                }
-            }
-            Bulk::Abandon { stage } => {
-                let result = self.drafts.remove(&stage).map_or(Ok(()), |draft| draft.abandon(self.dir.as_ref()));
-                let result = result.map_err(|e| failed(e.into()));
-                self.answer(result, Box::new(drop));
-            }
-            Bulk::Close { done } => {
-                let result = self.close().map_err(failed);
-                self.end();
-                done(result);
-            }
-        }
-    }
-
-    fn answer(&mut self, result: Result<(), Failure>, done: Done) {
-        let failed = result.is_err();
-        done(result);
-        if failed {
-            self.end();
-        }
-    }
-
-    fn close(&mut self) -> Result<(), Fault> {
-        self.absorb()?;
-        lock(&self.shared.inner).base = None;
-        // A reader may hold it a little longer; then it is closed behind the reader.
-        if let Some(base) = self.base.take().and_then(Arc::into_inner) {
-            base.close()?;
-        }
-        self.closed = true;
-        Ok(())
-    }
-
-    /// Ends unless there is work in hand, with which the end comes.
-    pub(crate) fn end_if_idle(&mut self) {
-        if self.job.is_none() {
-            self.end();
-        }
-    }
-
-    /// Fails what waits, in order, and publishes why.
-    fn end(&mut self) {
-        self.done = true;
-        self.end_absorption();
-        let failure = lock(&self.shared.inner).stopped.get_or_insert_with(Failure::closed).clone();
-        let (batches, bulk) = self.shared.drain();
-        for queued in batches {
-            (queued.done)(Err(failure.clone()));
-        }
-        for (_, bulk) in bulk {
-            bulk.fail(&failure);
-        }
-        self.base = None;
-        if !self.closed {
-            self.shared.durable.send_modify(|durable| durable.failed = Some(reason(&failure)));
-        }
-        self.drafts.clear();
-        self.lock = None;
-    }
-}
-
-impl Drop for Core {
-    /// Whoever drove the writer is gone. If it had not ended, this is a crash:
-    /// nothing more reaches the disk, and nobody is told that it did.
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        if let Some(base) = self.base.take() {
-            base.fuse().blow();
-            self.end_absorption();
-            if std::thread::panicking() {
-                // What panicked may have been redb, and closing it would panic again.
-                std::mem::forget(base);
-            }
-        }
-        let mut inner = lock(&self.shared.inner);
-        inner.stopped.get_or_insert_with(|| Failure { what: "its writer was stopped".to_owned(), source: None });
-        drop(inner);
-        drop(self.job.take());
-        drop(self.shared.drain());
-        self.shared.durable.send_modify(|durable| durable.failed = Some("its writer was stopped".to_owned()));
-    }
-}
-
-fn draft<'a>(
-    drafts: &'a mut BTreeMap<u64, Draft>,
-    dir: &dyn Directory,
-    boot: u64,
-    stage: u64,
-) -> Result<&'a mut Draft, Fault> {
-    use std::collections::btree_map::Entry;
-    match drafts.entry(stage) {
-        Entry::Occupied(entry) => Ok(entry.into_mut()),
-        Entry::Vacant(entry) => Ok(entry.insert(Draft::create(dir, &snapshot_file::name(boot, stage))?)),
-    }
-}
-
-/// The failure with its cause, for those who only get a text.
-fn reason(failure: &Failure) -> String {
-    match &failure.source {
-        Some(source) => format!("{}: {source}", failure.what),
-        None => failure.what.clone(),
     }
 }
 

@@ -1,0 +1,79 @@
+//! The end of the writer: closed, failed, or taken away.
+
+use super::Core;
+use crate::error::Failure;
+use crate::fault::Fault;
+use crate::shared::lock;
+use std::sync::Arc;
+
+impl Core {
+    pub(super) fn close(&mut self) -> Result<(), Fault> {
+        self.absorb()?;
+        lock(&self.shared.inner).base = None;
+        // A reader may hold it a little longer; then it is closed behind the reader.
+        if let Some(base) = self.base.take().and_then(Arc::into_inner) {
+            base.close()?;
+        }
+        self.closed = true;
+        Ok(())
+    }
+
+    /// Ends unless there is work in hand, with which the end comes.
+    pub(crate) fn end_if_idle(&mut self) {
+        if self.job.is_none() {
+            self.end();
+        }
+    }
+
+    /// Fails what waits, in order, and publishes why.
+    pub(super) fn end(&mut self) {
+        self.done = true;
+        self.end_absorption();
+        let failure = lock(&self.shared.inner).stopped.get_or_insert_with(Failure::closed).clone();
+        let (batches, bulk) = self.shared.drain();
+        for queued in batches {
+            (queued.done)(Err(failure.clone()));
+        }
+        for (_, bulk) in bulk {
+            bulk.fail(&failure);
+        }
+        self.base = None;
+        if !self.closed {
+            self.shared.durable.send_modify(|durable| durable.failed = Some(reason(&failure)));
+        }
+        self.drafts.clear();
+        self.lock = None;
+    }
+}
+
+impl Drop for Core {
+    /// Whoever drove the writer is gone. If it had not ended, this is a crash:
+    /// nothing more reaches the disk, and nobody is told that it did.
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        if let Some(base) = self.base.take() {
+            base.fuse().blow();
+            self.end_absorption();
+            if std::thread::panicking() {
+                // What panicked may have been redb, and closing it would panic again.
+                std::mem::forget(base);
+            }
+        }
+        let mut inner = lock(&self.shared.inner);
+        inner.stopped.get_or_insert_with(|| Failure { what: "its writer was stopped".to_owned(), source: None });
+        drop(inner);
+        drop(self.job.take());
+        drop(self.shared.drain());
+        self.shared.durable.send_modify(|durable| durable.failed = Some("its writer was stopped".to_owned()));
+    }
+}
+
+/// The failure with its cause, for those who only get a text.
+fn reason(failure: &Failure) -> String {
+    match &failure.source {
+        Some(source) => format!("{}: {source}", failure.what),
+        None => failure.what.clone(),
+    }
+}
