@@ -4,6 +4,7 @@ use super::Core;
 use crate::error::Failure;
 use crate::fault::Fault;
 use crate::shared::lock;
+use crate::store::Ticket;
 use std::sync::Arc;
 
 impl Core {
@@ -25,10 +26,10 @@ impl Core {
         }
     }
 
-    /// Fails what waits, in order, and publishes why.
+    /// Fails what waits, in order, and publishes why. The directory is let go of once
+    /// nothing is written to it any more, for which nobody else has to wait.
     pub(super) fn end(&mut self) {
         self.done = true;
-        self.end_absorption();
         let failure = lock(&self.shared.inner).stopped.get_or_insert_with(Failure::closed).clone();
         let (batches, bulk) = self.shared.drain();
         for queued in batches {
@@ -37,10 +38,11 @@ impl Core {
         for (_, bulk) in bulk {
             bulk.fail(&failure);
         }
-        self.base = None;
         if !self.closed {
             self.shared.durable.send_modify(|durable| durable.failed = Some(reason(&failure)));
         }
+        self.end_absorption();
+        self.base = None;
         self.drafts.clear();
         self.lock = None;
     }
@@ -53,20 +55,15 @@ impl Drop for Core {
         if self.done {
             return;
         }
-        if let Some(base) = self.base.take() {
-            base.fuse().blow();
-            self.end_absorption();
-            if std::thread::panicking() {
-                // What panicked may have been redb, and closing it would panic again.
-                std::mem::forget(base);
-            }
-        }
-        let mut inner = lock(&self.shared.inner);
-        inner.stopped.get_or_insert_with(|| Failure { what: "its writer was stopped".to_owned(), source: None });
-        drop(inner);
+        let failure = self.shared.fail(Ticket::orphaned());
         drop(self.job.take());
         drop(self.shared.drain());
-        self.shared.durable.send_modify(|durable| durable.failed = Some("its writer was stopped".to_owned()));
+        self.shared.durable.send_modify(|durable| durable.failed = Some(reason(&failure)));
+        self.end_absorption();
+        if std::thread::panicking() {
+            // What panicked may have been redb, and closing it would panic again.
+            std::mem::forget(self.base.take());
+        }
     }
 }
 

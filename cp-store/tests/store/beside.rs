@@ -213,21 +213,39 @@ async fn a_failed_absorption_stops_the_store() {
     }
 }
 
-/// The writer has not ended, and the directory is not free, while anything is written.
+/// Answers a few seconds late at most, when nothing that is slow is waited for.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), what).await.expect("it waits for the absorption")
+}
+
+/// The directory is not free while anything is written, and nobody waits for that but who opens it next.
 #[tokio::test]
-async fn the_writer_ends_after_the_absorption() {
-    let disk = made();
-    let (store, model) = gone_over(&disk).await;
-    let mut durable = store.durable();
-    store.abandon();
-    let ended = durable.wait_for(|durable| durable.failed.is_some());
-    tokio::time::timeout(Duration::from_millis(200), ended).await.expect_err("it waits");
-    let busy = Store::open(Arc::new(disk.clone()), &Expected::default(), instant()).expect_err("in use");
-    assert!(matches!(busy, OpenError::Busy { .. }), "{busy:?}");
-    disk.stick(None);
-    durable.wait_for(|durable| durable.failed.is_some()).await.expect("said");
-    drop(store);
-    assert!(model.is(&Store::inspect(&disk).expect("readable")));
+async fn the_directory_is_free_after_the_absorption_and_the_store_ends_before() {
+    for (fails, panics) in [(false, false), (true, false), (true, true)] {
+        let disk = made();
+        let (store, model) = gone_over(&disk).await;
+        let ours = disk.inode("wal-0");
+        let mut durable = store.durable();
+        let batch = || Batch { vote: Some(vote(9, 1)), ..Batch::default() };
+        if fails {
+            disk.fail(if panics { Fail::PanicOf(ours) } else { Fail::Of(ours) });
+            let [first, second] = [(); 2].map(|()| store.submit(batch()).expect("accepted"));
+            soon(first).await.expect_err("its write failed");
+            soon(second).await.expect_err("stopped");
+        } else {
+            store.abandon();
+        }
+        drop(soon(durable.wait_for(|durable| durable.failed.is_some())).await.expect("said"));
+        store.submit(batch()).expect_err("stopped");
+        soon(store.close()).await.expect_err("stopped");
+        let busy = Store::open(Arc::new(disk.clone()), &Expected::default(), instant()).expect_err("in use");
+        assert!(matches!(busy, OpenError::Busy { .. }), "{busy:?}");
+        disk.stick(None);
+        disk.until_free();
+        drop(store);
+        let found = Store::inspect(&disk).expect("readable");
+        assert!(model.is(&found), "{fails} {panics}: {found:?}");
+    }
 }
 
 /// The image after `count` groups behind those of `gone_over`, and what it holds.

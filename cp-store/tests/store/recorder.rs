@@ -106,6 +106,12 @@ impl Recorder {
         drop(self.1.wait_while(disk, |disk| !disk.waits).unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Returns once nobody holds the directory.
+    pub(crate) fn until_free(&self) {
+        let disk = self.disk();
+        drop(self.1.wait_while(disk, |disk| disk.locked).unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// How many operations were tried since the last plan, and which of them failed.
     pub(crate) fn attempts(&self) -> (usize, BTreeSet<usize>) {
         let disk = self.disk();
@@ -203,6 +209,7 @@ struct Guard(Recorder);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.disk().locked = false;
+        self.0.1.notify_all();
     }
 }
 
