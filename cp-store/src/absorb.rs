@@ -37,9 +37,23 @@ impl Lap {
         Ok(())
     }
 
-    /// Does it on a thread, which stops the store if it fails and answers whether it did not.
-    fn beside(self, base: Arc<Base>, shared: Arc<Shared>) -> io::Result<JoinHandle<bool>> {
-        let work = move || match catch_unwind(AssertUnwindSafe(|| self.absorb(&base, &shared))) {
+    /// Does it on a thread, which stops the store if it fails and answers whether it
+    /// did not; or here, if there is no thread to be had.
+    fn beside(self, start: Start, base: Arc<Base>, shared: Arc<Shared>) -> Result<Absorbing, Fault> {
+        let lap = Arc::new(self);
+        let work = Arc::clone(&lap).work(Arc::clone(&base), Arc::clone(&shared));
+        match start(Box::new(work)) {
+            Ok(thread) => Ok(Absorbing::Beside(thread)),
+            Err(error) => {
+                tracing::warn!(%error, "no thread was to be had, so writes wait while a full segment is absorbed");
+                lap.absorb(&base, &shared)?;
+                Ok(Absorbing::Nothing)
+            }
+        }
+    }
+
+    fn work(self: Arc<Self>, base: Arc<Base>, shared: Arc<Shared>) -> impl FnOnce() -> bool + Send + 'static {
+        move || match catch_unwind(AssertUnwindSafe(|| self.absorb(&base, &shared))) {
             Ok(Ok(())) => true,
             Ok(Err(fault)) => {
                 shared.fail_with(fault, FAILED);
@@ -51,9 +65,15 @@ impl Lap {
                 mem::forget(base);
                 false
             }
-        };
-        Builder::new().name("cp-store-absorber".to_owned()).spawn(work)
+        }
     }
+}
+
+/// Starts a thread.
+pub(crate) type Start = fn(Box<dyn FnOnce() -> bool + Send>) -> io::Result<JoinHandle<bool>>;
+
+pub(crate) fn start_thread(work: Box<dyn FnOnce() -> bool + Send>) -> io::Result<JoinHandle<bool>> {
+    Builder::new().name("cp-store-absorber".to_owned()).spawn(work)
 }
 
 /// How far the absorption of the lap before the current one is.
@@ -66,6 +86,8 @@ pub(crate) enum Absorbing {
     Waiting(Box<Lap>),
     /// A thread is at it, or has been.
     Beside(JoinHandle<bool>),
+    /// It failed, or something may have panicked in it: the store has stopped (CP-D4).
+    Failed,
 }
 
 /// What redb keeps besides the log, at the end of frame `seq`; `record` has the constant parts.
@@ -87,39 +109,47 @@ impl Core {
     pub(crate) fn go_over(&mut self) -> Result<(), Fault> {
         self.settle()?;
         let Some(base) = &self.base else { return Ok(()) };
+        self.absorbing = Absorbing::Failed;
         self.wal.go_over(self.seq + 1)?;
         self.seq += 1;
         let state = state_at(&self.written, self.wal.lap(), self.seq, &self.record);
         let lap = Lap { state, unabsorbed: mem::take(&mut self.unabsorbed), batch: self.written_batch };
-        self.absorbing = if self.threaded {
-            Absorbing::Beside(lap.beside(Arc::clone(base), Arc::clone(&self.shared))?)
-        } else {
-            self.shared.absorb_wake.notify_one();
-            Absorbing::Waiting(Box::new(lap))
+        self.absorbing = match self.start {
+            Some(start) => lap.beside(start, Arc::clone(base), Arc::clone(&self.shared))?,
+            None => {
+                self.shared.absorb_wake.notify_one();
+                Absorbing::Waiting(Box::new(lap))
+            }
         };
         Ok(())
     }
 
     /// Waits until redb names the current lap, or sees to it.
     fn settle(&mut self) -> Result<(), Fault> {
-        match mem::take(&mut self.absorbing) {
-            Absorbing::Nothing => Ok(()),
-            Absorbing::Waiting(lap) => self.base.as_ref().map_or(Ok(()), |base| lap.absorb(base, &self.shared)),
+        let failed = || Fault::from(io::Error::other(FAILED));
+        match mem::replace(&mut self.absorbing, Absorbing::Failed) {
+            Absorbing::Nothing => {}
+            Absorbing::Waiting(lap) => lap.absorb(self.base.as_ref().ok_or_else(failed)?, &self.shared)?,
+            // Why it failed is why the store has stopped.
             Absorbing::Beside(thread) => match thread.join() {
-                Ok(true) => Ok(()),
-                // Why it failed is why the store has stopped.
-                Ok(false) | Err(_) => Err(io::Error::other(FAILED).into()),
+                Ok(true) => {}
+                Ok(false) | Err(_) => return Err(failed()),
             },
+            Absorbing::Failed => return Err(failed()),
         }
+        self.absorbing = Absorbing::Nothing;
+        Ok(())
     }
 
     /// Moves all that the write-ahead log holds into redb, and begins a new lap.
     pub(crate) fn absorb(&mut self) -> Result<(), Fault> {
         self.settle()?;
         let Some(base) = &self.base else { return Ok(()) };
+        self.absorbing = Absorbing::Failed;
         self.wal.prepare_turn()?;
         base.absorb(&state_at(&self.written, self.wal.lap() + 1, self.seq, &self.record), &self.unabsorbed)?;
         self.wal.turn(self.seq + 1)?;
+        self.absorbing = Absorbing::Nothing;
         self.seq += 1;
         self.unabsorbed = Unabsorbed::default();
         self.shared.absorbed(self.written_batch);
@@ -145,9 +175,12 @@ impl Core {
 
     /// Waits for the thread, if there is one: nothing is written once the writer has ended.
     pub(crate) fn end_absorption(&mut self) {
-        if let Absorbing::Beside(thread) = mem::take(&mut self.absorbing) {
+        if matches!(self.absorbing, Absorbing::Beside(_)) {
             // Its failure is known: the store has stopped.
-            drop(thread.join());
+            drop(self.settle());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What drives the writer: a thread in production, a task in the simulator.
 
+use crate::absorb::start_thread;
 use crate::error::OpenError;
 use crate::shared::{Due, Shared, lock};
 use crate::store::{Pace, Writer, WriterWork};
@@ -74,7 +75,7 @@ impl Drop for Handle {
 }
 
 fn run_thread(mut core: Core) {
-    core.threaded = true;
+    core.start = Some(start_thread);
     let shared = Arc::clone(&core.shared);
     loop {
         match core.prepare() {

@@ -32,6 +32,8 @@ mod create;
 mod drive;
 mod fault;
 mod file_set;
+#[cfg(test)]
+mod founded;
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(test)]

@@ -4,16 +4,15 @@ use crate::backend::Directory;
 use crate::base::{self, Base};
 use crate::batch::Batch;
 use crate::codec::repair;
-use crate::create::Layout;
 use crate::error::OpenError;
-use crate::identity::{self, Expected, Identity};
+use crate::founded::founded;
+use crate::identity::{self, Expected};
 use crate::memory::MemoryDirectory;
 use crate::offline::Offline;
-use crate::record::{Configuration, LogRecord, RecordBody, TermRuns};
-use crate::snapshot::SnapshotMeta;
-use crate::store::{Founding, Store, Writer};
+use crate::record::{LogRecord, RecordBody};
+use crate::store::{Store, Writer};
 use crate::{snapshot_file, wal};
-use cp_seam::{ClusterId, ControlPlaneLogIndex, Generation, Incarnation, LogPosition, MemberId, StateDigest, Term};
+use cp_seam::{ControlPlaneLogIndex, LogPosition, Term};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,24 +30,7 @@ fn append(dir: &MemoryDirectory, index: u64) -> MemoryDirectory {
 
 /// One record in the database, and one in the write-ahead log.
 fn directory() -> MemoryDirectory {
-    let identity = Identity {
-        cluster: ClusterId([7; 16]),
-        generation: Generation::default(),
-        member: MemberId::new("n1").unwrap(),
-        incarnation: Incarnation(1),
-        engine: "none".to_owned(),
-    };
-    let meta = SnapshotMeta {
-        position: LogPosition::GENESIS,
-        configuration: Configuration::default(),
-        configuration_at: LogPosition::GENESIS,
-        terms: TermRuns::default(),
-        digest: StateDigest::default(),
-    };
-    let dir = MemoryDirectory::new();
-    let founding = Founding { meta, chunks: vec!["genesis".into()] };
-    Store::create_with(&dir, &identity, founding, Layout { segment_bytes: 64 << 10 }).unwrap();
-    append(&append(&dir, 1), 2)
+    append(&append(&founded(), 1), 2)
 }
 
 fn bytes(dir: &MemoryDirectory, name: &str) -> Vec<u8> {

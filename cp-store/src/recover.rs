@@ -164,34 +164,9 @@ pub(crate) fn retained(recovered: &Recovered, base: &Base) -> Result<Vec<LogReco
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::create::Layout;
-    use crate::memory::MemoryDirectory;
+    use crate::founded::founded;
     use crate::open::inspect;
-    use crate::record::{Configuration, TermRuns};
-    use crate::snapshot::SnapshotMeta;
-    use crate::store::{Founding, Inspection, Store};
-    use cp_seam::{ClusterId, Generation, Incarnation, MemberId, StateDigest};
-
-    fn founded() -> MemoryDirectory {
-        let identity = Identity {
-            cluster: ClusterId([7; 16]),
-            generation: Generation::default(),
-            member: MemberId::new("n1").unwrap(),
-            incarnation: Incarnation(1),
-            engine: "none".to_owned(),
-        };
-        let meta = SnapshotMeta {
-            position: LogPosition::GENESIS,
-            configuration: Configuration::default(),
-            configuration_at: LogPosition::GENESIS,
-            terms: TermRuns::default(),
-            digest: StateDigest::default(),
-        };
-        let dir = MemoryDirectory::new();
-        let founding = Founding { meta, chunks: vec!["genesis".into()] };
-        Store::create_with(&dir, &identity, founding, Layout { segment_bytes: 64 << 10 }).unwrap();
-        dir
-    }
+    use crate::store::Inspection;
 
     /// Opens what a database holds whose state record was edited, its checksums being right.
     fn after(edit: impl FnOnce(&mut wire::State)) -> Result<Inspection, OpenError> {

@@ -4,7 +4,7 @@
 //! the writer may wait in between. A failure ends the store: nothing is retried
 //! (CP-D4), and everything that waits fails with it, in order.
 
-use crate::absorb::Absorbing;
+use crate::absorb::{Absorbing, Start};
 use crate::backend::Directory;
 use crate::base::Base;
 use crate::codec::{Kind, seal};
@@ -45,8 +45,8 @@ pub(crate) struct Core {
     pub(crate) unabsorbed: Unabsorbed,
     /// The lap before the current one.
     pub(crate) absorbing: Absorbing,
-    /// Whether threads may be started.
-    pub(crate) threaded: bool,
+    /// How a thread is started, if any may be.
+    pub(crate) start: Option<Start>,
     pub(crate) written: Summary,
     /// The number of the last batch in `written`.
     pub(crate) written_batch: u64,
@@ -95,7 +95,7 @@ impl Core {
             record,
             unabsorbed: Unabsorbed::default(),
             absorbing: Absorbing::Nothing,
-            threaded: false,
+            start: None,
             written,
             written_batch: 0,
             drafts: BTreeMap::new(),
