@@ -43,6 +43,7 @@ mod newer;
 mod open;
 #[cfg(planted_bugs)]
 mod planted;
+mod read;
 mod recover;
 mod scratch;
 mod shared;

@@ -18,7 +18,7 @@ use crate::writer::{Core, durable_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 /// Recovers, verifies, and makes the boot durable: nothing that the last life
@@ -48,13 +48,14 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
     let inner = Inner {
         state,
         overlay: BTreeMap::new(),
+        absorptions: 0,
         batches: VecDeque::new(),
         bulk: VecDeque::new(),
         in_flight: None,
         numbered: 0,
         stages: 0,
         staged: BTreeSet::new(),
-        base: Some(Arc::clone(&base)),
+        fuse: Some(base.fuse().clone()),
         stopped: None,
         closing: false,
     };
@@ -67,6 +68,7 @@ pub(crate) fn open(dir: Arc<dyn Directory>, expected: &Expected) -> Result<Core,
         identity: Mutex::new(home.identity),
         boot: record.boot,
         inner: Mutex::new(inner),
+        base: RwLock::new(Some(Arc::clone(&base))),
         durable: watch::Sender::new(durable_of(&summary, None)),
         acknowledged: Mutex::default(),
         thread_wake: Condvar::new(),

@@ -1,10 +1,8 @@
 //! What the handle and the writer share: the submitted state, the queue, the end.
 
 use crate::backend::Directory;
-use crate::base::{Base, LogView};
+use crate::base::{Base, Fuse};
 use crate::batch::Batch;
-use crate::codec::Bad;
-use crate::convert::record_from_bytes;
 use crate::error::{Failure, Rejected};
 use crate::fault::Fault;
 use crate::identity::Identity;
@@ -13,10 +11,9 @@ use crate::snapshot::{SnapshotMeta, Staged};
 use crate::state::{Change, State, Summary};
 use crate::store::Durable;
 use bytes::Bytes;
-use cp_seam::{ControlPlaneLogIndex, Incarnation, LastVote};
+use cp_seam::{Incarnation, LastVote};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -66,8 +63,10 @@ impl Bulk {
 /// Under the one lock; never held during I/O.
 pub(crate) struct Inner {
     pub(crate) state: State,
-    /// Records submitted and not yet in redb, with the number of their batch.
+    /// Records submitted and not yet in redb, with the number of their batch: the end of the log.
     pub(crate) overlay: BTreeMap<u64, (u64, LogRecord)>,
+    /// How often such were let go of, being in redb.
+    pub(crate) absorptions: u64,
     pub(crate) batches: VecDeque<Queued>,
     pub(crate) bulk: VecDeque<(Instant, Bulk)>,
     pub(crate) in_flight: Option<Instant>,
@@ -75,7 +74,8 @@ pub(crate) struct Inner {
     pub(crate) stages: u64,
     /// Sealed snapshot files that somebody may still install.
     pub(crate) staged: BTreeSet<String>,
-    pub(crate) base: Option<Arc<Base>>,
+    /// What keeps redb from writing; `None` once it is closed.
+    pub(crate) fuse: Option<Fuse>,
     /// Why nothing is accepted any more.
     pub(crate) stopped: Option<Failure>,
     /// No handle is left, or `close` was called: end when the queue is empty.
@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) identity: Mutex<Identity>,
     pub(crate) boot: u64,
     pub(crate) inner: Mutex<Inner>,
+    /// For whoever reads: held while a view begins, so that it is not closed under it.
+    pub(crate) base: RwLock<Option<Arc<Base>>>,
     pub(crate) durable: watch::Sender<Durable>,
     /// The vote that was last acknowledged as durable, which may not be published yet.
     pub(crate) acknowledged: Mutex<Option<LastVote>>,
@@ -112,24 +114,6 @@ pub(crate) enum Due {
 }
 
 impl Inner {
-    /// The records of `range`, as many as fit, if redb need not be asked for any of them.
-    fn unabsorbed(&self, range: Range<u64>, bytes_max: usize) -> Option<Vec<LogRecord>> {
-        let mut records = Vec::new();
-        let (mut next, mut bytes) = (range.start, 0_usize);
-        for (index, (_, record)) in self.overlay.range(range.clone()) {
-            if *index != next {
-                return None;
-            }
-            bytes = bytes.saturating_add(record.len_bytes());
-            if bytes > bytes_max && !records.is_empty() {
-                return Some(records);
-            }
-            records.push(record.clone());
-            next += 1;
-        }
-        (next == range.end).then_some(records)
-    }
-
     /// When the queued batches are to be written; `None` if there are none.
     pub(crate) fn due(&self) -> Option<Due> {
         let first = self.batches.front()?;
@@ -197,8 +181,8 @@ impl Shared {
     /// Ends the store for good (CP-D4) and returns why it ended, which may be an earlier failure.
     pub(crate) fn fail(&self, failure: Failure) -> Failure {
         let mut inner = lock(&self.inner);
-        if let Some(base) = &inner.base {
-            base.fuse().blow();
+        if let Some(fuse) = &inner.fuse {
+            fuse.blow();
         }
         let why = inner.stopped.get_or_insert(failure).clone();
         drop(inner);
@@ -217,6 +201,7 @@ impl Shared {
         let kept = inner.overlay.iter().find(|(_, (number, _))| *number > batch).map(|(index, _)| *index);
         let kept = kept.map_or_else(BTreeMap::new, |index| inner.overlay.split_off(&index));
         let absorbed = std::mem::replace(&mut inner.overlay, kept);
+        inner.absorptions += 1;
         drop(inner);
         // Thousands, for which nobody should wait.
         drop(absorbed);
@@ -240,52 +225,5 @@ impl Shared {
         inner.bulk.push_back((Instant::now(), Bulk::Close { done }));
         drop(inner);
         self.wake();
-    }
-
-    /// Reads the log as submitted: what redb has not absorbed, else redb.
-    pub(crate) fn read(&self, range: Range<ControlPlaneLogIndex>, bytes_max: usize) -> Result<Vec<LogRecord>, Failure> {
-        let inner = lock(&self.inner);
-        let end = range.end.min(inner.state.last.index.next()).0;
-        let start = range.start.0;
-        if start <= inner.state.purged.index.0 || start >= end {
-            return Ok(Vec::new());
-        }
-        if let Some(records) = inner.unabsorbed(start..end, bytes_max) {
-            return Ok(records);
-        }
-        let overlay: BTreeMap<u64, LogRecord> =
-            inner.overlay.range(start..end).map(|(index, (_, record))| (*index, record.clone())).collect();
-        let view = match &inner.base {
-            Some(_) if overlay.len() as u64 == end - start => None,
-            Some(base) => Some(base.log()),
-            None => return Err(inner.stopped.clone().unwrap_or_else(Failure::closed)),
-        };
-        drop(inner);
-        let fail = |fault| self.fail_with(fault, "reading the log failed");
-        let view = view.transpose().map_err(fail)?;
-        let mut records = Vec::new();
-        let mut bytes = 0_usize;
-        for index in start..end {
-            let record = match (overlay.get(&index), &view) {
-                (Some(record), _) => record.clone(),
-                (None, Some(view)) => self.read_base(view, index).map_err(fail)?,
-                (None, None) => break,
-            };
-            bytes = bytes.saturating_add(record.len_bytes());
-            if bytes > bytes_max && !records.is_empty() {
-                break;
-            }
-            records.push(record);
-        }
-        Ok(records)
-    }
-
-    fn read_base(&self, view: &LogView, index: u64) -> Result<LogRecord, Fault> {
-        let missing = || Bad::Damaged(format!("record {index} is missing"));
-        let record = record_from_bytes(&view.get(index)?.ok_or_else(missing)?)?;
-        if record.position.index.0 != index {
-            return Err(Bad::Damaged(format!("record {index} says it is {}", record.position)).into());
-        }
-        Ok(record)
     }
 }

@@ -5,13 +5,14 @@ use crate::error::Failure;
 use crate::fault::Fault;
 use crate::shared::lock;
 use crate::store::Ticket;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 impl Core {
     pub(super) fn close(&mut self) -> Result<(), Fault> {
         self.absorb()?;
-        lock(&self.shared.inner).base = None;
-        // A reader may hold it a little longer; then it is closed behind the reader.
+        lock(&self.shared.inner).fuse = None;
+        // Whoever begins a view has done so then, and nobody else holds it.
+        *self.shared.base.write().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(base) = self.base.take().and_then(Arc::into_inner) {
             base.close()?;
         }

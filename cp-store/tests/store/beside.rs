@@ -5,7 +5,7 @@ use crate::common::*;
 use crate::crash::{Recording, Tried, crash_everywhere, layout, record, steps};
 use crate::image::{Image, Loss, Op, Replay, Rng};
 use crate::model::{Model, Step};
-use crate::recorder::{Fail, Recorder};
+use crate::recorder::{Fail, Recorder, Stuck};
 use cp_store::{Batch, Expected, OpenError, Store, Writer};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -127,7 +127,7 @@ async fn write(store: &Store, model: &mut Model, step: Step) {
 /// into the database: three entries in the one, two frames in the other.
 async fn gone_over(disk: &Recorder) -> (Store, Model) {
     let store = open(disk, Writer::Thread);
-    disk.stick(Some(disk.inode("state.redb")));
+    disk.stick(Some(Stuck::Of(disk.inode("state.redb"))));
     let mut model = Model::new();
     // With the frame that a lap begins with, two fill it.
     write(&store, &mut model, Step { append: records(1, 1..=4), ..Step::default() }).await;

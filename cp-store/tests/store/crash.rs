@@ -35,7 +35,7 @@ pub(crate) fn layout() -> Layout {
     Layout { segment_bytes: 40 << 10 }
 }
 
-fn large(term: u64, index: u64) -> LogRecord {
+pub(crate) fn large(term: u64, index: u64) -> LogRecord {
     let payload = ControlPlanePayload::new(vec![index as u8; 20 << 10]).expect("short enough");
     let body = RecordBody::Entry(ControlPlaneEntry::MembershipChange(payload));
     LogRecord { position: position(term, index), body }

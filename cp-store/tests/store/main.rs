@@ -11,5 +11,6 @@ mod image;
 mod model;
 mod patience;
 mod property;
+mod reading;
 mod recorder;
 mod smoke;

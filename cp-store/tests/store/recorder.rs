@@ -23,6 +23,15 @@ pub(crate) enum Fail {
     PanicOf(u64),
 }
 
+/// Which operations wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// Every write and sync of this file.
+    Of(u64),
+    /// The growing of this file.
+    Growth(u64),
+}
+
 /// The recording disk. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Recorder(Arc<Mutex<Disk>>, Arc<Condvar>);
@@ -34,8 +43,8 @@ struct Disk {
     inodes: u64,
     fail: Fail,
     failed: BTreeSet<usize>,
-    /// Writes and syncs of this file wait.
-    stuck: Option<u64>,
+    /// What waits.
+    stuck: Option<Stuck>,
     /// Whether one of them does.
     waits: bool,
     locked: bool,
@@ -93,10 +102,10 @@ impl Recorder {
         disk.fail = fail;
     }
 
-    /// Lets writes and syncs of this file wait, and no other.
-    pub(crate) fn stick(&self, file: Option<u64>) {
+    /// Lets these operations wait, and no other.
+    pub(crate) fn stick(&self, which: Option<Stuck>) {
         let mut disk = self.disk();
-        (disk.stuck, disk.waits) = (file, false);
+        (disk.stuck, disk.waits) = (which, false);
         self.1.notify_all();
     }
 
@@ -120,7 +129,11 @@ impl Recorder {
 
     fn do_op(&self, op: Op) -> io::Result<()> {
         let mut disk = self.disk();
-        while op.file().is_some() && op.file() == disk.stuck {
+        while match disk.stuck {
+            Some(Stuck::Of(file)) => op.file() == Some(file),
+            Some(Stuck::Growth(file)) => matches!(op, Op::SetLen { inode, .. } if inode == file),
+            None => false,
+        } {
             disk.waits = true;
             self.1.notify_all();
             disk = self.1.wait(disk).unwrap_or_else(PoisonError::into_inner);
