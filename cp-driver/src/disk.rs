@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Judges the store by the age of its oldest unfinished write.
+///
+/// Not by that of an absorption, which holds up no write before the next segment is full.
 #[derive(Debug)]
 pub(crate) struct DiskGate {
     store: Store,

@@ -16,6 +16,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use tokio::time::Instant;
 
 const FAILED: &str = "bringing a write-ahead segment into the database failed";
 
@@ -32,9 +33,12 @@ pub(crate) struct Lap {
 impl Lap {
     /// Readers find its records in the one place until they are in the other.
     fn absorb(&self, base: &Base, shared: &Shared) -> Result<(), Fault> {
-        base.absorb(&self.state, &self.unabsorbed)?;
-        shared.absorbed(self.batch);
-        Ok(())
+        let result = base.absorb(&self.state, &self.unabsorbed);
+        if result.is_ok() {
+            shared.absorbed(self.batch);
+        }
+        lock(&shared.inner).absorbing_since = None;
+        result
     }
 
     /// Does it on a thread, which stops the store if it fails and answers whether it
@@ -114,6 +118,7 @@ impl Core {
         self.seq += 1;
         let state = state_at(&self.written, self.wal.lap(), self.seq, &self.record);
         let lap = Lap { state, unabsorbed: mem::take(&mut self.unabsorbed), batch: self.written_batch };
+        lock(&self.shared.inner).absorbing_since = Some(Instant::now());
         self.absorbing = match self.start {
             Some(start) => lap.beside(start, Arc::clone(base), Arc::clone(&self.shared))?,
             None => {

@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) batches: VecDeque<Queued>,
     pub(crate) bulk: VecDeque<(Instant, Bulk)>,
     pub(crate) in_flight: Option<Instant>,
+    /// When the lap that is on its way into redb was left.
+    pub(crate) absorbing_since: Option<Instant>,
     pub(crate) numbered: u64,
     pub(crate) stages: u64,
     /// Sealed snapshot files that somebody may still install.

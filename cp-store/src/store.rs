@@ -290,6 +290,14 @@ impl Store {
         [inner.in_flight, batch, bulk].into_iter().flatten().min()
     }
 
+    /// When the write-ahead segment that the database takes over was full; `None` if none
+    /// is on its way. It holds up no write before the next one is full, and such a write
+    /// is in [`oldest_unfinished`](Self::oldest_unfinished): so the disk gate does not
+    /// read it, and a metric says beforehand that the disk has become too slow.
+    pub fn absorbing_since(&self) -> Option<Instant> {
+        lock(&self.shared().inner).absorbing_since
+    }
+
     /// Queues a batch: visible to this store's readers at once, durable when the
     /// ticket resolves. Does not block.
     ///

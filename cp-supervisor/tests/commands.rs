@@ -205,6 +205,7 @@ fn health_and_metrics_say_what_is() {
         "cp_proposals_pending 0",
         "cp_store_commit_duration_seconds_count ",
         "cp_store_bytes ",
+        "cp_store_absorbing_seconds 0",
         "cp_members 1",
     ] {
         assert!(metrics.contains(&format!("\n{name}")), "{name} is missing in\n{metrics}");

@@ -147,6 +147,8 @@ async fn groups_go_on_while_the_database_is_slow() {
     let start = disk.image();
     let (store, mut model) = gone_over(&disk).await;
     write(&store, &mut model, Step { vote: Some(vote(4, 1)), ..Step::default() }).await;
+    // It shows before anybody waits for it.
+    assert!(store.absorbing_since().is_some() && store.oldest_unfinished().is_none());
     let before = disk.op_count();
     let more = Step { vote: Some(vote(5, 1)), ..Step::default() };
     let waits = store.submit(more.batch(&store).await).expect("accepted");
@@ -162,6 +164,7 @@ async fn groups_go_on_while_the_database_is_slow() {
     assert!(syncs >= 2, "the segment was used again before the database was through: {between:?}");
     // Whatever reached the disk in which order.
     store.close().await.expect("closes");
+    assert_eq!(store.absorbing_since(), None);
     let mut replay = Replay::from(start);
     for (n, op) in disk.ops().iter().enumerate() {
         replay.step(op);

@@ -62,7 +62,8 @@ async fn readyz(State(pages): State<Arc<Pages>>, Query(asked): Parameters) -> Re
 
 async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
     pages.metrics.sample_peers(&pages.transport.status());
-    match pages.metrics.page(&pages.supervisor, pages.identity.incarnation, pages.store_bytes()) {
+    pages.metrics.sample_store(pages.store_bytes(), pages.store.absorbing_since().map(|since| since.elapsed()));
+    match pages.metrics.page(&pages.supervisor, pages.identity.incarnation) {
         Ok(page) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], page).into_response()

@@ -33,6 +33,7 @@ pub struct Metrics {
     members: Gauge,
     settled: Gauge,
     store_bytes: Gauge,
+    absorbing_seconds: Gauge<f64, AtomicU64>,
     commit_seconds: Histogram,
     peer_rtt: Family<PeerLabel, Gauge<f64, AtomicU64>>,
     peer_connected: Family<PeerLabel, Gauge>,
@@ -76,6 +77,11 @@ impl Default for Metrics {
         let members = metric!("members", "Members in the catalog", Gauge::default());
         let settled = metric!("quorum_settled", "Whether no membership change is in flight", Gauge::default());
         let store_bytes = metric!("store_bytes", "The size of the node's directory", Gauge::default());
+        let absorbing_seconds = metric!(
+            "store_absorbing_seconds",
+            "For how long the database has been taking over a full write-ahead segment; 0 if it is not",
+            Gauge::<f64, AtomicU64>::default()
+        );
         let commit_seconds = metric!(
             "store_commit_duration_seconds",
             "How long the disk took to make a write durable",
@@ -126,6 +132,7 @@ impl Default for Metrics {
             members,
             settled,
             store_bytes,
+            absorbing_seconds,
             commit_seconds,
             peer_rtt,
             peer_connected,
@@ -149,6 +156,13 @@ impl Metrics {
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
+    /// Notes how large the node's directory is, and for how long its database has been
+    /// taking over a full segment.
+    pub fn sample_store(&self, bytes: u64, absorbing: Option<Duration>) {
+        self.store_bytes.set(signed(bytes));
+        self.absorbing_seconds.set(absorbing.unwrap_or_default().as_secs_f64());
+    }
+
     /// Notes how the connections to the peers are.
     pub fn sample_peers(&self, peers: &[PeerStatus]) {
         self.peer_rtt.clear();
@@ -163,8 +177,8 @@ impl Metrics {
     }
 
     /// The page that is scraped.
-    pub fn page(&self, supervisor: &Supervisor, me: Incarnation, store_bytes: u64) -> Result<String, fmt::Error> {
-        self.sample(supervisor, me, store_bytes);
+    pub fn page(&self, supervisor: &Supervisor, me: Incarnation) -> Result<String, fmt::Error> {
+        self.sample(supervisor, me);
         let mut page = String::new();
         encode(&mut page, &self.registry)?;
         Ok(page)
@@ -183,7 +197,7 @@ impl Metrics {
         }
     }
 
-    fn sample(&self, supervisor: &Supervisor, me: Incarnation, store_bytes: u64) {
+    fn sample(&self, supervisor: &Supervisor, me: Incarnation) {
         let status = supervisor.status();
         let consensus = supervisor.consensus();
         self.has_leader.set(i64::from(status.leader.is_some()));
@@ -197,7 +211,6 @@ impl Metrics {
         self.settled.set(i64::from(status.settled));
         self.diverged_here.set(status.diverged_at.map_or(0, |index| signed(index.0)));
         self.stopped.set(i64::from(status.stopped.is_some()));
-        self.store_bytes.set(signed(store_bytes));
         let catalog = supervisor.read_stale().catalog;
         self.ranges.set(i64::try_from(catalog.range_count()).unwrap_or(i64::MAX));
         self.members.set(i64::try_from(catalog.members().count()).unwrap_or(i64::MAX));
