@@ -1,14 +1,19 @@
 //! Persistence: what a crash at any step leaves, and what is made of it.
 //!
-//! The write-ahead segment as one would draw it: a change is one frame in a slot
-//! of its own, written in pieces of which a crash before the sync leaves any.
-//! A database absorbs what was written, atomically, and begins a new lap over the
-//! same slots, where the old frames still lie.
+//! Two write-ahead segments as one would draw them: a change is one frame in a slot
+//! of its own, written in pieces of which a crash before the sync leaves any. A
+//! segment that is left ends with a mark, once the other has the next lap's header.
+//! A database absorbs what was left, atomically, beside the frames that follow; then
+//! the segment is used again, and the old frames still lie there. A recovery absorbs
+//! all, step by step, and may be cut short at each.
 
 use crate::{breaks, holds};
 use cp_seam::{Incarnation, LastVote, Term};
+use disk::{Base, Cached, Change, Disk, Kept, Piece, Read, SLOTS, Written};
 use stateright::{Model, Property};
 use std::collections::BTreeSet;
+
+mod disk;
 
 /// What is wrong on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,69 +29,44 @@ enum Flaw {
     NoLap,
     /// Reading goes on behind a frame that is not valid.
     ReadsOn,
+    /// A segment is used again before the database has absorbed its last lap.
+    ReusedEarly,
+    /// A segment is left without a mark.
+    NoMark,
+    /// The mark is written before the next lap has a header.
+    MarkBeforeHeader,
+    /// What is absorbed beside is the state of then, and not of the mark.
+    AbsorbsWhatCame,
+    /// A recovery names the next lap before that has a header.
+    CommitBeforeHeader,
 }
 
-const SLOTS: usize = 3;
-
-/// What a node must remember.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-struct Kept {
-    vote: LastVote,
-    /// The terms of the log.
-    log: Vec<u64>,
-    committed: usize,
-}
-
-/// One atomic change.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Change {
-    Vote(LastVote),
-    /// Entries from an index on, replacing what is there, and what is committed with them.
-    Append {
-        from: usize,
-        term: u64,
-        committed: usize,
-    },
-}
-
-/// The parts into which a write can tear.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Piece {
-    Term(u64),
-    Candidate(Option<Incarnation>),
-    Entry { index: usize, term: u64 },
-    Committed(usize),
-}
-
-/// A piece, with what a header would say of its frame.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Written {
-    lap: u64,
-    sequence: u64,
-    pieces: usize,
-    which: usize,
-    piece: Piece,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-struct Disk {
-    /// What the database holds: everything up to a sequence, and which lap is current.
-    absorbed: Kept,
-    sequence: u64,
-    lap: u64,
-    slots: [Vec<Written>; SLOTS],
-    /// Beside the frames; only a flaw uses it.
-    committed_slot: usize,
+/// What the writer is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    Writes,
+    /// It leaves a segment: the next lap's header, then the mark.
+    Header,
+    Mark,
+    /// It has recovered, and absorbs all that it found: what was left first.
+    Recovered,
+    /// The next lap's header is being written.
+    TurnHeader,
+    /// The header is there, and the database does not name its lap.
+    Turn,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
     disk: Disk,
     /// Written and not synced.
-    cache: Vec<(usize, Written)>,
-    committed_slot_cached: Option<usize>,
+    cache: Vec<Cached>,
+    phase: Phase,
+    lap: u64,
     next_slot: usize,
     next_sequence: u64,
+    /// The lap before this one, on its way into the database.
+    left: Option<Base>,
     memory: Kept,
     acknowledged: Kept,
     /// Submitted since, in order: each a state that may be found.
@@ -100,44 +80,25 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Found {
     Nothing,
-    Allowed { unacknowledged: bool },
+    Allowed { unacknowledged: bool, left: bool },
     Other,
     CommittedBeyondTail,
     VoteTakenBack,
+    Refused,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
     Write(Change),
     Sync,
+    /// Leaves the segment.
+    GoOver,
+    /// The database takes over what was left.
     Absorb,
+    /// The next step of a recovery.
+    Recover,
     /// What survives of the cache, a bit for each piece.
     Crash(u16),
-}
-
-impl Kept {
-    fn apply(&mut self, piece: &Piece) {
-        match piece {
-            Piece::Term(term) => self.vote = LastVote { term: Term(*term), ..LastVote::default() },
-            Piece::Candidate(candidate) => self.vote.granted_to = *candidate,
-            Piece::Entry { index, term } => {
-                self.log.truncate(*index);
-                self.log.push(*term);
-            }
-            Piece::Committed(committed) => self.committed = self.committed.max(*committed),
-        }
-    }
-}
-
-impl Change {
-    fn pieces(&self) -> Vec<Piece> {
-        match self {
-            Self::Vote(vote) => vec![Piece::Term(vote.term.0), Piece::Candidate(vote.granted_to)],
-            Self::Append { from, term, committed } => {
-                vec![Piece::Entry { index: *from, term: *term }, Piece::Committed(*committed)]
-            }
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -149,116 +110,144 @@ struct Persistence {
 
 impl Persistence {
     fn sound() -> Self {
-        Self { changes_max: 4, crashes_max: 2, flaw: Flaw::None }
-    }
-
-    fn is_frame(&self, disk: &Disk, slot: &[Written], sequence: u64) -> bool {
-        let Some(first) = slot.first() else { return false };
-        let of_now = self.flaw == Flaw::NoLap || (first.lap == disk.lap && first.sequence == sequence);
-        let whole =
-            slot.len() == first.pieces && slot.iter().all(|w| (w.lap, w.sequence) == (first.lap, first.sequence));
-        of_now && (whole || (self.flaw == Flaw::NoChecksum && first.which == 0))
-    }
-
-    /// What the disk holds, and how many frames of the current lap.
-    fn read(&self, disk: &Disk) -> (Kept, u64) {
-        let (mut kept, mut sequence) = (disk.absorbed.clone(), disk.sequence);
-        for slot in &disk.slots {
-            if self.is_frame(disk, slot, sequence + 1) {
-                slot.iter().for_each(|written| kept.apply(&written.piece));
-                sequence += 1;
-            } else if self.flaw != Flaw::ReadsOn {
-                break;
-            } else {
-                slot.iter().filter(|w| w.lap == disk.lap).for_each(|written| kept.apply(&written.piece));
-            }
-        }
-        if self.flaw == Flaw::CommitBeforeEntry {
-            kept.committed = kept.committed.max(disk.committed_slot);
-        }
-        (kept, sequence)
+        Self { changes_max: 3, crashes_max: 2, flaw: Flaw::None }
     }
 
     fn write(&self, state: &mut State, change: &Change) {
         let mut pieces = change.pieces();
         pieces.iter().for_each(|piece| state.memory.apply(piece));
+        let mut slot_of_its_own = None;
         if self.flaw == Flaw::CommitBeforeEntry {
             pieces.retain(|piece| match piece {
                 Piece::Committed(committed) => {
-                    state.committed_slot_cached = Some(*committed);
+                    slot_of_its_own = Some(*committed);
                     false
                 }
-                Piece::Term(_) | Piece::Candidate(_) | Piece::Entry { .. } => true,
+                Piece::Term(_) | Piece::Candidate(_) | Piece::Entry { .. } | Piece::Mark => true,
             });
         }
-        let (lap, sequence, slot) = (state.disk.lap, state.next_sequence, state.next_slot);
-        let count = pieces.len();
-        for (which, piece) in pieces.into_iter().enumerate() {
-            state.cache.push((slot, Written { lap, sequence, pieces: count, which, piece }));
-        }
-        state.next_slot += 1;
-        state.next_sequence += 1;
+        Self::frame(state, pieces);
+        state.cache.extend(slot_of_its_own.map(Cached::CommittedSlot));
         state.changes += 1;
         state.submitted.push(state.memory.clone());
         if self.flaw == Flaw::AckBeforeSync {
-            self.acknowledge(state);
+            Self::acknowledge(state);
         }
     }
 
-    fn acknowledge(&self, state: &mut State) {
+    fn frame(state: &mut State, pieces: Vec<Piece>) {
+        let (lap, sequence, slot, count) = (state.lap, state.next_sequence, state.next_slot, pieces.len());
+        for (which, piece) in pieces.into_iter().enumerate() {
+            let written = Written { lap, sequence, pieces: count, which, piece };
+            state.cache.push(Cached::Piece { slot, written });
+        }
+        state.next_slot += 1;
+        state.next_sequence += 1;
+    }
+
+    fn acknowledge(state: &mut State) {
         if let Some(newest) = state.submitted.last() {
             state.acknowledged = newest.clone();
             state.submitted.clear();
         }
     }
 
+    fn header(state: &mut State, phase: Phase) {
+        state.cache.push(Cached::Header(state.lap + 1));
+        state.phase = phase;
+    }
+
+    fn mark(state: &mut State) {
+        Self::frame(state, vec![Piece::Mark]);
+        state.phase = Phase::Mark;
+    }
+
+    fn go_over(&self, state: &mut State) {
+        if self.flaw == Flaw::MarkBeforeHeader { Self::mark(state) } else { Self::header(state, Phase::Header) }
+    }
+
+    /// Syncs, and goes on to what comes next.
     fn sync(&self, state: &mut State) {
-        for (slot, written) in std::mem::take(&mut state.cache) {
-            reach(&mut state.disk, slot, written);
+        for cached in std::mem::take(&mut state.cache) {
+            state.disk.reach(cached);
         }
-        if let Some(committed) = state.committed_slot_cached.take() {
-            state.disk.committed_slot = committed;
+        Self::acknowledge(state);
+        match state.phase {
+            Phase::Header if self.flaw == Flaw::NoMark || self.flaw == Flaw::MarkBeforeHeader => Self::leave(state),
+            Phase::Header => Self::mark(state),
+            Phase::Mark if self.flaw == Flaw::MarkBeforeHeader => Self::header(state, Phase::Header),
+            Phase::Mark => Self::leave(state),
+            Phase::TurnHeader if self.flaw == Flaw::CommitBeforeHeader => state.phase = Phase::Writes,
+            Phase::TurnHeader => state.phase = Phase::Turn,
+            Phase::Writes | Phase::Recovered | Phase::Turn => {}
         }
-        self.acknowledge(state);
     }
 
-    fn absorb(state: &mut State) {
-        let disk = &mut state.disk;
-        disk.absorbed = state.memory.clone();
-        disk.sequence = state.next_sequence - 1;
-        disk.lap += 1;
+    fn leave(state: &mut State) {
+        state.lap += 1;
         state.next_slot = 0;
+        state.phase = Phase::Writes;
+        state.left = Some(Base { kept: state.memory.clone(), sequence: state.next_sequence - 1, lap: state.lap });
     }
 
-    /// Crashes, recovers, compares, and begins a new lap.
+    fn absorb(&self, state: &mut State) {
+        if let Some(left) = state.left.take() {
+            let kept = if self.flaw == Flaw::AbsorbsWhatCame { state.memory.clone() } else { left.kept };
+            state.disk.base = Base { kept, ..left };
+        }
+    }
+
+    /// All that was found becomes the database's, which names the next lap.
+    fn turn(state: &mut State) {
+        state.lap += 1;
+        state.next_slot = 0;
+        state.phase = Phase::Writes;
+        let (kept, sequence) = (state.memory.clone(), state.next_sequence - 1);
+        state.disk.base = Base { kept, sequence, lap: state.lap };
+    }
+
+    fn recover(&self, state: &mut State) {
+        match state.phase {
+            Phase::Recovered if self.flaw == Flaw::CommitBeforeHeader => {
+                Self::header(state, Phase::TurnHeader);
+                Self::turn(state);
+                state.phase = Phase::TurnHeader;
+            }
+            Phase::Recovered => Self::header(state, Phase::TurnHeader),
+            _ => Self::turn(state),
+        }
+    }
+
+    /// Crashes, reads what is there, and compares.
     fn crash(&self, state: &mut State, survives: u16) {
         let cache = std::mem::take(&mut state.cache);
-        let cached = cache.len();
-        for (_, (slot, written)) in cache.into_iter().enumerate().filter(|(n, _)| survives & (1 << n) != 0) {
-            reach(&mut state.disk, slot, written);
+        for (_, cached) in cache.into_iter().enumerate().filter(|(n, _)| survives & (1 << n) != 0) {
+            state.disk.reach(cached);
         }
-        if let Some(committed) = state.committed_slot_cached.take().filter(|_| survives & (1 << cached) != 0) {
-            state.disk.committed_slot = committed;
-        }
-        let (found, sequence) = self.read(&state.disk);
-        state.found = if found.committed > found.log.len() {
+        state.crashes += 1;
+        let Some(Read { left, kept, sequence, lap }) = state.disk.read(self.flaw) else {
+            state.found = Found::Refused;
+            return;
+        };
+        let was_left = left.is_some();
+        state.found = if kept.committed > kept.log.len() {
             Found::CommittedBeyondTail
-        } else if !state.acknowledged.vote.may_become(&found.vote) {
+        } else if !state.acknowledged.vote.may_become(&kept.vote) {
             Found::VoteTakenBack
-        } else if found == state.acknowledged {
-            Found::Allowed { unacknowledged: false }
-        } else if state.submitted.contains(&found) {
-            Found::Allowed { unacknowledged: true }
+        } else if kept == state.acknowledged {
+            Found::Allowed { unacknowledged: false, left: was_left }
+        } else if state.submitted.contains(&kept) {
+            Found::Allowed { unacknowledged: true, left: was_left }
         } else {
             Found::Other
         };
-        // A database whose recovery is cut short says the same again: reading changes nothing.
-        state.memory = found.clone();
-        state.acknowledged = found;
+        state.memory = kept.clone();
+        state.acknowledged = kept;
         state.submitted.clear();
+        state.left = left;
+        state.lap = lap;
         state.next_sequence = sequence + 1;
-        state.crashes += 1;
-        Self::absorb(state);
+        state.phase = Phase::Recovered;
     }
 
     fn changes(&self, kept: &Kept) -> Vec<Change> {
@@ -280,26 +269,21 @@ impl Persistence {
     }
 }
 
-/// A piece reaches its slot: one of another frame goes.
-fn reach(disk: &mut Disk, slot: usize, written: Written) {
-    let pieces = &mut disk.slots[slot];
-    pieces.retain(|there| there.which != written.which);
-    pieces.push(written);
-    pieces.sort();
-    pieces.sort_by_key(|there| there.which);
-}
-
 impl Model for Persistence {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
+        let mut disk = Disk::default();
+        disk.segment(0).header = Some(0);
         vec![State {
-            disk: Disk::default(),
+            disk,
             cache: Vec::new(),
-            committed_slot_cached: None,
+            phase: Phase::Writes,
+            lap: 0,
             next_slot: 0,
             next_sequence: 1,
+            left: None,
             memory: Kept::default(),
             acknowledged: Kept::default(),
             submitted: Vec::new(),
@@ -310,20 +294,28 @@ impl Model for Persistence {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.found == Found::Refused {
+            return;
+        }
         let synced = state.cache.is_empty();
-        // A frame at a time: the next is written once the last is synced.
-        if synced && state.next_slot < SLOTS && state.changes < self.changes_max {
-            actions.extend(self.changes(&state.memory).into_iter().map(Action::Write));
-        }
-        if synced && state.next_slot > 0 {
-            actions.push(Action::Absorb);
-        }
         if !synced {
             actions.push(Action::Sync);
+        } else if state.phase == Phase::Writes {
+            // A frame at a time, and room for the mark.
+            if state.next_slot + 1 < SLOTS && state.changes < self.changes_max {
+                actions.extend(self.changes(&state.memory).into_iter().map(Action::Write));
+            }
+            if state.next_slot > 0 && (state.left.is_none() || self.flaw == Flaw::ReusedEarly) {
+                actions.push(Action::GoOver);
+            }
+        } else if state.left.is_none() {
+            actions.push(Action::Recover);
+        }
+        if state.left.is_some() {
+            actions.push(Action::Absorb);
         }
         if state.crashes < self.crashes_max {
-            let bits = state.cache.len() + usize::from(state.committed_slot_cached.is_some());
-            actions.extend((0..1_u16 << bits).map(Action::Crash));
+            actions.extend((0..1_u16 << state.cache.len()).map(Action::Crash));
         }
     }
 
@@ -333,7 +325,9 @@ impl Model for Persistence {
         match action {
             Action::Write(change) => self.write(&mut state, &change),
             Action::Sync => self.sync(&mut state),
-            Action::Absorb => Self::absorb(&mut state),
+            Action::GoOver => self.go_over(&mut state),
+            Action::Absorb => self.absorb(&mut state),
+            Action::Recover => self.recover(&mut state),
             Action::Crash(survives) => self.crash(&mut state, survives),
         }
         Some(state)
@@ -344,16 +338,29 @@ impl Model for Persistence {
             Property::always(RECOVERED, |_, state: &State| state.found != Found::Other),
             Property::always(BEHIND_TAIL, |_, state: &State| state.found != Found::CommittedBeyondTail),
             Property::always(VOTE_KEPT, |_, state: &State| state.found != Found::VoteTakenBack),
+            Property::always(READABLE, |_, state: &State| state.found != Found::Refused),
             Property::sometimes("what was never acknowledged survives", |_, state: &State| {
-                state.found == Found::Allowed { unacknowledged: true }
+                matches!(state.found, Found::Allowed { unacknowledged: true, .. })
             }),
             Property::sometimes("a torn frame is given up", |_, state: &State| {
                 let torn = |slot: &Vec<Written>| slot.iter().map(|w| w.sequence).collect::<BTreeSet<_>>().len() > 1;
-                state.found == Found::Allowed { unacknowledged: false } && state.disk.slots.iter().any(torn)
+                let mut slots = state.disk.segments.iter().flat_map(|segment| &segment.slots);
+                matches!(state.found, Found::Allowed { unacknowledged: false, .. }) && slots.any(torn)
             }),
             Property::sometimes("an older frame is left lying", |_, state: &State| {
-                let old = |slot: &Vec<Written>| slot.first().is_some_and(|w| w.lap + 1 < state.disk.lap);
-                state.found != Found::Nothing && state.disk.slots.iter().any(old)
+                let old = |slot: &Vec<Written>| slot.first().is_some_and(|w| w.lap + 1 < state.disk.base.lap);
+                let mut slots = state.disk.segments.iter().flat_map(|segment| &segment.slots);
+                state.found != Found::Nothing && slots.any(old)
+            }),
+            Property::sometimes(
+                "a lap that was left and not absorbed is read, and the next one with it",
+                |_, state: &State| {
+                    let behind = state.left.as_ref().is_some_and(|left| left.sequence + 1 < state.next_sequence);
+                    matches!(state.found, Found::Allowed { left: true, .. }) && behind
+                },
+            ),
+            Property::sometimes("a recovery is cut short between its commits", |_, state: &State| {
+                state.phase == Phase::Turn && state.crashes == 1
             }),
         ]
     }
@@ -361,6 +368,7 @@ impl Model for Persistence {
 
 const RECOVERED: &str = "what is recovered was acknowledged, or submitted after it, whole (CP-S2, CP-D1 to CP-D3)";
 const BEHIND_TAIL: &str = "the committed index is never ahead of the tail";
+const READABLE: &str = "no crash leaves what is taken for damage";
 const VOTE_KEPT: &str = "no vote is taken back (CP-S3)";
 
 #[test]
@@ -377,6 +385,11 @@ fn flaws_are_found() {
         (Flaw::AckBeforeSync, RECOVERED),
         (Flaw::NoLap, VOTE_KEPT),
         (Flaw::ReadsOn, RECOVERED),
+        (Flaw::ReusedEarly, READABLE),
+        (Flaw::NoMark, READABLE),
+        (Flaw::MarkBeforeHeader, READABLE),
+        (Flaw::AbsorbsWhatCame, BEHIND_TAIL),
+        (Flaw::CommitBeforeHeader, READABLE),
     ] {
         breaks(&format!("{flaw:?}"), Persistence { flaw, ..Persistence::sound() }, property);
     }
