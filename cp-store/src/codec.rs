@@ -43,7 +43,8 @@ impl Bad {
 pub(crate) fn seal(kind: Kind, message: &impl Message) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_LEN + message.encoded_len());
     out.extend_from_slice(&[kind as u8, FORMAT, 0, 0, 0, 0]);
-    out.append(&mut message.encode_to_vec());
+    // What `encode` does where there is room, as there is in a vector.
+    message.encode_raw(&mut out);
     repair(&mut out);
     out
 }

@@ -28,8 +28,9 @@ use crate::backend::File;
 use crate::codec::{Kind, seal};
 use crate::identity::Identity;
 use crate::wire;
-use frame::blocks;
+use frame::{blocks, encode_to};
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 mod frame;
@@ -48,6 +49,9 @@ const HEADER_BLOCKS: u64 = 2;
 const EMPTY_BLOCKS: u64 = 2;
 static ZEROS: [u8; 16 * BLOCK_BYTES] = [0; 16 * BLOCK_BYTES];
 
+/// A frame that was longer leaves no more than this behind.
+const BUFFER_BYTES_KEPT: usize = 256 << 10;
+
 /// The smallest segment that makes sense.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 10 * BLOCK_BYTES as u64;
 
@@ -57,13 +61,15 @@ pub(crate) struct Wal {
     files: [Arc<dyn File>; 2],
     header: wire::Segment,
     next_block: u64,
+    /// Both copies of a frame, as they are written; kept for the next one.
+    buffer: Vec<u8>,
 }
 
 impl Wal {
     pub(crate) fn new(files: [Arc<dyn File>; 2], identity: &Identity, segment_bytes: u64, lap: u64) -> Self {
         let cluster = identity.cluster.0.to_vec();
         let header = wire::Segment { lap, segment_bytes, cluster, incarnation: identity.incarnation.0 };
-        Self { files, header, next_block: HEADER_BLOCKS }
+        Self { files, header, next_block: HEADER_BLOCKS, buffer: Vec::new() }
     }
 
     pub(crate) fn lap(&self) -> u64 {
@@ -92,10 +98,15 @@ impl Wal {
 
     /// Writes a frame that fits, durably.
     pub(crate) fn write(&mut self, seq: u64, payload: &[u8]) -> io::Result<()> {
-        let copy = encode(self.header.lap, seq, self.next_block, payload);
+        let mut both = mem::take(&mut self.buffer);
+        both.clear();
+        encode_to(&mut both, self.header.lap, seq, self.next_block, payload);
+        both.extend_from_within(..);
         let file = self.file(self.header.lap);
-        file.write_at(self.next_block * BLOCK_BYTES as u64, &[copy.as_slice(), copy.as_slice()].concat())?;
+        file.write_at(self.next_block * BLOCK_BYTES as u64, &both)?;
         file.sync_data()?;
+        both.shrink_to(BUFFER_BYTES_KEPT);
+        self.buffer = both;
         self.next_block += 2 * blocks(payload.len());
         Ok(())
     }

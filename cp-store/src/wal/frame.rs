@@ -15,20 +15,25 @@ pub(super) fn blocks(payload_len: usize) -> u64 {
 
 /// One copy, padded: magic, crc32c of the rest, lap, sequence, first block, length, payload.
 pub(crate) fn encode(lap: u64, seq: u64, start: u64, payload: &[u8]) -> Vec<u8> {
-    let mut rest = Vec::with_capacity(HEADER_BYTES + payload.len() + BLOCK_BYTES);
-    rest.extend_from_slice(&MAGIC);
-    rest.extend_from_slice(&[0; 4]);
-    rest.extend_from_slice(&lap.to_le_bytes());
-    rest.extend_from_slice(&seq.to_le_bytes());
-    rest.extend_from_slice(&(start as u32).to_le_bytes());
-    rest.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    rest.extend_from_slice(payload);
-    let crc = crc32c::crc32c(rest.get(8..).unwrap_or_default());
-    if let Some(slot) = rest.get_mut(4..8) {
+    let mut copy = Vec::new();
+    encode_to(&mut copy, lap, seq, start, payload);
+    copy
+}
+
+/// As `encode`, into an empty buffer.
+pub(super) fn encode_to(out: &mut Vec<u8>, lap: u64, seq: u64, start: u64, payload: &[u8]) {
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&lap.to_le_bytes());
+    out.extend_from_slice(&seq.to_le_bytes());
+    out.extend_from_slice(&(start as u32).to_le_bytes());
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(payload);
+    let crc = crc32c::crc32c(out.get(8..).unwrap_or_default());
+    if let Some(slot) = out.get_mut(4..8) {
         slot.copy_from_slice(&crc.to_le_bytes());
     }
-    rest.resize(rest.len().next_multiple_of(BLOCK_BYTES), 0);
-    rest
+    out.resize(out.len().next_multiple_of(BLOCK_BYTES), 0);
 }
 
 /// A valid copy of a frame.
