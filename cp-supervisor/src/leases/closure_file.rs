@@ -66,10 +66,7 @@ impl ClosureFile {
     fn open_with(path: &Path, lines_min: usize) -> io::Result<Self> {
         let file = locked(path)?;
         // Half of a rewrite that was killed: nobody else writes it while this is locked.
-        match std::fs::remove_file(beside(path)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove(&beside(path))?;
         file.sync_all()?;
         sync_directory(path)?;
         let text = std::fs::read(path)?;
@@ -124,18 +121,17 @@ impl ClosureFile {
     fn rewrite(&self, end: &mut End, told: Told<'_>) -> io::Result<()> {
         let newest = newest(self.read().map_err(io::Error::other)?);
         let beside = beside(&self.path);
-        told(Step::Write)?;
-        let mut file = File::options().append(true).create(true).open(&beside)?;
-        // Locked before it can be found by its name.
-        file.try_lock()?;
-        file.set_len(0)?;
         let text: String = newest.values().map(line).collect();
-        file.write_all(text.as_bytes())?;
-        told(Step::Sync)?;
-        file.sync_all()?;
-        told(Step::Rename)?;
-        std::fs::rename(&beside, &self.path)?;
-        end.file = file;
+        let replaced = write_anew(&beside, &text, told).and_then(|file| {
+            told(Step::Rename)?;
+            std::fs::rename(&beside, &self.path)?;
+            Ok(file)
+        });
+        if replaced.is_err() {
+            // If it stays, the next rewrite removes it.
+            drop(remove(&beside));
+        }
+        end.file = replaced?;
         (end.lines, end.rewrite_at) = (newest.len(), self.rewrite_at(newest.len()));
         // Until this is done, a power loss may bring the old file back, without what is appended now.
         let synced = told(Step::SyncDirectory).and_then(|()| sync_directory(&self.path));
@@ -195,6 +191,27 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file at `path` that holds `text` durably. It is a new one: what a sync that failed
+/// has left may pass the next sync without being on the disk (CP-D4).
+fn write_anew(path: &Path, text: &str, told: Told<'_>) -> io::Result<File> {
+    told(Step::Write)?;
+    remove(path)?;
+    let mut file = File::options().append(true).create_new(true).open(path)?;
+    // Locked before it can be found by the name that it will have.
+    file.try_lock()?;
+    file.write_all(text.as_bytes())?;
+    told(Step::Sync)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

@@ -95,14 +95,20 @@ async fn a_rewrite_that_is_killed_loses_no_gate() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("closed");
         let file = ClosureFile::open_with(&path, 8).unwrap();
-        let mut seen = Vec::new();
+        let (mut seen, mut left) = (Vec::new(), None);
         for epoch in 1..=8 {
             let mut told = |step| {
                 seen.push(step);
-                if Some(step) == killed { Err(io::Error::other("killed")) } else { Ok(()) }
+                if Some(step) != killed {
+                    return Ok(());
+                }
+                left = std::fs::read(beside(&path)).ok();
+                Err(io::Error::other("killed"))
             };
             file.append(&line(&closed_under(epoch % 2, epoch)), &mut told).unwrap();
         }
+        // One that is killed removes nothing.
+        left.into_iter().for_each(|left| std::fs::write(beside(&path), left).unwrap());
         let upto = STEPS.iter().position(|step| Some(*step) == killed).map_or(4, |at| at + 1);
         assert_eq!(seen, STEPS[..upto], "{killed:?}");
         if killed == Some(Step::SyncDirectory) {
@@ -117,5 +123,38 @@ async fn a_rewrite_that_is_killed_loses_no_gate() {
         file.keep(&closed_under(1, 9)).await.unwrap();
         let kept = newest(file.kept().await.unwrap());
         assert_eq!(kept.into_values().collect::<Vec<_>>(), [closed_under(0, 8), closed_under(1, 9)], "{killed:?}");
+    }
+}
+
+/// CP-D4: a sync is not believed of a file of which one has failed, also if that file could not be removed.
+#[tokio::test]
+async fn what_a_failed_rewrite_leaves_is_not_written_to_again() {
+    for (fails, stays) in [(Step::Sync, false), (Step::Sync, true), (Step::Rename, false), (Step::Rename, true)] {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("closed");
+        let aside = dir.path().join("aside");
+        let file = ClosureFile::open_with(&path, 8).unwrap();
+        let mut failed = None;
+        for epoch in 1..=16 {
+            let mut told = |step| {
+                if step != fails || failed.is_some() {
+                    return Ok(());
+                }
+                failed = Some(File::open(beside(&path))?);
+                std::fs::hard_link(beside(&path), &aside)?;
+                Err(io::Error::other("the disk failed"))
+            };
+            file.append(&line(&closed_under(epoch % 2, epoch)), &mut told).unwrap();
+            if epoch == 8 {
+                assert!(!beside(&path).exists(), "{fails:?}");
+                if stays {
+                    std::fs::rename(&aside, beside(&path)).unwrap();
+                }
+            }
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2, "it was rewritten the second time");
+        assert!(!is_at(&failed.unwrap(), &path).unwrap(), "{fails:?}, {stays}");
+        let kept = newest(file.kept().await.unwrap());
+        assert_eq!(kept.into_values().collect::<Vec<_>>(), [closed_under(0, 16), closed_under(1, 15)]);
     }
 }
