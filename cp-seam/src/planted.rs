@@ -93,6 +93,8 @@ bugs! {
     EpochFalls "epoch-falls";
     /// 19: a leader serves reads by its own word.
     ReadWithoutQuorum "read-without-quorum";
+    /// 19: any answer confirms a read, also to what was sent before it.
+    LateAnswerCounts "late-answer-counts";
     /// 20: voters are exchanged in one step.
     OneStepChange "one-step-change";
     /// 21: a member that lost its disk goes on voting under its old incarnation, and is served.

@@ -167,6 +167,7 @@ cases! { ($)
     partition {
         an_isolated_leader_refuses,
         a_deposed_leader_serves_no_stale_read,
+        answers_from_before_a_read_do_not_confirm_it,
         what_an_isolated_leader_took_is_superseded,
         a_minority_makes_no_progress,
         one_way_cuts_end_in_a_leader,

@@ -6,8 +6,9 @@ use crate::options::Options;
 use crate::promise::Promise;
 use crate::report::Least;
 use crate::scenario::{Scenario, Verdict};
-use crate::world::{Attempt, ensure, scenario};
+use crate::world::{Attempt, World, ensure, scenario};
 use cp_seam::{ControlPlaneRole, Outcome, ProposeError, ProposeRefusal, ReadError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What was on its way at the cut may still arrive.
@@ -73,6 +74,66 @@ pub fn a_deposed_leader_serves_no_stale_read(backend: &'static dyn Backend) -> V
         }
         ensure(dared > 0, Promise::P4, || "no old leader ever believed itself".to_owned()).map_err(|b| scenario(b.what))
     })
+}
+
+/// Answers to what a leader sent before a read are on their way to it when the read begins;
+/// meanwhile another leads, by the old one's own word, and has acknowledged. The first answer
+/// commits a record, of which the leader tells everybody, and the rest come after that: they
+/// hold what was told, and were given before the read. None of them confirms it (CP-P4).
+///
+/// openraft takes the answer to a request as one to every later request that ends at the
+/// same record, and that word of a commit is such a request.
+pub fn answers_from_before_a_read_do_not_confirm_it(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 5, slowed_frames: 16, ..Least::default() };
+    Scenario::new("partition::answers_from_before_a_read_do_not_confirm_it")
+        .options(Options::nodes(5))
+        .least(least)
+        .run(backend, async |world| {
+            let (t, mut dared) = (world.election_timeout(), 0);
+            for _ in 0..4 {
+                let leader = world.settled_leader().await?;
+                let others = world.others(&[leader]);
+                let (Some((heir, rest)), before) = (others.split_first(), world.write(leader).await?) else { continue };
+                let (first, late) = rest.split_at(1);
+                world.applied(&others, before, t).await?;
+                world.network().slow_one_way(first, &[leader], t / 6);
+                world.network().slow_one_way(late, &[leader], t / 5);
+                let record = world.burst(leader, 1).await?.pop().ok_or_else(|| scenario("it took nothing"))?;
+                let answered = |world: &World| {
+                    let durable = |slot: &usize| Some(world.up(*slot).ok()?.store.durable().borrow().last);
+                    let incarnation = world.incarnation(*heir).ok()?;
+                    let progress = world.up(leader).ok()?.node.progress();
+                    let matched = progress.iter().find(|of| of.incarnation == incarnation)?.matched;
+                    let held = rest.iter().all(|slot| durable(slot).is_some_and(|last| last >= record));
+                    (held && matched >= record.index).then_some(())
+                };
+                world.until(t / 8, Promise::L1, "a record to be everywhere", answered).await?;
+                // What is on a disk has been answered; nothing that is said from here on arrives in time.
+                world.pass(Duration::from_millis(2)).await;
+                world.network().slow_one_way(&others, &[leader], t * 2);
+                let (up, name) = (world.up(leader)?, world.member(*heir)?);
+                let handing = tokio::spawn({
+                    let node = Arc::clone(&up.node);
+                    async move { node.transfer_leadership(&name).await.is_ok() }
+                });
+                let next = world.leader_among(&[*heir], t).await?;
+                world.write(next).await?;
+                let leads = up.node.role() == ControlPlaneRole::Leader;
+                dared += u32::from(leads && world.status(leader)?.committed < record.index);
+                // The monitor compares what is served with what was acknowledged.
+                let read = world.read(leader).await?;
+                ensure(read.is_err(), Promise::P4, || format!("n{leader} serves a read by answers from before it"))?;
+                handing.abort();
+                world.network().heal();
+                // What was slowed has arrived, and nothing waits behind it.
+                world.pass(t * 2).await;
+                let all: Vec<usize> = (0..world.size()).collect();
+                let last = world.writes(1).await?;
+                world.applied(&all, last, t * 6).await?;
+            }
+            let dared = ensure(dared > 0, Promise::P4, || "no read was ever answered so".to_owned());
+            dared.map_err(|broken| scenario(broken.what))
+        })
 }
 
 /// What a leader took while it was cut off is unknown as long as nobody can know,

@@ -105,6 +105,11 @@ impl Core {
     ) {
         let (tick, last) = (self.tick, self.log.last().index);
         let purged = self.log.purged().index;
+        #[cfg(planted_bugs)]
+        let round = match self.reign() {
+            Some(reign) if active(Bug::LateAnswerCounts) => reign.reads.round(),
+            _ => round,
+        };
         let Some(peer) = self.reign_mut().and_then(|reign| reign.peers.get_mut(&from)) else { return };
         peer.heard = tick;
         peer.round = peer.round.max(round);

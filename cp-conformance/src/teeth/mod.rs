@@ -182,6 +182,14 @@ pub const ALL: &[Tooth] = &[
         3,
     ),
     tooth(
+        19,
+        Bug::LateAnswerCounts,
+        REFERENCE,
+        &[Register::NAME],
+        Seen::Case("partition::answers_from_before_a_read_do_not_confirm_it"),
+        3,
+    ),
+    tooth(
         20,
         Bug::OneStepChange,
         REFERENCE,
