@@ -9,7 +9,7 @@ use crate::codec::record;
 use crate::digest::DigestSum;
 use crate::id::{CollectionName, Epoch, RangeKey};
 use crate::member::{Join, Member};
-use crate::range::Range;
+use crate::range::{Authority, Range};
 use cp_seam::{MemberId, MemberKind, StateDigest};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -94,8 +94,9 @@ impl Catalog {
 
     /// What must not have happened between `before` and this later state:
     /// coverage lost, an epoch or a version that fell, an owner changed under
-    /// one epoch, an edit without a version, another longest lease, a role given to a member that may
-    /// not have it, a retired id or an incarnation used again.
+    /// one epoch, an edit without a version, an authority lost or changed under one epoch, another
+    /// longest lease, a role given to a member that may not have it, a retired id or an incarnation
+    /// used again.
     pub fn violations_since(&self, before: &Self) -> Vec<Violation> {
         let mut findings = Findings::default();
         let (was, is) = (before.longest_lease(), self.longest_lease());
@@ -123,6 +124,12 @@ impl Catalog {
                     was.is_none() && before.located_like(&key, is).is_some_and(|p| p.role(member).is_some());
                 let may = self.member(member).is_some_and(|member| member.eligibility().is_ok());
                 findings.expect(!newly || inherited || may, || format!("{key} was given to {member}, which may not"));
+            }
+        }
+        for was in before.authorities() {
+            match self.authority(&was.group) {
+                Some(is) => check_authority(&mut findings, was, is),
+                None => findings.expect(false, || format!("nobody has authority over group {} any more", was.group)),
             }
         }
         for member in self.members() {
@@ -246,6 +253,13 @@ fn check_step(findings: &mut Findings, key: &RangeKey, was: &Range, is: &Range) 
     findings.expect(is == was || is.version > was.version, || format!("{key} was edited under version {}", is.version));
     findings.expect(is.owner == was.owner || is.epoch > was.epoch, || {
         format!("{key} went from {} to {} under epoch {}", was.owner, is.owner, is.epoch)
+    });
+}
+
+fn check_authority(findings: &mut Findings, was: &Authority, is: &Authority) {
+    findings.expect(is == was || (is.epoch > was.epoch && is.version > was.version), || {
+        let (group, from, to) = (&was.group, was.fence(), is.fence());
+        format!("group {group} went from {} at {from} to {} at {to}", was.holder, is.holder)
     });
 }
 

@@ -163,6 +163,8 @@ mod tests {
                 pauses: 0,
                 jumps: 0,
                 blackouts: 0,
+                exchanged: 0,
+                expelled: 0,
                 waits: std::collections::BTreeMap::new(),
                 traffic: Traffic::default(),
                 disks: Effects::default(),

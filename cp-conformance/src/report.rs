@@ -34,6 +34,10 @@ pub struct Report {
     pub jumps: u64,
     /// How often the last node that ran went down.
     pub blackouts: u64,
+    /// How often a storm's operator gave a member's name to another life, on an empty disk.
+    pub exchanged: u64,
+    /// How often it removed a member by force.
+    pub expelled: u64,
     /// By what happened meanwhile: the longest that steady callers went without an acknowledgement.
     pub waits: BTreeMap<&'static str, Duration>,
     /// What the network did.
@@ -71,6 +75,10 @@ pub struct Least {
     pub jumps: u64,
     /// Times that all were down.
     pub blackouts: u64,
+    /// Members exchanged in storms.
+    pub exchanged: u64,
+    /// Members removed by force in storms.
+    pub expelled: u64,
     /// Connections refused.
     pub refused_connections: u64,
     /// Lives ended by an aim.
@@ -145,6 +153,8 @@ impl Report {
             ("pauses", self.pauses),
             ("jumps of the clock", self.jumps),
             ("times that all were down", self.blackouts),
+            ("members exchanged", self.exchanged),
+            ("members removed by force", self.expelled),
             ("connections refused", n.refused),
             ("aimed crashes", t.aimed),
             ("failed disk operations", d.failed_operations),
@@ -184,6 +194,8 @@ impl Report {
             ("pauses", least.pauses),
             ("jumps of the clock", least.jumps),
             ("times that all were down", least.blackouts),
+            ("members exchanged", least.exchanged),
+            ("members removed by force", least.expelled),
             ("connections refused", least.refused_connections),
             ("aimed crashes", least.aimed),
             ("failed disk operations", least.failed_operations),
@@ -267,6 +279,8 @@ impl Report {
             pauses: self.pauses + other.pauses,
             jumps: self.jumps + other.jumps,
             blackouts: self.blackouts + other.blackouts,
+            exchanged: self.exchanged + other.exchanged,
+            expelled: self.expelled + other.expelled,
             waits: longest(&self.waits, &other.waits),
             traffic,
             disks: self.disks.and(&other.disks),
@@ -290,7 +304,20 @@ fn longest(
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            scenario, backend, seed, simulated, tally: t, restarts, pauses, jumps, waits, traffic, disks, ..
+            scenario,
+            backend,
+            seed,
+            simulated,
+            tally: t,
+            restarts,
+            pauses,
+            jumps,
+            exchanged,
+            expelled,
+            waits,
+            traffic,
+            disks,
+            ..
         } = self;
         write!(
             f,
@@ -330,6 +357,9 @@ impl fmt::Display for Report {
                 ", {} writes admitted and {} refused by gates, {} takeovers, {} renewals, {} unconfirmed",
                 t.writes_admitted, t.writes_refused, t.takeovers, t.renewals, t.unconfirmed
             )?;
+        }
+        if exchanged + expelled > 0 {
+            write!(f, ", {exchanged} members exchanged, {expelled} removed by force")?;
         }
         waits.iter().try_for_each(|(what, wait)| write!(f, ", {what}: waited {} ms", wait.as_millis()))
     }

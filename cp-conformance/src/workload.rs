@@ -7,8 +7,8 @@ use crate::checks::Broken;
 use crate::rng::Rng;
 use crate::world::{DataPlane, scenario};
 use cp_catalog::{
-    Catalog, ClientId, ClientName, CollectionName, Command, GroupName, Locality, MemberLife, MembershipCommand, Mode,
-    Origin, OwnershipCommand, Principal, Privilege, Request, RequestId,
+    AuthorityClaim, Catalog, ClientId, ClientName, CollectionName, Command, Epoch, GroupName, Locality, MemberLife,
+    MembershipCommand, Mode, Origin, OwnershipCommand, Principal, Privilege, Request, RequestId,
 };
 use cp_seam::{ControlPlaneEntry, ControlPlaneLogIndex, Incarnation, MemberId};
 
@@ -60,6 +60,7 @@ impl Workload {
     /// transition of a range, fenced by what `seen` says of it, stale or not.
     pub(crate) fn next(&mut self, seen: Option<&Catalog>) -> Result<ControlPlaneEntry, Broken> {
         let command: Command = match (self.rng.below(10), seen) {
+            (0..2, Some(catalog)) if self.rng.per_mille(200) => self.authority(catalog)?.into(),
             (0..2, _) => {
                 let member = MemberLife { id: member(0)?, incarnation: Incarnation(1) };
                 let weight = u32::try_from(self.rng.below(1000)).unwrap_or_default();
@@ -75,14 +76,40 @@ impl Workload {
         if command.privilege() == Privilege::Force {
             return forced(command);
         }
-        self.request(command)
+        let claim = seen.map(|catalog| self.claim(catalog)).transpose()?.flatten();
+        self.request_under(command, claim)
+    }
+
+    /// Who decides on the placement of the one group, fenced by what `catalog` says, stale or not.
+    fn authority(&mut self, catalog: &Catalog) -> Result<OwnershipCommand, Broken> {
+        let (group, holder) = (group()?, member(self.rng.below(3))?);
+        Ok(match catalog.authority(&group) {
+            Some(authority) => OwnershipCommand::ReassignAuthority { group, fence: authority.fence(), holder },
+            None => OwnershipCommand::AssignAuthority { group, holder },
+        })
+    }
+
+    /// Now and then a planner says by which authority it acts; some by one that has moved.
+    fn claim(&mut self, catalog: &Catalog) -> Result<Option<AuthorityClaim>, Broken> {
+        if !self.rng.per_mille(150) {
+            return Ok(None);
+        }
+        let group = group()?;
+        let epoch = catalog.authority(&group).map_or(Epoch(1), |authority| authority.epoch);
+        let epoch = if self.rng.per_mille(200) { Epoch(epoch.0.saturating_sub(1)) } else { epoch };
+        Ok(Some(AuthorityClaim { group, epoch }))
     }
 
     /// `command` as this client's next request.
     pub(crate) fn request(&mut self, command: Command) -> Result<ControlPlaneEntry, Broken> {
+        self.request_under(command, None)
+    }
+
+    fn request_under(&mut self, command: Command, claim: Option<AuthorityClaim>) -> Result<ControlPlaneEntry, Broken> {
         self.sequence += 1;
         let id = RequestId { client: self.client, since: ControlPlaneLogIndex(0), sequence: self.sequence };
-        Request::new(Some(id), command).to_entry().map_err(|e| scenario(e.to_string()))
+        let request = Request { claim, ..Request::new(Some(id), command) };
+        request.to_entry().map_err(|e| scenario(e.to_string()))
     }
 }
 
@@ -90,7 +117,7 @@ impl Workload {
 pub(crate) const OPERATOR: &str = "operator";
 
 /// Attempts of its author count under no session: each is one of its own.
-fn forced(command: Command) -> Result<ControlPlaneEntry, Broken> {
+pub(crate) fn forced(command: Command) -> Result<ControlPlaneEntry, Broken> {
     let operator = ClientName::new(OPERATOR).map_err(|e| scenario(e.to_string()))?;
     let origin = Origin { principal: Principal::Client(operator), at_unix_ms: 1 };
     Request::new(None, command).of(origin).to_entry().map_err(|e| scenario(e.to_string()))
@@ -105,6 +132,10 @@ fn member(number: u64) -> Result<MemberId, Broken> {
 }
 
 fn create(collection: CollectionName) -> Result<OwnershipCommand, Broken> {
-    let group = GroupName::new("g").map_err(|e| scenario(e.to_string()))?;
-    Ok(OwnershipCommand::CreateCollection { collection, group, mode: Mode::Ordered })
+    Ok(OwnershipCommand::CreateCollection { collection, group: group()?, mode: Mode::Ordered })
+}
+
+/// The group of every collection.
+fn group() -> Result<GroupName, Broken> {
+    GroupName::new("g").map_err(|e| scenario(e.to_string()))
 }

@@ -117,10 +117,10 @@ impl Books {
     fn note_differing(&mut self, members: impl IntoIterator<Item = Incarnation>, index: ControlPlaneLogIndex) -> bool {
         let mut news = false;
         for member in members {
-            let known = self.differing.insert(member, index);
-            let first = known.map_or(index, |known| known.min(index));
-            self.differing.insert(member, first);
-            news |= known != Some(first);
+            if self.differing.get(&member).is_none_or(|known| index < *known) {
+                self.differing.insert(member, index);
+                news = true;
+            }
         }
         news
     }

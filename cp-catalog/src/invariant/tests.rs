@@ -285,6 +285,26 @@ fn a_step_of_a_range_rises_and_is_counted() {
 }
 
 #[test]
+fn a_step_of_an_authority_fences_the_one_before() {
+    let group = GroupName::new("shelf").unwrap();
+    let with = |holder: &str, epoch: u64, version: u64| {
+        let mut catalog = whole();
+        let (epoch, version) = (Epoch(epoch), Version(version));
+        catalog.put_authority(Authority { group: group.clone(), holder: id(holder), epoch, version });
+        catalog
+    };
+    let before = with("a", 4, 6);
+    assert_eq!(before.violations_since(&whole()), vec![], "it is assigned");
+    assert_eq!(with("b", 5, 7).violations_since(&before), vec![]);
+    for bad in [with("b", 4, 7), with("b", 5, 6), with("a", 3, 7)] {
+        let texts = found(bad.violations_since(&before));
+        assert!(texts.len() == 1 && texts.iter().all(|text| text.contains("group shelf went from a at")), "{texts:?}");
+    }
+    let texts = found(whole().violations_since(&before));
+    assert!(texts.iter().any(|text| text.contains("nobody has authority over group shelf")), "{texts:?}");
+}
+
+#[test]
 fn only_who_may_is_given_a_role_unless_it_comes_with_the_keys() {
     let with_draining = || {
         let mut catalog = whole();

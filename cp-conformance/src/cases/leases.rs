@@ -14,7 +14,7 @@ use crate::rng::Rng;
 use crate::scenario::{Scenario, Verdict};
 use crate::world::{World, ensure, scenario};
 use crate::{Broken, Report};
-use cp_catalog::CollectionName;
+use cp_catalog::{CollectionName, Epoch, RangeKey};
 use std::time::Duration;
 
 /// How wrong the clocks of the staged cases are: the owner's is slow, all others are fast.
@@ -40,6 +40,33 @@ fn two_of(followers: &[usize]) -> Result<(usize, usize), Broken> {
     }
 }
 
+/// A range whose owner writes.
+struct Opened {
+    leader: usize,
+    owner: usize,
+    /// Who will take it over.
+    next: usize,
+    range: RangeKey,
+    /// The owner's epoch.
+    before: Epoch,
+    /// The longest that a wait for leases takes.
+    longest: Duration,
+}
+
+/// Range `number` is given to a member that does not lead, and written to; if asked for, by the
+/// worst clocks there are.
+async fn opened(world: &mut World, number: u8, worst: bool) -> Result<Opened, Broken> {
+    let leader = world.settled_leader().await?;
+    let (owner, next) = two_of(&world.others(&[leader]))?;
+    let range = world.owned(number, owner).await?;
+    if worst {
+        worst_clocks(world, owner)?;
+    }
+    let (longest, before) = (world.plane()?.longest_wait(), world.epoch_at(leader, &range)?);
+    world.writes_to(owner, &range, before, longest + world.election_timeout() * 4).await?;
+    Ok(Opened { leader, owner, next, range, before, longest })
+}
+
 /// An owner is cut off from everybody, and another is promoted at once. It goes on writing as
 /// long as its lease lasts, on the slowest clock there may be; its successor's gate opens
 /// right after, on the fastest, and not earlier because the leader was lost in between
@@ -49,14 +76,8 @@ pub fn a_cut_off_owner_stops_before_its_successor_begins(backend: &'static dyn B
     let case = Scenario::new("leases::a_cut_off_owner_stops_before_its_successor_begins");
     case.options(staged()).least(least).run(backend, async |world| {
         for (number, leader_is_lost) in (1..).zip([false, true, false, true]) {
-            let leader = world.settled_leader().await?;
-            let (owner, next) = two_of(&world.others(&[leader]))?;
-            let range = world.owned(number, owner).await?;
-            worst_clocks(world, owner)?;
+            let Opened { leader, owner, next, range, before, longest } = opened(world, number, true).await?;
             let t = world.election_timeout();
-            let longest = world.plane()?.longest_wait();
-            let before = world.epoch_at(leader, &range)?;
-            world.writes_to(owner, &range, before, longest + t * 4).await?;
             // The last answers come late: a lease that is counted from them is too long.
             world.network().slow_one_way(&[leader], &[owner], t * 2 / 5);
             world.pass(t * 2).await;
@@ -99,14 +120,8 @@ pub fn a_leader_that_was_replaced_grants_nothing_that_lasts(backend: &'static dy
     let case = Scenario::new("leases::a_leader_that_was_replaced_grants_nothing_that_lasts");
     case.options(staged()).least(least).run(backend, async |world| {
         for number in 1..=4 {
-            let leader = world.settled_leader().await?;
-            let (owner, next) = two_of(&world.others(&[leader]))?;
-            let range = world.owned(number, owner).await?;
-            worst_clocks(world, owner)?;
+            let Opened { leader, owner, next, range, before, longest } = opened(world, number, true).await?;
             let t = world.election_timeout();
-            let longest = world.plane()?.longest_wait();
-            let before = world.epoch_at(leader, &range)?;
-            world.writes_to(owner, &range, before, longest + t * 4).await?;
             let rest = world.others(&[leader, owner]);
             world.network().cut(&[owner], &rest);
             world.network().cut_one_way(&rest, &[leader]);
@@ -134,13 +149,8 @@ pub fn a_handoff_waits_for_nobody_and_outlives_a_restart(backend: &'static dyn B
     let case = Scenario::new("leases::a_handoff_waits_for_nobody_and_outlives_a_restart");
     case.options(staged()).least(least).run(backend, async |world| {
         for (number, leases_are_over) in [(1, false), (2, true)] {
-            let leader = world.settled_leader().await?;
-            let (owner, next) = two_of(&world.others(&[leader]))?;
-            let range = world.owned(number, owner).await?;
+            let Opened { leader, owner, next, range, before, longest } = opened(world, number, false).await?;
             let t = world.election_timeout();
-            let longest = world.plane()?.longest_wait();
-            let before = world.epoch_at(leader, &range)?;
-            world.writes_to(owner, &range, before, longest + t * 4).await?;
             let gate = world.closes(owner, &range).await?;
             let closed = world.time();
             world.kill(owner, Survivors::Nothing)?;

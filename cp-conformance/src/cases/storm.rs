@@ -86,7 +86,8 @@ pub fn random_faults_break_nothing_among_five(backend: &'static dyn Backend) -> 
     several("storm::random_faults_break_nothing_among_five", backend, 2, &options)
 }
 
-/// The same while members are admitted, get a vote and are removed (CP-M1, CP-M3, CP-S1, CP-S2).
+/// The same while members are admitted, get a vote, are removed, by force too, and are
+/// exchanged for another life under their name (CP-M1, CP-M3, CP-S1, CP-S2).
 pub fn random_faults_break_nothing_while_members_change(backend: &'static dyn Backend) -> Verdict {
     let options = Options { churn: true, ..Options::storm(3) };
     several("storm::random_faults_break_nothing_while_members_change", backend, 3, &options)

@@ -56,6 +56,8 @@ impl Violation {
             pauses: 0,
             jumps: 0,
             blackouts: 0,
+            exchanged: 0,
+            expelled: 0,
             waits: BTreeMap::new(),
             traffic: Traffic::default(),
             disks: Effects::default(),

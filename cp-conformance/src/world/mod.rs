@@ -96,6 +96,10 @@ pub struct World {
     pauses: u64,
     jumps: u64,
     blackouts: u64,
+    /// How often another life of a member began under its name, on an empty disk.
+    exchanged: u64,
+    /// How often a member was removed by force.
+    expelled: u64,
     /// How many callers have begun; no two propose the same.
     callers: usize,
     waits: BTreeMap<&'static str, Duration>,
@@ -149,6 +153,8 @@ impl World {
             pauses: 0,
             jumps: 0,
             blackouts: 0,
+            exchanged: 0,
+            expelled: 0,
             callers: 0,
             waits: BTreeMap::new(),
             genesis: None,
@@ -314,6 +320,8 @@ impl World {
             pauses: self.pauses,
             jumps: self.jumps,
             blackouts: self.blackouts,
+            exchanged: self.exchanged,
+            expelled: self.expelled,
             waits: self.waits.clone(),
             traffic: self.network.traffic(),
             disks,
