@@ -123,12 +123,12 @@ pub(crate) fn api_corpus() -> Vec<Vec<u8>> {
         verdict: vec![2; 9].into(),
         repeated: false,
     };
-    let propose = api::ProposeRequest { kind: 1, request: vec![1; 30].into(), wait_ms: 9 };
+    let propose = api::ProposeRequest { kind: 1, request: vec![1; 30].into(), wait_ms: 9, number: 3 };
     let join = api::JoinRequest { token: "7-00".into(), member: "n2".into(), since: 8, ..Default::default() };
     let all = [
         (0, propose.encode_to_vec()),
-        (1, api::ProposeReply { result: Some(api::ProposeResult::Committed(committed)) }.encode_to_vec()),
-        (1, api::ProposeReply { result: Some(api::ProposeResult::Refused(refused)) }.encode_to_vec()),
+        (1, api::ProposeReply { number: 3, result: Some(api::ProposeResult::Committed(committed)) }.encode_to_vec()),
+        (1, api::ProposeReply { number: 3, result: Some(api::ProposeResult::Refused(refused)) }.encode_to_vec()),
         (2, api::TransferRequest { to: "n3".into() }.encode_to_vec()),
         (3, api::TransferReply { result: Some(api::TransferResult::Leader("n3".into())) }.encode_to_vec()),
         (4, join.encode_to_vec()),
