@@ -119,6 +119,8 @@ bugs! {
     GrantWithoutBarrier "grant-without-barrier";
     /// 26: a restart forgets which gates were closed.
     ClosureForgotten "closure-forgotten";
+    /// 27: a write-ahead segment is written over before the database durably has what it holds.
+    SegmentReusedEarly "segment-reused-early";
 }
 
 /// The active bug, by its place in [`Bug::ALL`], from 1; 0 is none.

@@ -111,13 +111,18 @@ pub(crate) fn state_at(written: &Summary, lap: u64, seq: u64, record: &wire::Sta
 impl Core {
     /// Leaves a segment that is full, and has its lap absorbed beside what follows.
     pub(crate) fn go_over(&mut self) -> Result<(), Fault> {
+        #[cfg(planted_bugs)]
+        let unwaited = crate::planted::unwaited(&mut self.absorbing);
         self.settle()?;
         let Some(base) = &self.base else { return Ok(()) };
         self.absorbing = Absorbing::Failed;
         self.wal.go_over(self.seq + 1)?;
         self.seq += 1;
         let state = state_at(&self.written, self.wal.lap(), self.seq, &self.record);
-        let lap = Lap { state, unabsorbed: mem::take(&mut self.unabsorbed), batch: self.written_batch };
+        let unabsorbed = mem::take(&mut self.unabsorbed);
+        #[cfg(planted_bugs)]
+        let unabsorbed = crate::planted::joined(unwaited, unabsorbed);
+        let lap = Lap { state, unabsorbed, batch: self.written_batch };
         lock(&self.shared.inner).absorbing_since = Some(Instant::now());
         self.absorbing = match self.start {
             Some(start) => lap.beside(start, Arc::clone(base), Arc::clone(&self.shared))?,
@@ -163,6 +168,10 @@ impl Core {
 
     /// Whether a lap waits to be absorbed.
     pub(crate) fn absorption_waits(&self) -> bool {
+        #[cfg(planted_bugs)]
+        if crate::planted::active(crate::planted::Bug::SegmentReusedEarly) {
+            return false;
+        }
         matches!(self.absorbing, Absorbing::Waiting(_))
     }
 

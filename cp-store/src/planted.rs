@@ -2,14 +2,16 @@
 
 pub(crate) use cp_seam::planted::{Bug, active};
 
+use crate::absorb::{Absorbing, Lap};
 use crate::backend::File;
 use crate::codec::{Kind, seal};
 use crate::shared::Queued;
-use crate::state::{State, Summary};
+use crate::state::{State, Summary, Unabsorbed};
 use crate::wal::{BLOCK_BYTES, Wal};
 use crate::wire;
 use cp_seam::LastVote;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 /// The errno of a disk that failed.
@@ -48,6 +50,25 @@ pub(crate) fn write_half(
     }
     *seq += 1;
     wal.write(*seq, &seal(Kind::Group, &wire::Group { changes: vec![half] }))
+}
+
+/// The lap that should be waited for, because its segment is written to next.
+pub(crate) fn unwaited(absorbing: &mut Absorbing) -> Option<Lap> {
+    match mem::take(absorbing) {
+        Absorbing::Waiting(lap) if active(Bug::SegmentReusedEarly) => Some(*lap),
+        other => {
+            *absorbing = other;
+            None
+        }
+    }
+}
+
+/// What a lap left to be absorbed, and what came after it.
+pub(crate) fn joined(lap: Option<Lap>, later: Unabsorbed) -> Unabsorbed {
+    let Some(Lap { mut unabsorbed, .. }) = lap else { return later };
+    later.cut.into_iter().for_each(|cut| unabsorbed.cut_from(cut));
+    unabsorbed.records.extend(later.records);
+    unabsorbed
 }
 
 /// How the database is opened.

@@ -271,7 +271,7 @@ impl Unabsorbed {
         }
     }
 
-    fn cut_from(&mut self, from: u64) {
+    pub(crate) fn cut_from(&mut self, from: u64) {
         self.records.split_off(&from);
         self.cut = Some(self.cut.map_or(from, |cut| cut.min(from)));
     }

@@ -229,4 +229,5 @@ pub const ALL: &[Tooth] = &[
         Seen::Case("leases::a_handoff_waits_for_nobody_and_outlives_a_restart"),
         3,
     ),
+    tooth(27, Bug::SegmentReusedEarly, STORE, &["restart"], STORM, 5),
 ];
