@@ -13,8 +13,8 @@ use cp_seam::{
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// How many applied entries a machine remembers, unless told otherwise.
-pub const HISTORY_LEN_MAX: usize = 65_536;
+/// How many applied entries a machine remembers, unless told otherwise: some 0.5 KiB each.
+pub const HISTORY_LEN_MAX: usize = 16_384;
 
 /// The [`Catalog`] as a state machine. Cloning gives another handle to the same one.
 ///

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// What is in flight when a process dies may still be read by its peers for so long.
-const IN_FLIGHT: Duration = Duration::from_millis(2);
+/// A process takes a moment to die, and what it sent is read after that: for so long it may still
+/// have served. No other leads so soon.
+const IN_FLIGHT: Duration = Duration::from_millis(50);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(1);
 

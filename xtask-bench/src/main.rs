@@ -43,7 +43,7 @@ enum Task {
 /// What can be chosen.
 #[derive(Debug, Clone, Args)]
 struct Options {
-    /// Fewer rounds and kills: a first look in less than three minutes
+    /// Fewer rounds and kills: a first look in less than three minutes, once all is built
     #[arg(long)]
     quick: bool,
     /// Also measure this, installed on this machine

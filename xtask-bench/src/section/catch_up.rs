@@ -4,6 +4,7 @@ use super::Extent;
 use crate::ours::{CaughtUp, Ours};
 use crate::report::{CatchUp, Source};
 use anyhow::{Context, Result, bail};
+use cp_driver::Settings;
 use xtask_cluster::Step;
 
 /// How often leadership may move, on a busy machine, before that is a failure.
@@ -16,11 +17,16 @@ pub(crate) async fn catch_ups(
     extent: &Extent,
     step: &Step<'_>,
 ) -> Result<Vec<CatchUp>> {
+    let behind = match source {
+        Source::Log => extent.behind,
+        // The leader has one that is beyond the follower's log, and keeps none of what came before it.
+        Source::Snapshot => extent.behind.max(Settings::default().snapshot_every * 5 / 4),
+    };
     let mut all: Vec<_> = subjects.iter().map(|ours| CatchUp::new(ours.engine(), source)).collect();
     for turn in 0..extent.catch_ups {
         for (ours, series) in subjects.iter_mut().zip(&mut all) {
             step.progress(&format!("from {source}, {} of {}: {}", turn + 1, extent.catch_ups, ours.engine()));
-            series.add(&once(ours, extent.behind, source).await?);
+            series.add(&once(ours, behind, source).await?);
         }
     }
     Ok(all)
