@@ -176,10 +176,12 @@ impl World {
             .state
             .read(|catalog| catalog.members().filter(|m| m.join == Join::Joined).map(|m| (m.life(), m.kind)).collect());
         for (member, kind) in joined {
-            match self.slots.iter().position(|slot| slot.member == member.id) {
+            // A name may have moved to another slot; the newest life of it counts.
+            let lives = self.slots.iter().enumerate().filter(|(_, slot)| slot.member == member.id);
+            match lives.map(|(at, slot)| (slot.incarnation, at)).max() {
                 None => self.begin(&up, member, kind).await?,
-                Some(slot) if self.incarnation(slot)? < member.incarnation => {
-                    self.begin_anew(&up, slot, member.incarnation).await?;
+                Some((newest, at)) if newest < member.incarnation => {
+                    self.begin_anew(&up, at, member.incarnation).await?;
                 }
                 Some(_) => {}
             }
