@@ -186,8 +186,8 @@ impl Catalog {
     }
 
     /// The owner of the range that covers `key` of `collection`, if one does. Costs about half of
-    /// [`locate`](Self::locate): the range itself is read only if it begins with the same 8 bytes as
-    /// `key`, or if no other begins where it ends.
+    /// [`locate`](Self::locate): the range itself is read only if no other begins where it ends; it
+    /// and those beside it, if they begin with the same 8 bytes as `key`.
     pub fn owner_of(&self, collection: &CollectionName, key: &[u8]) -> Option<&MemberId> {
         self.holders.name(self.collections.get(collection)?.owner_of(key)?)
     }

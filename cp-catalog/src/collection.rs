@@ -6,14 +6,15 @@ use crate::hashed::HashedRange;
 use crate::id::RangeId;
 use crate::order::{ById, ByLower, Place, Route};
 use crate::range::{CollectionSpec, Range};
-use crate::tree::{Found, Tree};
+use crate::tree::{Found, Order, Tree};
 use std::cmp::Ordering;
 
 /// How many merges are followed to say where a range went: a bound on what a refusal costs.
 const MERGES_FOLLOWED_MAX: usize = 64;
 
-/// A collection and its ranges. Both indexes hold the same records. The one by key notes where
-/// each ends and the number of its owner, which whoever puts it in has from the holders.
+/// A collection and its ranges. Both indexes hold the same records. The one by key notes whether
+/// each ends where the next one begins, and the number of its owner, which whoever puts it in has
+/// from the holders.
 #[derive(Debug, Clone)]
 pub(crate) struct Collection {
     pub(crate) spec: CollectionSpec,
@@ -51,25 +52,33 @@ impl Collection {
 
     /// The range that covers `key`.
     pub(crate) fn locate(&self, key: &[u8]) -> Option<&HashedRange> {
-        self.covering(key, |found| found.item())
+        self.at_place(key, |key| self.floor(key)?.item().filter(|range| range.bounds.contains(key)))
     }
 
-    /// The number of the owner of the range that covers `key`.
+    /// The number of the owner of the range that covers `key`. The range itself is read only if there
+    /// may be keys between it and the next one; it and those beside it, if they begin with the key's
+    /// first bytes.
     pub(crate) fn owner_of(&self, key: &[u8]) -> Option<u32> {
-        self.covering(key, |found| Some(found.note().owner()))
+        self.at_place(key, |key| self.owner_at(key))
     }
 
-    /// What `read` takes of the range that covers `key`. The range itself is read only if there may
-    /// be keys between it and the next one, or it begins with the key's first bytes.
-    fn covering<'a, R>(&'a self, key: &[u8], read: impl Fn(Found<'a, ByLower>) -> Option<R>) -> Option<R> {
-        let slot = match self.spec.mode {
-            Mode::Ordered => None,
-            Mode::Hash => Some(slot_key(slot_of(key))),
-        };
-        let key = slot.as_ref().map_or(key, |slot| slot);
-        let found = self.by_lower.floor(Place::Key(key))?;
+    /// What `find` makes of `key`, or of its slot.
+    fn at_place<R>(&self, key: &[u8], find: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
+        match self.spec.mode {
+            Mode::Ordered => find(key),
+            Mode::Hash => find(&slot_key(slot_of(key))),
+        }
+    }
+
+    /// The last range that begins at or below `key`.
+    fn floor(&self, key: &[u8]) -> Option<Found<'_, ByLower>> {
+        self.by_lower.floor(Place::Key(key))
+    }
+
+    fn owner_at(&self, key: &[u8]) -> Option<u32> {
+        let found = self.floor(key)?;
         let covers = found.note().is_joined() || found.item()?.bounds.contains(key);
-        if covers { read(found) } else { None }
+        covers.then(|| found.note().owner())
     }
 
     /// The last range that begins at or below the lower end of `bounds`, and the next one.
@@ -147,13 +156,20 @@ impl Collection {
             let by_lower = self.by_lower.floor(range.bounds.lower().into());
             let by_lower = by_lower.filter(|found| found.item().is_some_and(|found| found.is(range)));
             let noted = by_lower.map(|found| found.note()).filter(|noted| number(range) == Some(noted.owner()));
+            // A key within it is looked up by other ways than where it begins.
+            let first = ByLower::prefix(range.bounds.lower().into());
+            let within = first.checked_add(1).map(u64::to_be_bytes).filter(|key| range.bounds.contains(key));
+            let found_by = within.is_none_or(|key| {
+                let found = self.floor(&key).and_then(|found| found.item());
+                found.is_some_and(|found| found.is(range)) && self.owner_at(&key) == number(range)
+            });
             // What overlaps the next one is found out elsewhere.
             let joins = |noted: Route| match range.bounds.upper().cmp(end) {
                 Ordering::Less => !noted.is_joined(),
                 Ordering::Equal => noted.is_joined(),
                 Ordering::Greater => true,
             };
-            by_id && noted.is_some_and(joins)
+            by_id && found_by && noted.is_some_and(joins)
         };
         let whole = self.by_lower.len() == self.by_id.len() && self.by_lower.iter().count() == self.by_id.len();
         whole && self.by_lower.iter().all(&mut same)
@@ -194,6 +210,10 @@ impl Collection {
     fn join(&mut self, at: &Bound, joined: bool) {
         let Some(below) = self.by_lower.below(at.into()).filter(|below| below.bounds.upper() == at) else { return };
         let below = below.bounds.lower().clone();
+        // Most are noted so already, and a change may copy a node that a clone shares.
+        if self.by_lower.floor((&below).into()).is_some_and(|found| found.note().is_joined() == joined) {
+            return;
+        }
         if let Some((_, route)) = self.by_lower.entry_mut((&below).into()) {
             *route = Route::new(route.owner(), joined);
         }
@@ -213,169 +233,4 @@ impl Collection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bounds::Bound;
-    use crate::id::{CollectionName, GroupName, Version};
-    use proptest::prelude::*;
-
-    fn hashed(range: Range) -> HashedRange {
-        HashedRange::new(&CollectionName::new("books").unwrap(), range)
-    }
-
-    fn range(id: u64, lower: &[u8], version: u64) -> HashedRange {
-        let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::Max).unwrap();
-        hashed(Range { version: Version(version), ..Range::plain(id, bounds) })
-    }
-
-    fn collection() -> Collection {
-        let (name, group) = (CollectionName::new("books").unwrap(), GroupName::new("shelf").unwrap());
-        let mut collection = Collection::new(CollectionSpec { name, group, mode: Mode::Ordered });
-        let bounds = Bounds::new(Bound::Min, Bound::at(b"m").unwrap()).unwrap();
-        collection.put(hashed(Range { bounds, ..(*range(1, b"", 1)).clone() }), 7);
-        collection.put(range(2, b"m", 1), 7);
-        collection
-    }
-
-    /// In whichever order neighbours come, each long key is kept once.
-    #[test]
-    fn neighbours_share_their_long_keys() {
-        let keys = [0, 1, 2, 3].map(|n| Bound::at(&[n + 1; 40]).unwrap());
-        let bytes = |bound: &Bound| match bound {
-            Bound::Key(key) => key.as_bytes().as_ptr(),
-            Bound::Min | Bound::Max => unreachable!(),
-        };
-        for order in [[1, 2, 3], [3, 2, 1], [1, 3, 2], [2, 1, 3]] {
-            let mut there = collection();
-            there.retire(RangeId(1), None);
-            there.retire(RangeId(2), None);
-            for at in order {
-                let copy = |bound: &Bound| match bound {
-                    Bound::Key(key) => Bound::at(key.as_bytes()).unwrap(),
-                    Bound::Min | Bound::Max => unreachable!(),
-                };
-                let bounds = Bounds::new(copy(&keys[at - 1]), copy(&keys[at])).unwrap();
-                let mut new = Range { bounds, ..(*range(at as u64 + 10, b"", 1)).clone() };
-                there.share_keys(&mut new);
-                there.put(hashed(new), 7);
-            }
-            let ranges: Vec<_> = there.by_key().collect();
-            assert_eq!(ranges.len(), 3);
-            for pair in ranges.windows(2) {
-                assert_eq!(bytes(pair[0].bounds.upper()), bytes(pair[1].bounds.lower()), "made in order {order:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn both_indexes_hold_the_same_records() {
-        let holds = |collection: &Collection| collection.is_consistent(|_| Some(7));
-        assert!(holds(&collection()));
-        let broken = |edit: fn(&mut Collection)| {
-            let mut collection = collection();
-            edit(&mut collection);
-            !holds(&collection)
-        };
-        assert!(broken(|c| drop(c.by_id.insert(range(3, b"x", 1), ()))), "one more by id");
-        assert!(broken(|c| drop(c.by_id.insert(range(2, b"m", 2), ()))), "another record");
-        assert!(broken(|c| drop(c.by_id.remove(RangeId(2)))), "one less by id");
-        assert!(broken(|c| drop(c.by_lower.remove(Place::Min))), "one less by key");
-        let moved = |c: &mut Collection| {
-            drop(c.by_lower.remove(Place::Min));
-            drop(c.by_lower.insert(range(1, b"c", 1), Route::new(7, false)));
-        };
-        assert!(broken(moved), "under another key");
-        fn renoted(c: &mut Collection, route: Route) {
-            let there = c.get(RangeId(2)).unwrap().clone();
-            drop(c.by_lower.insert(there, route));
-        }
-        assert!(broken(|c| drop(c.put(range(2, b"m", 1), 8))), "another owner's number");
-        assert!(broken(|c| renoted(c, Route::new(7, false))), "keys above it that are none's");
-        let mut same = collection();
-        renoted(&mut same, Route::new(7, true));
-        assert!(holds(&same));
-        assert!(!collection().is_consistent(|_| None), "an owner without a number");
-    }
-
-    proptest! {
-        /// Ranges come, go, and change either end, in an order in which they never overlap.
-        #[test]
-        fn whether_ranges_are_joined_is_noted_as_they_change(
-            steps in prop::collection::vec((0u8..4, 0u8..24, 1u8..5), 0..120),
-            long in any::<bool>(),
-        ) {
-            let (name, group) = (CollectionName::new("books").unwrap(), GroupName::new("shelf").unwrap());
-            let mut there = Collection::new(CollectionSpec { name, group, mode: Mode::Ordered });
-            let key = |n: u8| if long { format!("a long beginning of keys {n:03}") } else { format!("{n:03}") };
-            let bound = |n: u8| match n {
-                0 => Bound::Min,
-                24.. => Bound::Max,
-                n => Bound::at(key(n).as_bytes()).unwrap(),
-            };
-            // By number: from where to where, and the owner.
-            let mut model = std::collections::BTreeMap::<u64, (u8, u8, u32)>::new();
-            for (step, (what, from, len)) in (1..).zip(steps) {
-                let free = |model: &std::collections::BTreeMap<u64, (u8, u8, u32)>, own: u64, from: u8, to: u8| {
-                    model.iter().all(|(id, (lower, upper, _))| *id == own || to <= *lower || *upper <= from)
-                };
-                let one = model.keys().copied().nth(usize::from(from) % model.len().max(1));
-                let (id, (lower, upper)) = match (what, one) {
-                    (0, Some(id)) => {
-                        there.retire(RangeId(id), None);
-                        model.remove(&id);
-                        prop_assert!(there.is_consistent(|range| model.get(&range.id.0).map(|range| range.2)));
-                        continue;
-                    }
-                    (1, Some(id)) => (id, (from, (from + len).min(24))),
-                    (2, Some(id)) => (id, (model[&id].0, model[&id].1)),
-                    _ => (step, (from, (from + len).min(24))),
-                };
-                if lower < upper && free(&model, id, lower, upper) {
-                    let bounds = Bounds::new(bound(lower), bound(upper)).unwrap();
-                    there.put(hashed(Range { bounds, ..(*range(id, b"", step)).clone() }), step as u32);
-                    model.insert(id, (lower, upper, step as u32));
-                }
-                prop_assert!(there.is_consistent(|range| model.get(&range.id.0).map(|range| range.2)));
-                for n in 0..24 {
-                    let covers = model.values().find(|(lower, upper, _)| *lower <= n && n < *upper);
-                    prop_assert_eq!(there.owner_of(key(n).as_bytes()), covers.map(|range| range.2));
-                }
-            }
-        }
-    }
-
-    /// Keys that begin like an end are compared whole, others are not.
-    #[test]
-    fn what_covers_a_key_is_found_by_its_first_bytes_or_the_whole_key() {
-        let mut there = collection();
-        there.retire(RangeId(1), None);
-        there.retire(RangeId(2), None);
-        let of = |id, lower: &[u8], upper: &[u8]| {
-            let bounds = Bounds::new(Bound::at(lower).unwrap(), Bound::at(upper).unwrap()).unwrap();
-            hashed(Range { bounds, ..(*range(id, b"", 1)).clone() })
-        };
-        there.put(of(3, b"bbbbbbbb-3", b"bbbbbbbb-6"), 30);
-        there.put(of(4, b"bbbbbbbb-7", b"dddddddd-4"), 40);
-        there.put(of(5, b"e", b"f"), 50);
-        for (key, owner) in [
-            (&b"a"[..], None),
-            (b"bbbbbbbb", None),
-            (b"bbbbbbbb-2", None),
-            (b"bbbbbbbb-3", Some((3, 30))),
-            (b"bbbbbbbb-5", Some((3, 30))),
-            (b"bbbbbbbb-6", None),
-            (b"bbbbbbbb-7", Some((4, 40))),
-            (b"cc", Some((4, 40))),
-            (b"dddddddd-3", Some((4, 40))),
-            (b"dddddddd-4", None),
-            (b"dddddddda", None),
-            (b"e", Some((5, 50))),
-            (b"e\xff", Some((5, 50))),
-            (b"f", None),
-        ] {
-            let found = there.locate(key).map(|range| range.id.0).zip(there.owner_of(key));
-            assert_eq!(there.locate(key).is_some(), there.owner_of(key).is_some());
-            assert_eq!(found, owner, "{}", key.escape_ascii());
-        }
-    }
-}
+mod tests;

@@ -116,7 +116,7 @@ mod tests {
                 loading.push(range(id, bound(*n, long), bound(n + 1, long)), 7);
             }
             let loaded = loading.finish().unwrap();
-            prop_assert!(loaded.is_consistent(|_| Some(7)));
+            prop_assert!(loaded.is_consistent(|_| Some(7)) && model.is_consistent(|_| Some(7)));
             prop_assert!(loaded.by_key().eq(model.by_key()));
             prop_assert!(loaded.by_id_above(None).eq(model.by_id_above(None)));
             let ranges: Vec<_> = loaded.by_key().collect();

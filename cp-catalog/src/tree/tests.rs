@@ -184,6 +184,8 @@ fn behaves<const SHIFT: u32>((filled, steps): (bool, Vec<Step>)) -> Result<(), T
                 tree = packed;
             }
             prop_assert!(captured.0.iter().copied().eq(captured.1.iter().map(item)), "a capture must not change");
+            levels(&captured.0);
+            prop_assert!((0..=KEY_MAX).step_by(97).all(|key| finds(&captured.0, &captured.1, key)), "its notes");
             prop_assert!(tree.iter_above(Some(key)).copied().eq(model.range(key + 1..).map(item)));
             captured = (tree.clone(), model.clone());
         }
