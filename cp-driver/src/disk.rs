@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 /// Judges the store by the age of its oldest unfinished write.
 ///
-/// Not by that of an absorption, which holds up no write before the next segment is full.
+/// Not by that of an absorption, which holds up no batch before the next segment is full; what does
+/// wait for it is an unfinished write.
 #[derive(Debug)]
 pub(crate) struct DiskGate {
     store: Store,

@@ -90,7 +90,7 @@ pub(crate) enum Absorbing {
     Waiting(Box<Lap>),
     /// A thread is at it, or has been.
     Beside(JoinHandle<bool>),
-    /// It failed, or something may have panicked in it: the store has stopped (CP-D4).
+    /// It is in hand; if it stays so, it failed or something panicked in it, and the store has stopped (CP-D4).
     Failed,
 }
 
@@ -193,6 +193,7 @@ impl Core {
             // Its failure is known: the store has stopped.
             drop(self.settle());
         }
+        lock(&self.shared.inner).absorbing_since = None;
     }
 }
 

@@ -290,8 +290,8 @@ impl Store {
         [inner.in_flight, batch, bulk].into_iter().flatten().min()
     }
 
-    /// When the write-ahead segment that the database takes over was full; `None` if none
-    /// is on its way. It holds up no write before the next one is full, and such a write
+    /// When the write-ahead segment that the database takes over was left; `None` if none
+    /// is on its way. It holds up no batch before the next one is full; what waits for it
     /// is in [`oldest_unfinished`](Self::oldest_unfinished): so the disk gate does not
     /// read it, and a metric says beforehand that the disk has become too slow.
     pub fn absorbing_since(&self) -> Option<Instant> {

@@ -105,6 +105,7 @@ impl Wal {
         let file = self.file(self.header.lap);
         file.write_at(self.next_block * BLOCK_BYTES as u64, &both)?;
         file.sync_data()?;
+        both.clear();
         both.shrink_to(BUFFER_BYTES_KEPT);
         self.buffer = both;
         self.next_block += 2 * blocks(payload.len());

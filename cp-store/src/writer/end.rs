@@ -3,7 +3,7 @@
 use super::Core;
 use crate::error::Failure;
 use crate::fault::Fault;
-use crate::shared::lock;
+use crate::shared::{Bulk, lock};
 use crate::store::Ticket;
 use std::sync::{Arc, PoisonError};
 
@@ -28,21 +28,30 @@ impl Core {
     }
 
     /// Fails what waits, in order, and publishes why. The directory is let go of once
-    /// nothing is written to it any more, for which nobody else has to wait.
+    /// nothing is written to it any more, for which nobody has to wait but those who
+    /// close a store that has not failed.
     pub(super) fn end(&mut self) {
-        self.done = true;
         let failure = lock(&self.shared.inner).stopped.get_or_insert_with(Failure::closed).clone();
         let (batches, bulk) = self.shared.drain();
         for queued in batches {
             (queued.done)(Err(failure.clone()));
         }
-        for (_, bulk) in bulk {
-            bulk.fail(&failure);
-        }
+        let closes = |bulk: &Bulk| failure.is_close() && matches!(bulk, Bulk::Close { .. });
+        let (closing, bulk): (Vec<_>, Vec<_>) = bulk.into_iter().map(|(_, bulk)| bulk).partition(closes);
+        bulk.into_iter().for_each(|bulk| bulk.fail(&failure));
         if !self.closed {
             self.shared.durable.send_modify(|durable| durable.failed = Some(reason(&failure)));
         }
         self.end_absorption();
+        self.let_go();
+        // Only now: if what is told above panics, the drop does the rest.
+        self.done = true;
+        closing.into_iter().for_each(|bulk| bulk.fail(&failure));
+    }
+
+    /// Nobody reads what another may write once the directory is let go of.
+    fn let_go(&mut self) {
+        *self.shared.base.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.base = None;
         self.drafts.clear();
         self.lock = None;
@@ -64,6 +73,8 @@ impl Drop for Core {
         if std::thread::panicking() {
             // What panicked may have been redb, and closing it would panic again.
             std::mem::forget(self.base.take());
+        } else {
+            self.let_go();
         }
     }
 }
