@@ -36,13 +36,17 @@ impl Connections {
         }
         let caller = dial(&self.credentials, address).await?;
         let connection = Connection { caller, proposals: Arc::default() };
-        self.open().insert(address.to_owned(), connection.clone());
-        Ok(connection)
+        // Others may have dialled meanwhile; all go on with one.
+        Ok(self.open().entry(address.to_owned()).or_insert(connection).clone())
     }
 
-    /// Drops the connection to `address`; the next use makes a new one.
-    pub(super) fn forget(&self, address: &str) {
-        self.open().remove(address);
+    /// Drops this connection to `address`, unless another has taken its place; the next use makes
+    /// a new one. Whoever is using it goes on.
+    pub(super) fn forget(&self, address: &str, connection: &Connection) {
+        let mut open = self.open();
+        if open.get(address).is_some_and(|there| Arc::ptr_eq(&there.proposals, &connection.proposals)) {
+            open.remove(address);
+        }
     }
 }
 

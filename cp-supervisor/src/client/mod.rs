@@ -185,7 +185,7 @@ impl Client {
                     doubts.fetch_add(1, Ordering::Relaxed);
                     let outcome = match node.proposals.ask(&node.caller, message).await {
                         Ok(reply) => decided(reply.result),
-                        Err(Unanswered::Unsent(status)) => Attempt::status(&status, true),
+                        Err(Unanswered::Unsent(status)) => Attempt::unsent(&status),
                         Err(Unanswered::Lost(status)) => Attempt::Perhaps(route::explain(&status)),
                     };
                     if !matches!(outcome, Attempt::Perhaps(_)) {
@@ -237,7 +237,7 @@ impl Client {
                 Ok(Some(ReadResult::Node(status))) => Ok(*status),
                 Ok(_) => Err(newer()),
                 Err(status) => {
-                    self.route.connections.forget(address);
+                    self.route.connections.forget(address, &node);
                     Err(ClientError::Unreachable { reason: format!("{address}: {}", route::explain(&status)) })
                 }
             }
@@ -321,12 +321,13 @@ fn decided(result: Option<ProposeResult>) -> Attempt<Decision> {
                 verdict,
                 settled: committed.settled,
             }),
-            Err(error) => Attempt::Fail(ClientError::Server { reason: cp_driver::chain(&error) }),
+            // It is committed, and what it did is not to be told.
+            Err(error) => Attempt::Fail(ClientError::Unknown { reason: cp_driver::chain(&error) }),
         },
         Some(ProposeResult::Redirect(redirect)) => Attempt::Elsewhere(redirect),
         Some(ProposeResult::Refused(refused)) => Attempt::refused(refused),
         Some(ProposeResult::Unknown(unknown)) => Attempt::Perhaps(unknown.reason),
-        None => Attempt::Fail(newer()),
+        None => Attempt::Fail(ClientError::Unknown { reason: newer().reason() }),
     }
 }
 

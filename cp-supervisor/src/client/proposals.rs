@@ -4,19 +4,25 @@
 
 use crate::api::messages::{ProposeReply, ProposeRequest};
 use crate::api::service::ControlPlaneCaller;
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{Stream, StreamExt};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::Status;
 
 /// How many commands may wait to be sent.
 const UNSENT_MAX: usize = 1024;
+/// How long a stream that takes no more commands may take to say why.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 /// The stream of one connection, opened when first needed and anew once it is over.
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
-    open: tokio::sync::Mutex<Option<Open>>,
+    open: Mutex<Option<Open>>,
 }
 
 /// Why a command has no reply.
@@ -30,78 +36,109 @@ pub(super) enum Unanswered {
 
 impl Proposals {
     /// Sends a command and waits for its reply. Dropping the future leaves open whether it is
-    /// taken, and takes nothing from the others.
+    /// taken, if it has left this end, and takes nothing from the others.
     pub(super) async fn ask(
         &self,
         caller: &ControlPlaneCaller,
         request: ProposeRequest,
     ) -> Result<ProposeReply, Unanswered> {
-        let place = self.enter(caller).await.map_err(Unanswered::Unsent)?;
-        place.ask(request).await
+        self.enter(caller).ask(request).await
     }
 
-    async fn enter(&self, caller: &ControlPlaneCaller) -> Result<Place, Status> {
-        let mut open = self.open.lock().await;
+    fn enter(&self, caller: &ControlPlaneCaller) -> Place {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = open.as_ref().and_then(Open::enter) {
-            return Ok(place);
+            return place;
         }
-        let opened = Open::begin(caller).await?;
-        let place = opened.enter().ok_or_else(|| opened.waiting.ended())?;
-        *open = Some(opened);
-        Ok(place)
+        let caller = caller.clone();
+        open.insert(Open::begin(|unsent| async move { caller.propose(unsent).await })).place()
     }
 }
 
+/// Dropping it ends the stream.
 #[derive(Debug)]
 struct Open {
     send: mpsc::Sender<ProposeRequest>,
     waiting: Arc<Waiting>,
+    _task: JoinSet<()>,
 }
 
 impl Open {
-    async fn begin(caller: &ControlPlaneCaller) -> Result<Self, Status> {
-        let (send, mut unsent) = mpsc::channel(UNSENT_MAX);
-        let replies = caller.propose(stream::poll_fn(move |context| unsent.poll_recv(context))).await?;
-        Ok(Self::reading(replies, send))
-    }
-
-    fn reading(
-        replies: impl Stream<Item = Result<ProposeReply, Status>> + Send + Unpin + 'static,
-        send: mpsc::Sender<ProposeRequest>,
-    ) -> Self {
+    /// Has `call` open the stream with what is sent; its replies are handed out until it ends.
+    fn begin<C, F, R>(call: C) -> Self
+    where
+        C: FnOnce(Unsent) -> F,
+        F: Future<Output = Result<R, Status>> + Send + 'static,
+        R: Stream<Item = Result<ProposeReply, Status>> + Send + Unpin,
+    {
+        let (send, commands) = mpsc::channel(UNSENT_MAX);
         let waiting = Arc::new(Waiting::default());
-        tokio::spawn(hand_out(replies, End(Arc::clone(&waiting))));
-        Self { send, waiting }
+        let opened = call(Unsent { commands, waiting: Arc::clone(&waiting) });
+        let end = End(Arc::clone(&waiting));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let status = match opened.await {
+                Ok(replies) => hand_out(replies, &end.0).await,
+                Err(status) => status,
+            };
+            end.0.end(&status);
+        });
+        Self { send, waiting, _task: task }
     }
 
     /// A place for one more reply, unless the stream is over.
     fn enter(&self) -> Option<Place> {
+        (!self.waiting.is_over()).then(|| self.place())
+    }
+
+    /// As [`enter`](Self::enter); if the stream is over, that is the answer.
+    fn place(&self) -> Place {
         let (answer, reply) = oneshot::channel();
-        let number = self.waiting.add(answer)?;
-        Some(Place { number, reply, send: self.send.clone(), waiting: Arc::clone(&self.waiting) })
+        let number = self.waiting.add(answer);
+        Place { number, reply, send: self.send.clone(), waiting: Arc::clone(&self.waiting) }
     }
 }
 
-/// Hands out the replies until the stream ends.
-async fn hand_out(mut replies: impl Stream<Item = Result<ProposeReply, Status>> + Unpin, end: End) {
-    let status = loop {
-        match replies.next().await {
-            Some(Ok(reply)) => end.0.answer(reply),
-            Some(Err(status)) => break status,
-            None => break Status::unavailable("the node ended the stream"),
-        }
-    };
-    end.0.end(status);
+/// What is to be sent, without those that are waited for no more.
+struct Unsent {
+    commands: mpsc::Receiver<ProposeRequest>,
+    waiting: Arc<Waiting>,
 }
 
-/// Tells the end however it comes: with its runtime a task ends without a word.
+impl Stream for Unsent {
+    type Item = ProposeRequest;
+
+    fn poll_next(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ProposeRequest>> {
+        loop {
+            match ready!(self.commands.poll_recv(cx)) {
+                Some(command) if !self.waiting.leaves(command.number) => {}
+                next => return Poll::Ready(next),
+            }
+        }
+    }
+}
+
+/// Hands out the replies until the stream ends; says why it did.
+async fn hand_out(mut replies: impl Stream<Item = Result<ProposeReply, Status>> + Unpin, waiting: &Waiting) -> Status {
+    loop {
+        match replies.next().await {
+            Some(Ok(reply)) => waiting.answer(reply),
+            Some(Err(status)) => return status,
+            None => return Status::unavailable("the node ended the stream"),
+        }
+    }
+}
+
+/// Tells the end however it comes: a task that is dropped ends without a word.
 struct End(Arc<Waiting>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.end(Status::cancelled("the runtime that read the replies has ended"));
+        self.0.end(&Status::cancelled("nobody reads the replies any more"));
     }
 }
+
+type Answer = oneshot::Sender<Result<ProposeReply, Unanswered>>;
 
 /// Who waits for a reply, and how the stream ended.
 #[derive(Debug, Default)]
@@ -112,30 +149,40 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Books {
     last: u64,
-    replies: HashMap<u64, oneshot::Sender<ProposeReply>>,
+    /// With each, whether its command has left this end.
+    replies: HashMap<u64, (Answer, bool)>,
     ended: Option<Status>,
 }
 
 impl Waiting {
-    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+    fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, answer: oneshot::Sender<ProposeReply>) -> Option<u64> {
+    fn is_over(&self) -> bool {
+        self.books().ended.is_some()
+    }
+
+    fn add(&self, answer: Answer) -> u64 {
         let mut books = self.books();
-        if books.ended.is_some() {
-            return None;
-        }
         books.last += 1;
         let number = books.last;
-        books.replies.insert(number, answer);
-        Some(number)
+        match books.ended.clone() {
+            Some(status) => tell(answer, Err(Unanswered::Unsent(status))),
+            None => drop(books.replies.insert(number, (answer, false))),
+        }
+        number
+    }
+
+    /// Notes that the command leaves this end; `false` if nobody waits for it any more.
+    fn leaves(&self, number: u64) -> bool {
+        self.books().replies.get_mut(&number).map(|(_, sent)| *sent = true).is_some()
     }
 
     fn answer(&self, reply: ProposeReply) {
         let waits = self.books().replies.remove(&reply.number);
-        if let Some(Err(_)) = waits.map(|answer| answer.send(reply)) {
-            tracing::trace!("a reply came for a caller that has just given up");
+        if let Some((answer, _)) = waits {
+            tell(answer, Ok(reply));
         }
     }
 
@@ -144,14 +191,19 @@ impl Waiting {
     }
 
     /// The first end counts.
-    fn end(&self, status: Status) {
+    fn end(&self, status: &Status) {
         let mut books = self.books();
-        books.ended.get_or_insert(status);
-        books.replies.clear();
+        books.ended.get_or_insert_with(|| status.clone());
+        for (answer, sent) in std::mem::take(&mut books.replies).into_values() {
+            let why = if sent { Unanswered::Lost(status.clone()) } else { Unanswered::Unsent(status.clone()) };
+            tell(answer, Err(why));
+        }
     }
+}
 
-    fn ended(&self) -> Status {
-        self.books().ended.clone().unwrap_or_else(|| Status::unavailable("the stream is ending"))
+fn tell(answer: Answer, word: Result<ProposeReply, Unanswered>) {
+    if answer.send(word).is_err() {
+        tracing::trace!("who waited for a reply has just given up");
     }
 }
 
@@ -159,7 +211,7 @@ impl Waiting {
 #[derive(Debug)]
 struct Place {
     number: u64,
-    reply: oneshot::Receiver<ProposeReply>,
+    reply: oneshot::Receiver<Result<ProposeReply, Unanswered>>,
     send: mpsc::Sender<ProposeRequest>,
     waiting: Arc<Waiting>,
 }
@@ -167,10 +219,19 @@ struct Place {
 impl Place {
     async fn ask(mut self, request: ProposeRequest) -> Result<ProposeReply, Unanswered> {
         let request = ProposeRequest { number: self.number, ..request };
-        if self.send.send(request).await.is_err() {
-            return Err(Unanswered::Unsent(self.waiting.ended()));
-        }
-        (&mut self.reply).await.map_err(|_| Unanswered::Lost(self.waiting.ended()))
+        let told = match self.send.send(request).await {
+            Ok(()) => (&mut self.reply).await,
+            Err(_) => match timeout(END_WAIT, &mut self.reply).await {
+                Ok(told) => told,
+                Err(_) => {
+                    // Nothing can be sent on it, so that it is of no use, whatever still comes.
+                    self.waiting.end(&Status::unavailable("the node takes no more on this stream"));
+                    (&mut self.reply).await
+                }
+            },
+        };
+        // Only its end and its reply take an answer out of the books.
+        told.unwrap_or_else(|_| Err(Unanswered::Lost(Status::unknown("the reply was lost"))))
     }
 }
 
@@ -181,98 +242,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::FutureExt;
-    use std::time::Duration;
-
-    type Replies = mpsc::UnboundedSender<Result<ProposeReply, Status>>;
-
-    fn open() -> (Open, mpsc::Receiver<ProposeRequest>, Replies) {
-        let (send, unsent) = mpsc::channel(UNSENT_MAX);
-        let (replies, mut read) = mpsc::unbounded_channel();
-        (Open::reading(stream::poll_fn(move |context| read.poll_recv(context)), send), unsent, replies)
-    }
-
-    fn request() -> ProposeRequest {
-        ProposeRequest { kind: 1, request: bytes::Bytes::new(), wait_ms: 0, number: 0 }
-    }
-
-    fn reply(number: u64) -> Result<ProposeReply, Status> {
-        Ok(ProposeReply { number, result: None })
-    }
-
-    async fn in_time<T>(future: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(10), future).await.expect("it never ended")
-    }
-
-    #[tokio::test]
-    async fn replies_find_those_who_asked_in_any_order() {
-        let (open, mut unsent, replies) = open();
-        let asked = [open.enter().unwrap().ask(request()), open.enter().unwrap().ask(request())];
-        let node = async {
-            let (first, second) = (unsent.recv().await.unwrap(), unsent.recv().await.unwrap());
-            assert_ne!(first.number, second.number);
-            replies.send(reply(second.number)).unwrap();
-            replies.send(reply(first.number)).unwrap();
-            [first.number, second.number]
-        };
-        let (answers, numbers) = in_time(futures::future::join(futures::future::join_all(asked), node)).await;
-        let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().number).collect();
-        assert_eq!(answers, numbers);
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_is_forgotten_and_takes_nothing_from_the_others() {
-        let (open, mut unsent, replies) = open();
-        let mut given_up = Box::pin(open.enter().unwrap().ask(request()));
-        assert!(given_up.as_mut().now_or_never().is_none());
-        let asked = open.enter().unwrap().ask(request());
-        drop(given_up);
-        assert_eq!(open.waiting.books().replies.len(), 1);
-        let node = async {
-            let (first, second) = (unsent.recv().await.unwrap(), unsent.recv().await.unwrap());
-            replies.send(reply(first.number)).unwrap();
-            replies.send(reply(second.number)).unwrap();
-        };
-        let (answer, ()) = in_time(futures::future::join(asked, node)).await;
-        assert!(answer.is_ok());
-        assert!(open.waiting.books().replies.is_empty());
-    }
-
-    #[tokio::test]
-    async fn the_end_is_told_to_all_and_nobody_enters_after_it() {
-        let (open, mut unsent, replies) = open();
-        let asked = open.enter().unwrap().ask(request());
-        let node = async {
-            unsent.recv().await.unwrap();
-            replies.send(Err(Status::data_loss("cut"))).unwrap();
-        };
-        let (answer, ()) = in_time(futures::future::join(asked, node)).await;
-        let Err(Unanswered::Lost(status)) = answer else { panic!("{answer:?}") };
-        assert_eq!(status.message(), "cut");
-        assert!(open.enter().is_none());
-    }
-
-    #[tokio::test]
-    async fn what_no_stream_takes_any_more_was_not_sent() {
-        let (open, unsent, _replies) = open();
-        let place = open.enter().unwrap();
-        drop(unsent);
-        let answer = in_time(place.ask(request())).await;
-        assert!(matches!(answer, Err(Unanswered::Unsent(_))), "{answer:?}");
-    }
-
-    /// A client may be used from several runtimes, and the one that opened the stream may end.
-    #[test]
-    fn a_stream_whose_runtime_has_ended_is_over() {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let first = runtime();
-        let (open, _unsent, _replies) = first.block_on(async { open() });
-        let asked = open.enter().unwrap().ask(request());
-        drop(first);
-        let answer = runtime().block_on(in_time(asked));
-        assert!(matches!(answer, Err(Unanswered::Lost(_))), "{answer:?}");
-        assert!(open.enter().is_none());
-    }
-}
+mod tests;

@@ -30,6 +30,8 @@ pub(super) enum Attempt<T> {
     Elsewhere(Redirect),
     /// It never left this end; try again.
     Unsent(String),
+    /// The connection failed, and nothing can have been done; try again.
+    Broken(String),
     /// Nothing was done; try again.
     Later(String),
     /// It may have been done; try again under the same id.
@@ -66,8 +68,16 @@ impl<T> Attempt<T> {
             tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::PermissionDenied => {
                 Self::Fail(ClientError::Server { reason })
             }
-            _ if safe => Self::Later(reason),
+            _ if safe => Self::Broken(reason),
             _ => Self::Perhaps(reason),
+        }
+    }
+
+    /// What it means that a call never left this end.
+    pub(super) fn unsent(status: &Status) -> Self {
+        match dial_reason(status) {
+            Some(reason) => Self::Unsent(reason.to_string()),
+            None => Self::Broken(explain(status)),
         }
     }
 }
@@ -170,7 +180,8 @@ impl Route {
             }
             let connection = match timeout(left.min(CONNECT_MAX).min(attempt_max), self.connections.to(&target)).await {
                 Ok(Ok(connection)) => connection,
-                Ok(Err(error)) if error.is_final() => return Err(error),
+                // Once an attempt may have been taken, only the others can say (CP-P3).
+                Ok(Err(error)) if error.is_final() && perhaps.is_none() => return Err(error),
                 Ok(Err(error)) => {
                     why = error.reason();
                     target = self.pause(&mut pause, &target, left).await;
@@ -184,16 +195,16 @@ impl Route {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             let patience = left.min(attempt_max);
-            let outcome = timeout(patience, attempt(connection, patience)).await;
+            let outcome = timeout(patience, attempt(connection.clone(), patience)).await;
             connected |= !matches!(outcome, Ok(Attempt::Unsent(_)));
             match outcome {
                 Ok(Attempt::Done(answer)) => {
                     self.prefer(&target);
                     return Ok(answer);
                 }
-                Ok(Attempt::Fail(ClientError::Refused { reason })) if perhaps.is_some() => {
-                    // An earlier attempt may have been taken, by a node that allowed it (CP-P3).
-                    return Err(ClientError::Unknown { reason });
+                // An earlier attempt may have been taken, by a node that allowed it (CP-P3).
+                Ok(Attempt::Fail(error)) if perhaps.is_some() => {
+                    return Err(ClientError::Unknown { reason: error.reason() });
                 }
                 Ok(Attempt::Fail(error)) => return Err(error),
                 Ok(Attempt::Elsewhere(redirect)) => {
@@ -214,14 +225,19 @@ impl Route {
                     why = reason;
                     target = self.pause(&mut pause, &target, left).await;
                 }
+                Ok(Attempt::Broken(reason)) => {
+                    self.connections.forget(&target, &connection);
+                    why = reason;
+                    target = self.pause(&mut pause, &target, left).await;
+                }
                 Ok(Attempt::Perhaps(reason)) => {
-                    self.connections.forget(&target);
+                    self.connections.forget(&target, &connection);
                     why.clone_from(&reason);
                     perhaps = Some(reason);
                     target = self.pause(&mut pause, &target, left).await;
                 }
                 Err(_) => {
-                    self.connections.forget(&target);
+                    self.connections.forget(&target, &connection);
                     let reason = format!("{target} did not answer within {} ms", patience.as_millis());
                     why.clone_from(&reason);
                     perhaps = Some(reason);

@@ -81,13 +81,24 @@ impl ClosureFile {
         // What cannot be read is said when it is asked for, and not rewritten.
         if let Ok(gates) = this.read() {
             let mut end = this.end();
-            (end.lines, end.rewrite_at) = (gates.len(), this.rewrite_at(newest(gates).len()));
+            end.rewrite_at = this.rewrite_at(0);
+            // Written before, and perhaps not synced: that an earlier sync failed, this one would not say (CP-D4).
+            if !gates.is_empty() {
+                this.rewrite(&mut end, &mut |_| Ok(()))?;
+            }
         }
         Ok(this)
     }
 
     fn end(&self) -> MutexGuard<'_, End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> io::Error {
+        let path = self.path.display();
+        io::Error::other(format!(
+            "an earlier write to {path} failed, so what it holds is unknown; make room, then open it again"
+        ))
     }
 
     fn rewrite_at(&self, ranges: usize) -> usize {
@@ -97,11 +108,7 @@ impl ClosureFile {
     fn append(&self, line: &str, told: Told<'_>) -> io::Result<()> {
         let mut end = self.end();
         if end.failed {
-            let path = self.path.display();
-            let why = format!(
-                "an earlier write to {path} failed, so what it holds is unknown; make room, then open it again"
-            );
-            return Err(io::Error::other(why));
+            return Err(self.failed());
         }
         let appended = end.file.write_all(line.as_bytes()).and_then(|()| end.file.sync_data());
         end.failed = appended.is_err();
@@ -156,7 +163,11 @@ impl Closures for ClosureFile {
 
     async fn kept(&self) -> Result<Vec<ClosedGate>, Failure> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || this.read()).await?
+        tokio::task::spawn_blocking(move || {
+            let end = this.end();
+            if end.failed { Err(this.failed().into()) } else { this.read() }
+        })
+        .await?
     }
 }
 
