@@ -50,6 +50,16 @@ impl Connections {
     }
 }
 
+#[cfg(test)]
+impl Connections {
+    /// Has a connection to `address`, over which nobody can be reached.
+    pub(super) fn pretend(&self, address: &str) {
+        let channel = tonic::transport::Endpoint::from_static("http://nobody.invalid").connect_lazy();
+        let connection = Connection { caller: ControlPlaneCaller::new(channel), proposals: Arc::default() };
+        self.open().insert(address.to_owned(), connection);
+    }
+}
+
 /// Connects to whichever member is at `address`.
 async fn dial(credentials: &Credentials, address: &str) -> Result<ControlPlaneCaller, ClientError> {
     match channel(credentials, address, Expect::AnyMember, &ChannelSettings::default()).await {

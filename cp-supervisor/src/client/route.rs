@@ -283,3 +283,67 @@ fn gave_up(perhaps: Option<String>, connected: bool, why: String, within: Durati
         None => ClientError::Unreachable { reason: why },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cp_net::issue::{IssueSettings, init_ca, issue};
+    use cp_net::tls::{Credentials, PeerName, UnixTime};
+    use cp_seam::ClusterId;
+    use futures::FutureExt;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Two nodes that cannot be dialled, and have been.
+    fn route() -> Route {
+        let dir = tempfile::tempdir().unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(jiff::Timestamp::now().as_second() as u64));
+        let settings = IssueSettings { now, days: 1, overwrite: false };
+        let cluster = ClusterId([7; 16]);
+        let ca = init_ca(dir.path(), cluster, &settings).unwrap();
+        let own = issue(dir.path(), &PeerName::client("ann", cluster).unwrap(), &settings).unwrap();
+        let credentials = Credentials::load(&ca.certificate, &own.certificate, &own.key).unwrap();
+        let nodes = ["127.0.0.1:1", "127.0.0.1:2"];
+        let route = Route::new(Connections::new(credentials), nodes.map(str::to_owned).into());
+        nodes.iter().for_each(|node| route.connections.pretend(node));
+        route
+    }
+
+    /// What becomes of a call whose attempts go like these, the last again and again.
+    async fn call(attempts: &[fn() -> Attempt<()>]) -> Result<(), ClientError> {
+        let at = AtomicUsize::new(0);
+        let attempt = |_, _| {
+            let next = attempts.get(at.fetch_add(1, Ordering::Relaxed)).or(attempts.last()).unwrap()();
+            std::future::ready(next).boxed()
+        };
+        route().call(Duration::from_millis(200), attempt).await
+    }
+
+    /// CP-P3: the first node may have taken it, whatever another says of itself.
+    #[tokio::test]
+    async fn after_an_attempt_that_may_have_been_taken_an_error_of_another_node_is_not_the_last_word() {
+        let perhaps = || Attempt::Perhaps("cut".to_owned());
+        let server = || Attempt::Fail(ClientError::Server { reason: "no".to_owned() });
+        let refused = || Attempt::Fail(ClientError::Refused { reason: "no".to_owned() });
+        let identity = || Attempt::Fail(ClientError::Identity { reason: "no".to_owned() });
+        for fail in [server, refused, identity] {
+            assert!(matches!(call(&[perhaps, fail]).await, Err(ClientError::Unknown { .. })));
+        }
+        assert!(matches!(call(&[server]).await, Err(ClientError::Server { .. })), "nothing was taken");
+        assert!(matches!(call(&[refused]).await, Err(ClientError::Refused { .. })));
+        // Neither can be connected to by then, which does not make it undone.
+        assert!(matches!(call(&[perhaps]).await, Err(ClientError::Unknown { .. })));
+        assert!(matches!(call(&[perhaps, || Attempt::Done(())]).await, Ok(())));
+    }
+
+    /// Only the connection that failed is forgotten, not the one that has taken its place.
+    #[tokio::test]
+    async fn a_connection_is_forgotten_once() {
+        let route = route();
+        let first = route.connections.to("127.0.0.1:1").await.unwrap();
+        route.connections.pretend("127.0.0.1:1");
+        route.connections.forget("127.0.0.1:1", &first);
+        let second = route.connections.to("127.0.0.1:1").await.unwrap();
+        route.connections.forget("127.0.0.1:1", &second);
+        assert!(route.connections.to("127.0.0.1:1").await.is_err(), "it has to be dialled");
+    }
+}
