@@ -247,7 +247,7 @@ impl Network {
             return;
         }
         let Some(landing) = locked(&self.state).landing(flight) else { return };
-        if !landing.known && !self.handshake(flight, &landing) {
+        if !landing.known && !(self.handshake(flight, &landing) && locked(&self.state).serves(flight.to, flight.from)) {
             return;
         }
         locked(&self.state).traffic.delivered += 1;
@@ -301,6 +301,10 @@ impl State {
         Some((slot(from)?, slot(to)?))
     }
 
+    fn serves(&self, who: Incarnation, whom: Incarnation) -> bool {
+        self.endpoints.get(&who).is_some_and(|e| e.served.contains(&whom))
+    }
+
     fn is_cut(&self, from: Incarnation, to: Incarnation) -> bool {
         self.slots_of((from, to)).is_none_or(|slots| self.cut.contains(&slots))
     }
@@ -328,11 +332,13 @@ impl State {
         }
         let (from, to) = (self.endpoints.get(&flight.from)?, self.endpoints.get(&flight.to)?);
         let same = (from.life.number(), to.life.number()) == flight.lives;
-        if !to.life.goes_on() || !same || !from.served.contains(&flight.to) || !to.served.contains(&flight.from) {
+        if !to.life.goes_on() || !same || !from.served.contains(&flight.to) {
             return None;
         }
         let key = pair(flight.from, flight.to);
         let known = match self.links.get(&key) {
+            // A stranger comes as far as the handshake, which is how its peer hears of it.
+            Some(Link::Up { .. }) if !to.served.contains(&flight.from) => false,
             Some(Link::Up { lives }) => *lives == self.lives(key),
             Some(Link::RefusedUntil(until)) if Instant::now() < *until => return None,
             Some(Link::RefusedUntil(_)) | None => false,

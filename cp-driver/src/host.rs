@@ -69,6 +69,8 @@ pub(crate) struct Books {
     pub(crate) introduced: Option<(LogPosition, Configuration)>,
     /// When peers that are behind were last told who the members are.
     pub(crate) introductions: BTreeMap<Incarnation, Instant>,
+    /// When peers were last asked who the members are.
+    pub(crate) inquired: Option<Instant>,
     /// Where the newest configuration was recorded when `served` was made.
     pub(crate) served_at: LogPosition,
     pub(crate) attached: bool,
@@ -118,6 +120,7 @@ impl Host {
                 served: Vec::new(),
                 introduced: None,
                 introductions: BTreeMap::new(),
+                inquired: None,
                 served_at: LogPosition::GENESIS,
                 attached: false,
             }),

@@ -1,7 +1,7 @@
 //! Whom this node talks to, and by what names.
 
 use crate::host::Host;
-use crate::wire::{Body, Members};
+use crate::wire::{Body, Inquiry, Members};
 use cp_seam::{ControlPlaneLogIndex, Incarnation, Lane, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
 use cp_store::Configuration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +118,24 @@ impl Host {
         drop(books);
         let members = Members { configuration: Some(configuration.into()), at: Some((*at).into()) };
         self.send_body(peer, Lane::Consensus, Body::Members(members));
+    }
+
+    /// Asks every peer who the members are, at most once in an election timeout: a node
+    /// that this one does not know is at its door, and may be the leader. A learner would
+    /// say nothing else of its own accord, and so never be [introduced](Self::introduce) to it.
+    pub(crate) fn inquire(&self) {
+        let now = Instant::now();
+        let mut books = self.books();
+        let pause = self.settings().election_timeout;
+        if !books.attached || books.inquired.is_some_and(|last| now.saturating_duration_since(last) < pause) {
+            return;
+        }
+        books.inquired = Some(now);
+        let peers: Vec<_> = books.served.iter().map(|member| member.incarnation).collect();
+        drop(books);
+        for peer in peers {
+            self.send_body(peer, Lane::Consensus, Body::Inquiry(Inquiry {}));
+        }
     }
 
     /// Takes a served peer's word for who the members are, until this node has got

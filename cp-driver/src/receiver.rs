@@ -47,6 +47,7 @@ impl PeerReceiver for Receiver {
             return Err(PeerRefusal::WireVersion { member, theirs, ours });
         }
         if !self.host.is_served(hello) {
+            self.host.inquire();
             return Err(PeerRefusal::NotAMember { member, incarnation: hello.incarnation });
         }
         #[cfg(planted_bugs)]
@@ -92,7 +93,8 @@ impl PeerReceiver for Receiver {
                     self.host.note_majority(index, StateDigest(digest), &majority.differing);
                 }
             }
-            None => {}
+            // How far its sender has applied was answered above.
+            Some(Body::Inquiry(_)) | None => {}
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use cp_driver::wire::{
-    Body, Chunk, ConfigurationMessage, Ended, Envelope, Majority, MemberMessage, Members, Offer, PositionMessage, Pull,
-    RecordMessage, SnapshotMetaMessage,
+    Body, Chunk, ConfigurationMessage, Ended, Envelope, Inquiry, Majority, MemberMessage, Members, Offer,
+    PositionMessage, Pull, RecordMessage, SnapshotMetaMessage,
 };
 use cp_store::{Configuration, LogRecord, SnapshotMeta};
 use cp_supervisor::api::messages as api;
@@ -67,6 +67,7 @@ pub(crate) fn envelope_corpus() -> Vec<Vec<u8>> {
         Body::Ended(Ended { transfer: 3, failure: "full".to_owned() }),
         Body::Majority(Majority { index: 9, digest: vec![7; 32].into(), differing: vec![3] }),
         Body::Members(Members { configuration: Some(configuration), at: Some(at) }),
+        Body::Inquiry(Inquiry {}),
     ];
     let frame =
         |body| Envelope { version: Envelope::VERSION, applied: 9, digest: vec![7; 32].into(), body: Some(body) };

@@ -143,6 +143,31 @@ pub fn a_leader_that_a_laggard_never_heard_of_brings_it_up(backend: &'static dyn
     )
 }
 
+/// The same of a learner, which stands for nothing and so says nothing of its own
+/// accord: nobody but the leader that it never heard of has a word for it (CP-L1, CP-R1).
+pub fn a_leader_that_a_silent_learner_never_heard_of_brings_it_up(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 2, restarts: 2, ..Least::default() };
+    Scenario::new("membership::a_leader_that_a_silent_learner_never_heard_of_brings_it_up").least(least).run(
+        backend,
+        async |world| {
+            let learner = world.join("n3", MemberKind::Data).await?;
+            let last = world.writes(2).await?;
+            world.applied(&[learner], last, world.election_timeout() * 6).await?;
+            world.kill(learner, Survivors::Nothing)?;
+            let leader = world.settled_leader().await?;
+            let exchanged = world.others(&[leader, learner]).first().copied().unwrap_or_default();
+            world.replace(exchanged).await?;
+            world.promote(exchanged).await?;
+            let (leader, name) = (world.leader().await?, world.member(exchanged)?);
+            let handed = world.up(leader)?.node.transfer_leadership(&name).await;
+            ensure(handed.is_ok(), Promise::L1, || format!("handing over to {name} ended {handed:?}"))?;
+            let last = world.writes(5).await?;
+            world.start(learner).await?;
+            world.applied(&[learner], last, world.election_timeout() * 10).await
+        },
+    )
+}
+
 /// A member whose disk was emptied comes back under its old incarnation: it is
 /// refused by whoever holds its acknowledgements, and its vote is not counted;
 /// admitted anew, it is a member again (CP-M3, CP-D4).

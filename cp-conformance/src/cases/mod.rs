@@ -198,6 +198,7 @@ cases! { ($)
         the_leader_is_removed,
         the_next_leader_finishes_a_change,
         a_leader_that_a_laggard_never_heard_of_brings_it_up,
+        a_leader_that_a_silent_learner_never_heard_of_brings_it_up,
         a_wiped_member_is_refused_and_replaced,
         a_wiped_member_votes_for_nobody,
         a_witness_makes_up_for_any_one,

@@ -18,7 +18,7 @@ pub struct Envelope {
     #[prost(bytes = "bytes", tag = "3")]
     pub digest: Bytes,
     /// What it says.
-    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11")]
     pub body: Option<Body>,
 }
 
@@ -46,6 +46,9 @@ pub enum Body {
     /// Who the members are.
     #[prost(message, tag = "10")]
     Members(Members),
+    /// Who are the members?
+    #[prost(message, tag = "11")]
+    Inquiry(Inquiry),
 }
 
 /// A snapshot can be pulled, chunk by chunk.
@@ -130,6 +133,11 @@ pub struct Members {
     pub at: Option<PositionMessage>,
 }
 
+/// A node that the sender does not know came to its door: whoever has
+/// [applied](Envelope::applied) more than the sender answers with [`Members`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Inquiry {}
+
 impl Envelope {
     /// The version written here.
     pub const VERSION: u32 = 1;
@@ -148,9 +156,13 @@ impl Envelope {
     pub fn engine_message(frame: Bytes) -> Option<Bytes> {
         match Self::read(frame).ok()?.body? {
             Body::Engine(message) => Some(message),
-            Body::Offer(_) | Body::Pull(_) | Body::Chunk(_) | Body::Ended(_) | Body::Majority(_) | Body::Members(_) => {
-                None
-            }
+            Body::Offer(_)
+            | Body::Pull(_)
+            | Body::Chunk(_)
+            | Body::Ended(_)
+            | Body::Majority(_)
+            | Body::Members(_)
+            | Body::Inquiry(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@
 pub mod envelope;
 pub mod record;
 
-pub use envelope::{Body, Chunk, Ended, Envelope, Majority, Members, Offer, Pull};
+pub use envelope::{Body, Chunk, Ended, Envelope, Inquiry, Majority, Members, Offer, Pull};
 pub use record::{ConfigurationMessage, MemberMessage, PositionMessage, RecordMessage, SnapshotMetaMessage};
 
 /// Bytes that are not a frame of ours.
