@@ -42,6 +42,8 @@ pub struct Host {
     view: watch::Sender<EngineView>,
     stopped: watch::Sender<Option<String>>,
     newest: Mutex<Arc<(LogPosition, Configuration)>>,
+    /// Held from working out whom to serve until the transport has been told.
+    pub(crate) serving: Mutex<()>,
     books: Mutex<Books>,
 }
 
@@ -65,12 +67,8 @@ pub(crate) struct Books {
     /// The latest boot of each peer that was talked to.
     pub(crate) boots: BTreeMap<Incarnation, u64>,
     pub(crate) served: Vec<QuorumMember>,
-    /// A configuration beyond this node's committed index, by a served peer's word.
-    pub(crate) introduced: Option<(LogPosition, Configuration)>,
-    /// When peers that are behind were last told who the members are.
-    pub(crate) introductions: BTreeMap<Incarnation, Instant>,
-    /// When peers were last asked who the members are.
-    pub(crate) inquired: Option<Instant>,
+    /// Configurations beyond this node's committed index, by the word of each of their members.
+    pub(crate) introduced: BTreeMap<Incarnation, (LogPosition, Configuration)>,
     /// Where the newest configuration was recorded when `served` was made.
     pub(crate) served_at: LogPosition,
     pub(crate) attached: bool,
@@ -107,6 +105,7 @@ impl Host {
             refreshing: Mutex::default(),
             grown: AtomicU64::new(0),
             newest: Mutex::new(Arc::new(newest)),
+            serving: Mutex::default(),
             books: Mutex::new(Books {
                 contacts: Contacts::default(),
                 digests: Ledger::new(me),
@@ -118,9 +117,7 @@ impl Host {
                 differing: BTreeMap::new(),
                 boots: BTreeMap::new(),
                 served: Vec::new(),
-                introduced: None,
-                introductions: BTreeMap::new(),
-                inquired: None,
+                introduced: BTreeMap::new(),
                 served_at: LogPosition::GENESIS,
                 attached: false,
             }),

@@ -1,12 +1,11 @@
 //! Whom this node talks to, and by what names.
 
 use crate::host::Host;
-use crate::wire::{Body, Inquiry, Members};
-use cp_seam::{ControlPlaneLogIndex, Incarnation, Lane, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
-use cp_store::Configuration;
+use crate::wire::Members;
+use bytes::Bytes;
+use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver, QuorumMember};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use tokio::time::Instant;
+use std::sync::{Arc, PoisonError};
 
 impl Host {
     /// The name of a member, by the catalog, else by any configuration that counts.
@@ -56,25 +55,31 @@ impl Host {
     }
 
     /// Serves the members that the catalog holds, the configuration in force at the
-    /// durable committed index, or one appended since; the catalog's addresses win.
+    /// durable committed index, or one beyond it, appended here or by a peer's word;
+    /// of what is said twice, the later counts.
     pub(crate) fn serve_peers(&self) {
         if self.halted().is_some() {
             return;
         }
+        let _serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
         let committed = self.durable_committed();
         let configurations = self.store().configurations();
         let in_force = configurations.iter().rposition(|(at, _)| at.index <= committed).unwrap_or_default();
-        let mut peers = BTreeMap::new();
-        for (_, configuration) in configurations.iter().skip(in_force) {
-            peers.extend(configuration.members().into_iter().map(|member| (member.incarnation, member.clone())));
-        }
         let mut books = self.books();
-        books.introduced = books.introduced.take().filter(|(at, _)| at.index > committed);
-        for member in books.introduced.iter().flat_map(|(_, configuration)| configuration.members()) {
-            peers.entry(member.incarnation).or_insert_with(|| member.clone());
+        books.introduced.retain(|_, (at, _)| at.index > committed);
+        let mut peers = BTreeMap::new();
+        let mut add = |members: &mut dyn Iterator<Item = &QuorumMember>| {
+            peers.extend(members.map(|member| (member.incarnation, member.clone())));
+        };
+        if let Some((_, configuration)) = configurations.get(in_force) {
+            add(&mut configuration.members().into_iter());
         }
-        let wanted = books.wanted.voters.iter().chain(&books.wanted.learners);
-        peers.extend(wanted.map(|member| (member.incarnation, member.clone())));
+        add(&mut books.wanted.voters.iter().chain(&books.wanted.learners));
+        let mut beyond: Vec<_> = configurations.iter().skip(in_force + 1).chain(books.introduced.values()).collect();
+        beyond.sort_by_key(|(at, _)| *at);
+        for (_, configuration) in beyond {
+            add(&mut configuration.members().into_iter());
+        }
         peers.remove(&self.me());
         let peers: Vec<_> = peers.into_values().collect();
         let changed = books.served != peers;
@@ -95,63 +100,37 @@ impl Host {
         }
     }
 
-    /// Tells `peer`, which has applied up to `applied`, who the members are, if it
-    /// has not got so far as to know. The leader may be one that it has never heard
-    /// of, and would refuse, though it is the leader alone that can bring it up.
-    pub(crate) fn introduce(&self, peer: Incarnation, applied: ControlPlaneLogIndex) {
+    /// What this node says of the members to whom it connects.
+    pub(crate) fn members(&self) -> Bytes {
+        self.store().configurations().last().map(|(at, newest)| Members::say(*at, newest)).unwrap_or_default()
+    }
+
+    /// Takes the word of a peer, whose name is proved, for who the members are, until this
+    /// node has got so far itself. A node that was away may never have heard of the leader,
+    /// which alone can bring it up, nor of anybody who is left (CP-L1). Whoever is talked to
+    /// for it counts for nothing: votes are counted by this node's own configurations (CP-M3).
+    pub(crate) fn introduced(&self, hello: &PeerHello) {
+        let word = Some(hello.members.clone()).filter(|said| !said.is_empty()).map(Members::read).transpose();
+        let word = match word {
+            Ok(word) => word,
+            Err(error) => {
+                return tracing::warn!(from = %hello.member, %error, "what it says of the members was dropped");
+            }
+        };
         let committed = self.durable_committed();
-        if applied >= committed {
-            return;
-        }
-        let known = self.store().configurations();
-        let Some((at, configuration)) = known.iter().rfind(|(at, _)| at.index <= committed) else { return };
-        if applied >= at.index {
-            return;
-        }
-        let now = Instant::now();
+        let word = word.filter(|(at, configuration)| {
+            let holds_it = configuration.member(hello.incarnation).is_some_and(|member| member.id == hello.member);
+            at.index > committed && holds_it && configuration.member(self.me()).is_some()
+        });
         let mut books = self.books();
-        let pause = self.settings().election_timeout;
-        if books.introductions.get(&peer).is_some_and(|last| now.saturating_duration_since(*last) < pause) {
+        let before = books.introduced.get(&hello.incarnation);
+        if before == word.as_ref() {
             return;
         }
-        books.introductions.insert(peer, now);
-        drop(books);
-        let members = Members { configuration: Some(configuration.into()), at: Some((*at).into()) };
-        self.send_body(peer, Lane::Consensus, Body::Members(members));
-    }
-
-    /// Asks every peer who the members are, at most once in an election timeout: a node
-    /// that this one does not know is at its door, and may be the leader. A learner would
-    /// say nothing else of its own accord, and so never be [introduced](Self::introduce) to it.
-    pub(crate) fn inquire(&self) {
-        let now = Instant::now();
-        let mut books = self.books();
-        let pause = self.settings().election_timeout;
-        if !books.attached || books.inquired.is_some_and(|last| now.saturating_duration_since(last) < pause) {
-            return;
+        match word {
+            Some(word) => drop(books.introduced.insert(hello.incarnation, word)),
+            None => drop(books.introduced.remove(&hello.incarnation)),
         }
-        books.inquired = Some(now);
-        let peers: Vec<_> = books.served.iter().map(|member| member.incarnation).collect();
-        drop(books);
-        for peer in peers {
-            self.send_body(peer, Lane::Consensus, Body::Inquiry(Inquiry {}));
-        }
-    }
-
-    /// Takes a served peer's word for who the members are, until this node has got
-    /// so far itself. They are talked to, and count for nothing: votes are counted
-    /// by this node's own configurations (CP-M3).
-    pub(crate) fn introduced(&self, members: Members) {
-        let configuration = members.configuration.map(Configuration::try_from);
-        let (Some(Ok(configuration)), Some(at)) = (configuration, members.at.map(LogPosition::from)) else { return };
-        if at.index <= self.durable_committed() {
-            return;
-        }
-        let mut books = self.books();
-        if books.introduced.as_ref().is_some_and(|(newest, _)| *newest >= at) {
-            return;
-        }
-        books.introduced = Some((at, configuration));
         drop(books);
         self.serve_peers();
     }
@@ -159,6 +138,7 @@ impl Host {
     /// Joins the transport: only now can a peer be answered.
     pub(crate) fn attach(&self, receiver: Arc<dyn PeerReceiver>) {
         self.parts.transport.attach(receiver);
+        let _serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
         let mut books = self.books();
         books.attached = true;
         let served = books.served.clone();

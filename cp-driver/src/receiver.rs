@@ -27,6 +27,7 @@ impl PeerReceiver for Receiver {
             wire_versions: self.host.wire_versions,
             boot: self.host.store().boot(),
             tail: self.host.store().durable().borrow().last,
+            members: self.host.members(),
         }
     }
 
@@ -46,8 +47,8 @@ impl PeerReceiver for Receiver {
         if !theirs.overlap(ours) {
             return Err(PeerRefusal::WireVersion { member, theirs, ours });
         }
+        self.host.introduced(hello);
         if !self.host.is_served(hello) {
-            self.host.inquire();
             return Err(PeerRefusal::NotAMember { member, incarnation: hello.incarnation });
         }
         #[cfg(planted_bugs)]
@@ -79,9 +80,7 @@ impl PeerReceiver for Receiver {
         if self.host.halted().is_some() {
             return;
         }
-        self.host.introduce(from, ControlPlaneLogIndex(envelope.applied));
         match envelope.body {
-            Some(Body::Members(members)) => self.host.introduced(members),
             Some(Body::Engine(message)) => self.engine.receive(from, message),
             Some(Body::Offer(offer)) => receive::offered(&self.host, &self.engine, from, offer),
             Some(Body::Pull(pull)) => self.host.pulled(from, pull),
@@ -93,8 +92,7 @@ impl PeerReceiver for Receiver {
                     self.host.note_majority(index, StateDigest(digest), &majority.differing);
                 }
             }
-            // How far its sender has applied was answered above.
-            Some(Body::Inquiry(_)) | None => {}
+            None => {}
         }
     }
 }

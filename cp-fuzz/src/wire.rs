@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use cp_driver::wire::{
-    Body, Chunk, ConfigurationMessage, Ended, Envelope, Inquiry, Majority, MemberMessage, Members, Offer,
-    PositionMessage, Pull, RecordMessage, SnapshotMetaMessage,
+    Body, Chunk, ConfigurationMessage, Ended, Envelope, Majority, MemberMessage, Members, Offer, PositionMessage, Pull,
+    RecordMessage, SnapshotMetaMessage,
 };
-use cp_store::{Configuration, LogRecord, SnapshotMeta};
+use cp_store::{LogRecord, SnapshotMeta};
 use cp_supervisor::api::messages as api;
 use prost::Message;
 
@@ -15,21 +15,16 @@ pub(crate) fn envelope(data: &[u8]) {
     {
         assert_eq!(LogRecord::try_from(RecordMessage::from(&record)), Ok(record));
     }
+    if let Ok((at, configuration)) = Members::read(Bytes::copy_from_slice(data)) {
+        assert!(!configuration.voters.is_empty());
+        assert_eq!(Members::read(Members::say(at, &configuration)), Ok((at, configuration)));
+    }
     let Ok(envelope) = Envelope::read(Bytes::copy_from_slice(data)) else { return };
     assert_eq!(Envelope::read(envelope.encode_to_vec().into()), Ok(envelope.clone()));
-    match envelope.body {
-        Some(Body::Offer(offer)) => {
-            if let Some(Ok(meta)) = offer.meta.map(SnapshotMeta::try_from) {
-                assert_eq!(SnapshotMeta::try_from(SnapshotMetaMessage::from(&meta)), Ok(meta));
-            }
-        }
-        Some(Body::Members(members)) => {
-            if let Some(Ok(configuration)) = members.configuration.map(Configuration::try_from) {
-                assert!(!configuration.voters.is_empty());
-                assert_eq!(Configuration::try_from(ConfigurationMessage::from(&configuration)), Ok(configuration));
-            }
-        }
-        _ => {}
+    if let Some(Body::Offer(offer)) = envelope.body
+        && let Some(Ok(meta)) = offer.meta.map(SnapshotMeta::try_from)
+    {
+        assert_eq!(SnapshotMeta::try_from(SnapshotMetaMessage::from(&meta)), Ok(meta));
     }
 }
 
@@ -66,12 +61,11 @@ pub(crate) fn envelope_corpus() -> Vec<Vec<u8>> {
         Body::Chunk(Chunk { transfer: 3, ordinal: 1, bytes: Bytes::from(vec![9; 60]) }),
         Body::Ended(Ended { transfer: 3, failure: "full".to_owned() }),
         Body::Majority(Majority { index: 9, digest: vec![7; 32].into(), differing: vec![3] }),
-        Body::Members(Members { configuration: Some(configuration), at: Some(at) }),
-        Body::Inquiry(Inquiry {}),
     ];
     let frame =
         |body| Envelope { version: Envelope::VERSION, applied: 9, digest: vec![7; 32].into(), body: Some(body) };
-    bodies.map(|body| frame(body).encode_to_vec()).into()
+    let members = Members { configuration: Some(configuration), at: Some(at) };
+    bodies.map(|body| frame(body).encode_to_vec()).into_iter().chain([members.encode_to_vec()]).collect()
 }
 
 fn comes_back<M: Message + Default + PartialEq + std::fmt::Debug>(data: &[u8]) {

@@ -36,6 +36,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
         wire_versions: cp_seam::WireVersions::only(1),
         boot: 11,
         tail: LogPosition::new(Term(4), ControlPlaneLogIndex(99)),
+        members: Bytes::from_static(b"all of them"),
     };
     let refusal = WireRefusal { kind: 8, sentence: "not a member".to_owned() };
     let bodies = [

@@ -67,6 +67,8 @@ pub(crate) struct Hello {
     lane: u32,
     #[prost(uint32, tag = "12")]
     wire_oldest: u32,
+    #[prost(bytes = "bytes", tag = "13")]
+    members: Bytes,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -94,6 +96,7 @@ impl Hello {
             boot: hello.boot,
             tail_term: hello.tail.term.0,
             tail_index: hello.tail.index.0,
+            members: hello.members.clone(),
             lane: match lane {
                 Lane::Consensus => 1,
                 Lane::Bulk => 2,
@@ -133,6 +136,7 @@ impl Hello {
             wire_versions,
             boot: self.boot,
             tail: LogPosition::new(Term(self.tail_term), ControlPlaneLogIndex(self.tail_index)),
+            members: self.members,
         };
         Ok((hello, lane))
     }
@@ -158,6 +162,7 @@ pub(crate) mod tests {
             wire_versions: WireVersions { oldest: 1, newest: 2 },
             boot: 11,
             tail: LogPosition::new(Term(4), ControlPlaneLogIndex(99)),
+            members: Bytes::from_static(b"all of them"),
         }
     }
 

@@ -21,7 +21,7 @@ pub trait PeerTransport: Debug + Send + Sync + 'static {
     fn detach(&self);
 
     /// Replaces the set of members that are served; frames to and from any
-    /// other are refused. Idempotent.
+    /// other are refused. Idempotent. Calls nothing of the receiver's meanwhile.
     fn serve(&self, peers: Vec<QuorumMember>);
 
     /// Queues `frame` for the member of this incarnation, and returns at once.
@@ -67,7 +67,9 @@ pub trait PeerReceiver: Debug + Send + Sync + 'static {
     fn hello(&self) -> PeerHello;
 
     /// Whether to talk to the node that said `hello` and whose member id TLS has
-    /// proved (CP-M3). Called before its first frame, at both ends.
+    /// proved (CP-M3). Called before its first frame, at both ends, with no lock of the
+    /// transport held: what `hello` says may have the receiver [serve](PeerTransport::serve)
+    /// other members.
     fn admit(&self, hello: &PeerHello) -> Result<(), PeerRefusal>;
 
     /// Takes a frame from a member that was admitted. Does not block.
@@ -95,6 +97,10 @@ pub struct PeerHello {
     /// The end of its durable log. A node behind what it has acknowledged to a
     /// peer has lost its disk and is refused.
     pub tail: LogPosition,
+    /// Who the members are by the newest configuration in its log, in its driver's encoding;
+    /// opaque to a transport. A node that was away hears so of members that came meanwhile,
+    /// the leader among them (CP-L1). Empty: it says nothing of them.
+    pub members: Bytes,
 }
 
 /// The versions of an engine's frames that a release reads.

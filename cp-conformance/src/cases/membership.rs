@@ -160,10 +160,41 @@ pub fn a_leader_that_a_silent_learner_never_heard_of_brings_it_up(backend: &'sta
             world.promote(exchanged).await?;
             let (leader, name) = (world.leader().await?, world.member(exchanged)?);
             let handed = world.up(leader)?.node.transfer_leadership(&name).await;
-            ensure(handed.is_ok(), Promise::L1, || format!("handing over to {name} ended {handed:?}"))?;
+            let leads = world.leader().await? == exchanged;
+            ensure(handed.is_ok() && leads, Promise::L1, || format!("handing over to {name} ended {handed:?}"))?;
             let last = world.writes(5).await?;
             world.start(learner).await?;
-            world.applied(&[learner], last, world.election_timeout() * 10).await
+            world.applied(&[learner], last, world.election_timeout() * 10).await?;
+            ensure(world.leader().await? == exchanged, Promise::L1, || format!("{name} leads no more"))
+                .map_err(|broken| scenario(broken.what))
+        },
+    )
+}
+
+/// A voter is away until nobody of those whom it knows is left: one was removed and its
+/// machine taken away, the other has died. It and a voter that came meanwhile are a
+/// majority of the three that there are, and neither can win without the other (CP-L1).
+pub fn a_voter_goes_on_with_members_that_it_never_heard_of(backend: &'static dyn Backend) -> Verdict {
+    let least = Least { elections: 2, restarts: 1, ..Least::default() };
+    Scenario::new("membership::a_voter_goes_on_with_members_that_it_never_heard_of").least(least).run(
+        backend,
+        async |world| {
+            let leader = world.settled_leader().await?;
+            let [away, removed, ..] = world.others(&[leader])[..] else { return Err(scenario("there are three")) };
+            world.kill(away, Survivors::Nothing)?;
+            let newcomer = world.join("n3", MemberKind::Data).await?;
+            let last = world.writes(2).await?;
+            world.applied(&[newcomer], last, world.election_timeout() * 6).await?;
+            world.promote(newcomer).await?;
+            world.remove(removed).await?;
+            world.kill(removed, Survivors::Nothing)?;
+            let last = world.writes(2).await?;
+            world.applied(&[newcomer], last, world.election_timeout() * 6).await?;
+            let leader = world.leader().await?;
+            world.kill(leader, Survivors::Everything)?;
+            world.start(away).await?;
+            let last = world.writes(2).await?;
+            world.applied(&[away, newcomer], last, world.election_timeout() * 10).await
         },
     )
 }

@@ -199,6 +199,7 @@ cases! { ($)
         the_next_leader_finishes_a_change,
         a_leader_that_a_laggard_never_heard_of_brings_it_up,
         a_leader_that_a_silent_learner_never_heard_of_brings_it_up,
+        a_voter_goes_on_with_members_that_it_never_heard_of,
         a_wiped_member_is_refused_and_replaced,
         a_wiped_member_votes_for_nobody,
         a_witness_makes_up_for_any_one,

@@ -338,8 +338,6 @@ fn name(body: Option<&Body>) -> String {
         Some(Body::Pull(pull)) => format!("pull {}/{}", pull.transfer, pull.ordinal),
         Some(Body::Chunk(chunk)) => format!("chunk {}/{}", chunk.transfer, chunk.ordinal),
         Some(Body::Ended(ended)) => format!("ended {} {}", ended.transfer, ended.failure),
-        Some(Body::Members(_)) => "members".to_owned(),
-        Some(Body::Inquiry(_)) => "inquiry".to_owned(),
         Some(Body::Majority(majority)) => format!("majority digest at {}", majority.index),
     }
 }

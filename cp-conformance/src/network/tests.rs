@@ -21,6 +21,7 @@ impl PeerReceiver for Peer {
             wire_versions: cp_seam::WireVersions::only(1),
             boot: 1,
             tail: LogPosition::GENESIS,
+            members: Bytes::new(),
         }
     }
 

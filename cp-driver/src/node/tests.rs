@@ -1,5 +1,6 @@
 use crate::apply;
 use crate::testing::{Rig, T, lock, member, settings, text, uniform, want};
+use crate::wire::Members;
 use bytes::Bytes;
 use cp_seam::{
     ControlPlaneLogIndex, ControlPlaneRole, LogPosition, Outcome, PeerHello, PeerRefusal, ProposeRefusal, ReadError,
@@ -171,6 +172,41 @@ async fn a_peer_that_has_lost_its_state_is_refused() {
     let other = PeerHello { incarnation: member(4).incarnation, ..hello.clone() };
     assert!(matches!(receiver.admit(&other), Err(PeerRefusal::NotAMember { .. })));
     assert_eq!(receiver.admit(&PeerHello { boot: 8, ..hello }), Ok(()));
+}
+
+/// CP-L1: a member that came while this node was away is let in by its own word; one of which this
+/// node knows better, or that leaves this node out, is not. CP-M3: its word makes nobody a voter.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_came_meanwhile_introduces_itself() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    let receiver = lock(&rig.wire.receiver).clone().expect("attached");
+    let committed = rig.store.committed();
+    let says = |number: u64, index, voters: &[u64]| PeerHello {
+        member: member(number).id,
+        incarnation: member(number).incarnation,
+        members: Members::say(LogPosition::new(Term(9), index), &uniform(voters, &[])),
+        ..receiver.hello()
+    };
+    let stranger = |hello| matches!(receiver.admit(&hello), Err(PeerRefusal::NotAMember { .. }));
+    let later = committed.next();
+    assert!(stranger(PeerHello { members: Bytes::new(), ..says(4, later, &[1, 4]) }));
+    assert!(stranger(PeerHello { members: Bytes::from_static(&[9]), ..says(4, later, &[1, 4]) }));
+    assert!(stranger(says(4, committed, &[1, 3, 4])), "this node is as far and knows better");
+    assert!(stranger(says(4, later, &[3, 4])), "it leaves this node out");
+    assert!(stranger(says(4, later, &[1, 5])), "it is no member by its own word");
+    assert!(stranger(PeerHello { member: member(5).id, ..says(4, later, &[1, 4]) }), "nor under that name");
+    assert_eq!(*lock(&rig.wire.served), [2, 3]);
+
+    assert_eq!(receiver.admit(&says(4, later, &[1, 4, 5])), Ok(()));
+    assert_eq!(*lock(&rig.wire.served), [2, 3, 4, 5]);
+    assert_eq!(rig.store.configurations().len(), 1, "it counts for nothing here");
+    assert_eq!(receiver.admit(&says(5, later.next(), &[1, 5, 6])), Ok(()));
+    assert_eq!(*lock(&rig.wire.served), [2, 3, 4, 5, 6], "each has a word of its own");
+    assert!(stranger(says(4, later.next(), &[1, 5])), "what it said before is taken back");
+    assert_eq!(*lock(&rig.wire.served), [2, 3, 5, 6]);
+    rig.puppet.write(RecordBody::Configuration(uniform(&[1, 2, 3], &[])));
+    rig.puppet.write(RecordBody::Configuration(uniform(&[1, 2, 3], &[])));
+    rig.until("it is further than they were", || *lock(&rig.wire.served) == [2, 3]).await;
 }
 
 /// The term never falls, whatever an engine says before it has read its own.

@@ -1,7 +1,7 @@
 //! The frame around everything that a driver sends.
 
 use super::BadFrame;
-use super::record::{ConfigurationMessage, PositionMessage, SnapshotMetaMessage};
+use super::record::SnapshotMetaMessage;
 use bytes::Bytes;
 use prost::Message;
 
@@ -18,7 +18,7 @@ pub struct Envelope {
     #[prost(bytes = "bytes", tag = "3")]
     pub digest: Bytes,
     /// What it says.
-    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9")]
     pub body: Option<Body>,
 }
 
@@ -43,12 +43,6 @@ pub enum Body {
     /// What a majority of voters has as its digest (CP-R3).
     #[prost(message, tag = "9")]
     Majority(Majority),
-    /// Who the members are.
-    #[prost(message, tag = "10")]
-    Members(Members),
-    /// Who are the members?
-    #[prost(message, tag = "11")]
-    Inquiry(Inquiry),
 }
 
 /// A snapshot can be pulled, chunk by chunk.
@@ -122,22 +116,6 @@ pub struct Majority {
     pub differing: Vec<u64>,
 }
 
-/// The newest committed configuration, for a peer that has not got so far.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Members {
-    /// The configuration.
-    #[prost(message, optional, tag = "1")]
-    pub configuration: Option<ConfigurationMessage>,
-    /// Where it was recorded.
-    #[prost(message, optional, tag = "2")]
-    pub at: Option<PositionMessage>,
-}
-
-/// A node that the sender does not know came to its door: whoever has
-/// [applied](Envelope::applied) more than the sender answers with [`Members`].
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Inquiry {}
-
 impl Envelope {
     /// The version written here.
     pub const VERSION: u32 = 1;
@@ -156,13 +134,7 @@ impl Envelope {
     pub fn engine_message(frame: Bytes) -> Option<Bytes> {
         match Self::read(frame).ok()?.body? {
             Body::Engine(message) => Some(message),
-            Body::Offer(_)
-            | Body::Pull(_)
-            | Body::Chunk(_)
-            | Body::Ended(_)
-            | Body::Majority(_)
-            | Body::Members(_)
-            | Body::Inquiry(_) => None,
+            Body::Offer(_) | Body::Pull(_) | Body::Chunk(_) | Body::Ended(_) | Body::Majority(_) => None,
         }
     }
 }

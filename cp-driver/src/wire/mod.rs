@@ -5,9 +5,11 @@
 //! whatever arrives gives a value or a [`BadFrame`].
 
 pub mod envelope;
+pub mod members;
 pub mod record;
 
-pub use envelope::{Body, Chunk, Ended, Envelope, Inquiry, Majority, Members, Offer, Pull};
+pub use envelope::{Body, Chunk, Ended, Envelope, Majority, Offer, Pull};
+pub use members::Members;
 pub use record::{ConfigurationMessage, MemberMessage, PositionMessage, RecordMessage, SnapshotMetaMessage};
 
 /// Bytes that are not a frame of ours.

@@ -51,6 +51,7 @@ pub(crate) fn hello(number: u64) -> PeerHello {
         wire_versions: cp_seam::WireVersions::only(1),
         boot: 7,
         tail: LogPosition::new(Term(3), ControlPlaneLogIndex(40)),
+        members: Bytes::new(),
     }
 }
 
