@@ -5,7 +5,7 @@
 //! next answer, frames are read and delivered. So there is no task of ours to
 //! end, and a connection that is gone takes its stream with it.
 
-use crate::handshake::{Refusal, heard, judge, own_hello};
+use crate::handshake::{Refusal, are_we_dialled, heard, judge, own_hello};
 use crate::hub::{Hub, Ticket};
 use crate::tls::PeerInfo;
 use crate::wire::{Body, Hello, MESSAGE_BYTES_MAX, PATH, Packet};
@@ -107,7 +107,12 @@ impl Session {
                 Ok(hello) => Some(Body::Hello(hello)),
                 Err(refusal) => {
                     self.stage = Stage::Over;
-                    self.record(&refusal.to_string());
+                    match refusal {
+                        // Said by the dialler, once. Here it would be recorded and cleared in
+                        // turn, and logged each time, while the same node is well connected.
+                        Refusal::OtherLife { .. } => debug!(peer = %self.info.name, %refusal, "refused a connection"),
+                        _ => self.record(&refusal.to_string()),
+                    }
                     Some(Body::Refusal(refusal.to_wire()))
                 }
             },
@@ -133,9 +138,11 @@ impl Session {
             return Err(Refusal::Malformed("something else came first".to_owned()));
         };
         let receiver = self.hub.receiver().ok_or(Refusal::NotReady)?;
+        let dialled = hello.dialled();
         let (theirs, lane) = hello.read().map_err(Refusal::Malformed)?;
         let ours = own_hello(&*receiver, self.hub.own.name())?;
         judge(&ours, &theirs, &self.info.name, &*receiver)?;
+        are_we_dialled(&ours, dialled)?;
         self.changes.mark_unchanged();
         let ticket = self.hub.admit(&theirs, lane, &receiver)?;
         self.stage = Stage::Admitted(ticket);

@@ -109,7 +109,7 @@ async fn shake_hands(link: &Link, hub: &Hub, lane: Lane, io: PeerStream) -> Resu
     // Probes on the other lane would measure the bulk before them.
     let probes = (lane == Lane::Consensus).then(|| Probes::new(hub, link));
     let outgoing = Outgoing {
-        hello: Some(Hello::new(&ours, lane)),
+        hello: Some(Hello::new(&ours, lane).to(link.peer.incarnation)),
         verdict: Some(verdict),
         taker: None,
         queue: queue.clone(),

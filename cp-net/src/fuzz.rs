@@ -40,7 +40,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     };
     let refusal = WireRefusal { kind: 8, sentence: "not a member".to_owned() };
     let bodies = [
-        Body::Hello(Hello::new(&hello, Lane::Bulk)),
+        Body::Hello(Hello::new(&hello, Lane::Bulk).to(Incarnation(6))),
         Body::Frame(Bytes::from(vec![3; 40])),
         Body::Probe(1 << 40),
         Body::Refusal(refusal),

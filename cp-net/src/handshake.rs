@@ -2,7 +2,7 @@
 
 use crate::tls::PeerName;
 use crate::wire::WireRefusal;
-use cp_seam::{PeerHello, PeerReceiver, PeerRefusal, QuorumMember};
+use cp_seam::{Incarnation, MemberId, PeerHello, PeerReceiver, PeerRefusal, QuorumMember};
 
 /// Why a node is not talked to, by the end that says so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,10 @@ pub(crate) enum Refusal {
     Name { says: String, proved: String },
     #[error("wrong name: this node is {is}, its own certificate is for {proved}; give it its own certificate")]
     OwnName { is: String, proved: String },
+    #[error(
+        "wrong life: {member} {dialled} was dialled, but {member} {is} runs here; that passes when it has replaced the other, else stop the one that is no member"
+    )]
+    OtherLife { member: MemberId, dialled: Incarnation, is: Incarnation },
     #[error("{0}")]
     Peer(#[from] PeerRefusal),
 }
@@ -45,11 +49,13 @@ pub enum RefusalKind {
     NotAMember,
     /// It lost what it had acknowledged.
     Amnesia,
+    /// Its address is that of another life of the member.
+    OtherLife,
 }
 
 impl RefusalKind {
     /// The numbers on the wire; never changed.
-    const NUMBERS: [(u32, Self); 9] = [
+    const NUMBERS: [(u32, Self); 10] = [
         (1, Self::NotReady),
         (2, Self::Malformed),
         (3, Self::Name),
@@ -59,6 +65,7 @@ impl RefusalKind {
         (7, Self::WireVersion),
         (8, Self::NotAMember),
         (9, Self::Amnesia),
+        (10, Self::OtherLife),
     ];
 
     fn number(self) -> u32 {
@@ -76,6 +83,7 @@ impl Refusal {
             Self::NotReady => RefusalKind::NotReady,
             Self::Malformed(_) => RefusalKind::Malformed,
             Self::Name { .. } | Self::OwnName { .. } => RefusalKind::Name,
+            Self::OtherLife { .. } => RefusalKind::OtherLife,
             Self::Peer(PeerRefusal::Cluster { .. }) => RefusalKind::Cluster,
             Self::Peer(PeerRefusal::Generation { .. }) => RefusalKind::Generation,
             Self::Peer(PeerRefusal::Engine { .. }) => RefusalKind::Engine,
@@ -139,7 +147,20 @@ pub(crate) fn judge(
     Ok(receiver.admit(theirs)?)
 }
 
-/// Whether the node that answered is the one that was dialled.
+/// Whether the node that dialled wants this life of it. It is told before it is
+/// let in: a life that is dialled in vain must not take the place of the
+/// connection that the same node has made to this one.
+pub(crate) fn are_we_dialled(ours: &PeerHello, dialled: Option<Incarnation>) -> Result<(), Refusal> {
+    match dialled {
+        Some(dialled) if dialled != ours.incarnation => {
+            Err(Refusal::OtherLife { member: ours.member.clone(), dialled, is: ours.incarnation })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the node that answered is the one that was dialled: one of an earlier
+/// release does not ask.
 pub(crate) fn is_whom_we_dialled(theirs: &PeerHello, dialled: &QuorumMember) -> Result<(), Refusal> {
     if theirs.incarnation == dialled.incarnation && theirs.member == dialled.id {
         return Ok(());

@@ -69,7 +69,9 @@ const WINDOW_BYTES: u32 = 8 << 20;
 /// each other's hello: cluster, generation, engine, wire version, then
 /// [`PeerReceiver::admit`]. Whichever refuses says why, and both have the
 /// sentence: in the log, in [`status`](Self::status) where it dialled, in
-/// [`refusals`](Self::refusals) where it was dialled.
+/// [`refusals`](Self::refusals) where it was dialled. Only the dialler keeps that
+/// another life of the member runs at its address: while one replaces the other,
+/// that is no fault.
 ///
 /// A connection that breaks is made anew, with growing pauses; the pause ends
 /// early when `serve` is called or when that peer has connected. Frames that

@@ -52,6 +52,9 @@ pub(crate) struct Hello {
     member: String,
     #[prost(uint64, tag = "5")]
     incarnation: u64,
+    /// Which life of the other end it wants to talk to; 0 where it does not say.
+    #[prost(uint64, tag = "20")]
+    dialled: u64,
     #[prost(string, tag = "6")]
     engine: String,
     #[prost(uint32, tag = "7")]
@@ -90,6 +93,7 @@ impl Hello {
             generation_id: hello.generation.id.to_vec(),
             member: hello.member.to_string(),
             incarnation: hello.incarnation.0,
+            dialled: 0,
             engine: hello.engine.clone(),
             wire_newest: hello.wire_versions.newest,
             wire_oldest: hello.wire_versions.oldest,
@@ -102,6 +106,16 @@ impl Hello {
                 Lane::Bulk => 2,
             },
         }
+    }
+
+    /// The same, and meant for this life of the other end alone.
+    pub(crate) fn to(self, dialled: Incarnation) -> Self {
+        Self { dialled: dialled.0, ..self }
+    }
+
+    /// Whom it is meant for, if it says so: an answer does not, nor does an earlier release.
+    pub(crate) fn dialled(&self) -> Option<Incarnation> {
+        (self.dialled != 0).then_some(Incarnation(self.dialled))
     }
 
     /// The hello, or which field of it is wrong.
@@ -173,6 +187,14 @@ pub(crate) mod tests {
             let read = Packet::decode(packet.encode_to_vec().as_slice()).unwrap();
             let Some(Body::Hello(read)) = read.body else { panic!("{read:?}") };
             assert_eq!(read.read(), Ok((hello(), lane)));
+        }
+    }
+
+    #[test]
+    fn a_hello_says_whom_it_is_meant_for_or_nothing() {
+        let hello = Hello::new(&hello(), Lane::Bulk);
+        for (hello, dialled) in [(hello.clone(), None), (hello.to(Incarnation(4)), Some(Incarnation(4)))] {
+            assert_eq!(Hello::decode(hello.encode_to_vec().as_slice()).unwrap().dialled(), dialled);
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod lives;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod node;

@@ -142,23 +142,6 @@ async fn amnesia() {
     both_know(&good, &bad, Some(RefusalKind::Amnesia), &["log up to 3.40", "up to 3.41", "wipe"]).await;
 }
 
-#[tokio::test]
-async fn another_life_of_a_member() {
-    let pki = Pki::new(CLUSTER);
-    let good = Node::start(&pki, 1).await;
-    let bad =
-        Node::start_with(pki.member("n2"), PeerHello { incarnation: Incarnation(9), ..hello(2) }, quick(), LOCAL).await;
-    let mut known = bad.member();
-    known.incarnation = Incarnation(2);
-    good.transport.serve(vec![known]);
-    bad.transport.serve(vec![good.member()]);
-    let status = good.disconnected().await.consensus;
-    assert_eq!(status.refusal, Some(RefusalKind::NotAMember));
-    assert!(status.error.unwrap().contains("n2 #9 is not a member"));
-    assert_eq!(bad.disconnected().await.consensus.refusal, Some(RefusalKind::NotAMember));
-    assert!(good.frames().is_empty() && bad.frames().is_empty());
-}
-
 /// What a member could say that does not follow the protocol.
 mod raw {
     use super::*;
@@ -209,6 +192,8 @@ mod raw {
         lane: u32,
         #[prost(uint32, tag = "12")]
         wire_oldest: u32,
+        #[prost(uint64, tag = "20")]
+        dialled: u64,
     }
 
     fn packet(change: impl FnOnce(&mut Hello)) -> Packet {
@@ -223,6 +208,7 @@ mod raw {
             wire_newest: hello.wire_versions.newest,
             lane: 1,
             wire_oldest: hello.wire_versions.oldest,
+            dialled: 0,
         };
         change(&mut hello);
         Packet { hello: Some(hello), ..Packet::default() }
@@ -326,6 +312,26 @@ mod raw {
         assert!(in_time(older.message()).await.unwrap().is_none());
         raw.good.received(2).await;
         assert!(raw.good.status().unwrap().inbound, "the older one's end is not the newer one's");
+    }
+
+    /// The number is on the wire, and an earlier release does not say whom it dials.
+    #[tokio::test]
+    async fn only_who_dials_another_life_is_refused_for_it() {
+        let mut raw = Raw::new().await;
+        for (dialled, count) in [(0, 1), (1, 2)] {
+            let mut answers = raw.open(vec![packet(|hello| hello.dialled = dialled), frame("x")]).await.unwrap();
+            assert!(in_time(answers.message()).await.unwrap().unwrap().hello.is_some());
+            raw.good.received(count).await;
+        }
+        let mut answers = raw.open(vec![packet(|hello| hello.dialled = 7), frame("x")]).await.unwrap();
+        let refusal = in_time(answers.message()).await.unwrap().unwrap().refusal.unwrap();
+        assert!(refusal.kind == 10 && refusal.sentence.contains("n1 #7 was dialled, but n1 #1 runs"), "{refusal:?}");
+        assert!(in_time(answers.message()).await.unwrap().is_none());
+        assert_eq!(raw.good.frames().len(), 2);
+        // Judged all the same: what its hello says counts.
+        assert_eq!(raw.good.receiver.admitted.lock().unwrap().len(), 3);
+        // A reason that the dialler is told, and no complaint about it here.
+        assert_eq!(raw.good.transport.refusals().list(), []);
     }
 
     #[tokio::test]
