@@ -2,7 +2,7 @@
 
 use super::{Report, Series};
 use crate::run::ENGINES;
-use crate::section::LONG_LOG;
+use crate::section::{LONG_LOG, PROPOSERS};
 use crate::subject::Way;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
     }
     let [one, other] = ENGINES;
     for way in [Way::Embedded, Way::Client] {
-        for proposers in [1, 64] {
+        for proposers in PROPOSERS {
             let (Some(one), Some(other)) = (report.load(one, way, proposers), report.load(other, way, proposers))
             else {
                 continue;
@@ -122,8 +122,11 @@ fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::floor::Floor;
+    use crate::latency::Latencies;
+    use crate::load::Load;
     use crate::machine::Machine;
-    use crate::report::{FloorReport, Held, Restart, Role};
+    use crate::report::{FloorReport, Held, LoadSeries, Restart, Role};
+    use std::time::Duration;
 
     fn report(restarts: Vec<Restart>, memory: Vec<Held>) -> Report {
         Report {
@@ -177,5 +180,28 @@ mod tests {
         };
         let targets = judge(&report(Vec::new(), vec![held(Role::Leader, 64.5), held(Role::Follower, 63.5)]));
         assert_eq!(targets.iter().map(Target::is_met).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn the_engines_are_compared_at_every_concurrency() {
+        let mut report = report(Vec::new(), Vec::new());
+        for proposers in PROPOSERS {
+            for (engine, micros) in [("openraft", 140), ("raftrs", 100)] {
+                report.loads.push(load(engine, proposers, micros));
+            }
+        }
+        let apart = judge(&report).into_iter().filter(|target| target.subject == "both");
+        let missed: Vec<_> = apart.filter(|target| !target.is_met()).map(|target| target.what).collect();
+        let of = |proposers| format!("p50 of the slower engine over the faster, {proposers} proposers, embedded");
+        assert_eq!(missed, PROPOSERS.map(of));
+    }
+
+    fn load(engine: &str, proposers: u64, micros: u64) -> LoadSeries {
+        let mut latencies = Latencies::none().unwrap();
+        latencies.add(Duration::from_micros(micros));
+        let load = Load { latencies, elapsed: Duration::from_secs(1), committed: 1 };
+        let mut series = LoadSeries::new(engine, Way::Embedded, proposers, 1);
+        series.add(&load, None);
+        series
     }
 }
