@@ -1,7 +1,8 @@
 //! The report as one page that needs nothing else.
 
+use super::figures::{self, Table};
 use super::svg::{Axis, Line, Scale, plot};
-use super::table::{self, limit};
+use super::table::limit;
 use super::{LoadSeries, Report};
 use crate::section::{LONG_LOG, PROPOSERS};
 
@@ -60,7 +61,7 @@ fn targets(report: &Report, body: &mut String) {
         let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect();
         format!("<tr>{cells}<td class=\"{class}\">{word}</td></tr>")
     });
-    *body += &table(&["", "of", "target", "figure", ""], &rows.collect::<String>());
+    *body += &wide(&["", "of", "target", "figure", ""], &rows.collect::<String>());
 }
 
 fn name(load: &LoadSeries) -> String {
@@ -104,15 +105,11 @@ fn loads(report: &Report, body: &mut String) {
     let bytes = Axis { title: "bytes a commit, all members", scale: Scale::Logarithmic, marks: Vec::new() };
     figure(body, "Bytes written", &plot(&by(LoadSeries::written_bytes), &count, &bytes));
     *body += "</div>";
-    let rows = report.loads.iter().map(|load| {
-        let figures = [load.p50_us(), load.p99_us(), load.p999_us(), load.throughput(), load.written_bytes()];
-        let figures: String = figures.iter().map(|value| format!("<td>{value:.0}</td>")).collect();
-        let floor = load.p50_us() / report.floor.whole.p50_us;
-        let (name, proposers, connections) = (text(&name(load)), load.proposers, load.connections);
-        format!("<tr><td>{name}</td><td>{proposers}</td><td>{connections}</td><td>{floor:.2}</td>{figures}</tr>")
-    });
-    let head = ["", "proposers", "connections", "x floor", "p50 us", "p99 us", "p99.9 us", "commits/s", "bytes/commit"];
-    *body += &table(&head, &rows.collect::<String>());
+    if let Some(loads) = figures::loads(report) {
+        *body += &table(&loads);
+    }
+    *body += "<p>Multiples are of the floor's median. Latencies of commits have one, each of them; throughput and bytes \
+              have none, nor has what follows: other times are of waits and of work that no commit does, memory is no time.</p>";
 }
 
 fn series(report: &Report, body: &mut String) {
@@ -128,22 +125,16 @@ fn series(report: &Report, body: &mut String) {
         let millis = Axis { title: "milliseconds", scale: Scale::Linear, marks: Vec::new() };
         *body += &format!("<h2>{}</h2><div class=\"plots\">", capital(title));
         figure(body, "In ascending order", &plot(&lines.collect::<Vec<_>>(), &share, &millis));
-        let rows = all.iter().map(|series| {
-            let (name, times) = (text(&series.subject), series.values_ms.len());
-            let (median, max) = (series.median_ms(), series.max_ms());
-            format!("<tr><td>{name}</td><td>{times}</td><td>{median:.0}</td><td>{max:.0}</td></tr>")
-        });
-        *body += &table(&["", "times", "median ms", "max ms"], &rows.collect::<String>());
+        *body += &table(&figures::timed(title, all));
         *body += "</div>";
     }
 }
 
 /// What single nodes came to.
 fn nodes(report: &Report, body: &mut String) {
-    for (title, head, rows) in table::nodes(report) {
-        *body += &format!("<h2>{}</h2>", capital(title));
-        let cells = |row: &Vec<String>| row.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect::<String>();
-        *body += &table(&head, &rows.iter().map(|row| format!("<tr>{}</tr>", cells(row))).collect::<String>());
+    for of in figures::nodes(report) {
+        *body += &format!("<h2>{}</h2>", capital(&of.title));
+        *body += &table(&of);
     }
     // What is retained before the snapshot is another axis.
     let (longest, _) = LONG_LOG;
@@ -179,7 +170,13 @@ pub(super) fn figure(body: &mut String, caption: &str, drawing: &str) {
     *body += &format!("<figure><figcaption>{caption}</figcaption>{drawing}</figure>");
 }
 
-pub(super) fn table(head: &[&str], rows: &str) -> String {
+pub(super) fn table(table: &Table) -> String {
+    let cells = |row: &Vec<String>| row.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect::<String>();
+    let rows = table.rows.iter().map(|row| format!("<tr>{}</tr>", cells(row)));
+    wide(&table.head, &rows.collect::<String>())
+}
+
+fn wide(head: &[&str], rows: &str) -> String {
     let head: String = head.iter().map(|cell| format!("<th>{cell}</th>")).collect();
     format!("<div class=\"wide\"><table><tr>{head}</tr>{rows}</table></div>")
 }

@@ -1,6 +1,7 @@
 //! The micro-benchmarks in the report: every figure, what the seam adds, what grows with the ranges.
 
-use super::html::{figure, text};
+use super::figures::Table;
+use super::html::figure;
 use super::svg::{Axis, Line, Scale, plot};
 use super::{Limit, Report, Target, html};
 use crate::latency::median;
@@ -90,14 +91,6 @@ pub(super) fn judge(report: &Report) -> Vec<Target> {
     itself.chain(all).collect()
 }
 
-/// A table of the report.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) title: &'static str,
-    pub(super) head: &'static [&'static str],
-    pub(super) rows: Vec<Vec<String>>,
-}
-
 pub(super) fn tables(report: &Report) -> Vec<Table> {
     let series = &report.micro;
     let added = added(series).into_iter().map(|added| {
@@ -106,8 +99,9 @@ pub(super) fn tables(report: &Report) -> Vec<Table> {
         vec![format!("{}, {}", added.engine, added.place), added.proposers.to_string(), alone, us, share]
     });
     let added = Table {
-        title: "what seam, driver and store add to a proposal, in memory",
-        head: &["", "proposers", "engine alone us", "added us", "added"],
+        title: "what seam, driver and store add to a proposal, in memory".to_owned(),
+        head: vec!["", "proposers", "engine alone us", "added us", "added"],
+        names: 1,
         rows: added.collect(),
     };
     let rows = series.iter().map(|series| {
@@ -115,8 +109,8 @@ pub(super) fn tables(report: &Report) -> Vec<Table> {
         let size = size.map(|size| format!("{size}")).unwrap_or_default();
         vec![what.to_owned(), size, duration(series.median_ns())]
     });
-    let head = &["", "size", "each"];
-    let all = Table { title: "micro-benchmarks, the median of the rounds", head, rows: rows.collect() };
+    let (title, head) = ("micro-benchmarks, the median of the rounds".to_owned(), vec!["", "size", "each"]);
+    let all = Table { title, head, names: 1, rows: rows.collect() };
     [added, all].into_iter().filter(|table| !table.rows.is_empty()).collect()
 }
 
@@ -146,13 +140,9 @@ pub(super) fn page(report: &Report, body: &mut String) {
         }
     }
     *body += "</div>";
-    for Table { title, head, rows } in tables(report) {
-        let row = |row: &Vec<String>| {
-            let cells: String = row.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect();
-            format!("<tr>{cells}</tr>")
-        };
-        *body += &format!("<h3>{title}</h3>");
-        *body += &html::table(head, &rows.iter().map(row).collect::<String>());
+    for table in tables(report) {
+        *body += &format!("<h3>{}</h3>", table.title);
+        *body += &html::table(&table);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a run came to, as it is kept: `report.json`.
 
 pub(crate) mod compare;
+mod figures;
 pub(crate) mod html;
 pub(crate) mod micro;
 mod node;
@@ -51,7 +52,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) const FORMAT: u32 = 2;
+    pub(crate) const FORMAT: u32 = 3;
 
     /// What was timed again and again while something happened, and what that was.
     fn timed(&self) -> [(&'static str, &Vec<Series>); 4] {
@@ -68,8 +69,11 @@ impl Report {
         self.loads.iter().find(|load| load.subject == subject && load.way == way && load.proposers == proposers)
     }
 
-    /// Holds the figures to the targets.
+    /// Holds the figures to the floor and to the targets.
     pub(crate) fn judge(&mut self) {
+        for load in &mut self.loads {
+            load.over_floor = Multiples::of(load, self.floor.whole.p50_us);
+        }
         self.targets = target::judge(self);
     }
 }
@@ -118,6 +122,23 @@ pub(crate) struct LoadSeries {
     pub(crate) curve: Vec<(f64, f64)>,
     /// How often leadership changed meanwhile, which nobody asked for.
     pub(crate) elections: u64,
+    /// None before it is judged, and without a floor.
+    pub(crate) over_floor: Option<Multiples>,
+}
+
+/// Latencies as multiples of the floor's median.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Multiples {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+}
+
+impl Multiples {
+    fn of(load: &LoadSeries, floor_us: f64) -> Option<Self> {
+        let [p50, p99, p999] = [load.p50_us(), load.p99_us(), load.p999_us()].map(|us| us / floor_us);
+        [p50, p99, p999].iter().all(|multiple| multiple.is_finite()).then_some(Self { p50, p99, p999 })
+    }
 }
 
 /// One round of a load.
@@ -133,7 +154,7 @@ pub(crate) struct Round {
 impl LoadSeries {
     pub(crate) fn new(subject: &str, way: Way, proposers: u64, connections: usize) -> Self {
         let (subject, rounds, curve) = (subject.to_owned(), Vec::new(), Vec::new());
-        Self { subject, way, proposers, connections, rounds, curve, elections: 0 }
+        Self { subject, way, proposers, connections, rounds, curve, elections: 0, over_floor: None }
     }
 
     pub(crate) fn add(&mut self, load: &Load, written: Option<u64>) {
@@ -153,8 +174,10 @@ impl LoadSeries {
         self.median(|round| round.latency.p99_us)
     }
 
+    /// Of all rounds at once: a round has too few that are slower.
     pub(crate) fn p999_us(&self) -> f64 {
-        self.median(|round| round.latency.p999_us)
+        let at = self.curve.iter().find(|(quantile, _)| (quantile - 0.999).abs() < 1e-9);
+        at.map_or(f64::NAN, |(_, micros)| *micros)
     }
 
     pub(crate) fn throughput(&self) -> f64 {
@@ -162,7 +185,7 @@ impl LoadSeries {
     }
 
     pub(crate) fn written_bytes(&self) -> f64 {
-        self.median(|round| round.written_bytes.unwrap_or(f64::NAN))
+        median(&self.rounds.iter().filter_map(|round| round.written_bytes).collect::<Vec<_>>())
     }
 }
 
@@ -188,5 +211,32 @@ impl Series {
 
     pub(crate) fn max_ms(&self) -> f64 {
         self.values_ms.iter().copied().fold(f64::NAN, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::Latencies;
+
+    /// A few that are slow in one round of three are in no median of rounds.
+    #[test]
+    fn the_tail_is_of_all_rounds_at_once() {
+        let mut series = LoadSeries::new("one", Way::Client, 1, 1);
+        let mut pooled = Latencies::none().unwrap();
+        for slow in [0, 0, 10] {
+            let mut latencies = Latencies::none().unwrap();
+            (0..1000).for_each(|at| latencies.add(Duration::from_micros(if at < slow { 5000 } else { 100 })));
+            pooled.merge(&latencies).unwrap();
+            series.add(&Load { latencies, elapsed: Duration::from_secs(1), committed: 1000 }, None);
+        }
+        assert!(series.p999_us().is_nan(), "nothing is pooled yet");
+        series.curve = pooled.curve();
+        assert!((series.p999_us() - 5000.0).abs() < 10.0, "{}", series.p999_us());
+        assert!((series.p99_us() - 100.0).abs() < 1.0, "{}", series.p99_us());
+        let multiples = Multiples::of(&series, 50.0).unwrap();
+        let near = |one: f64, other: f64| (one / other - 1.0).abs() < 0.01;
+        assert!(near(multiples.p50, 2.0) && near(multiples.p99, 2.0) && near(multiples.p999, 100.0), "{multiples:?}");
+        assert_eq!(Multiples::of(&series, 0.0), None, "there is no floor");
     }
 }
