@@ -50,6 +50,15 @@ impl Scale {
 pub(super) const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a"];
 
 pub(super) fn plot(lines: &[Line], x: &Axis, y: &Axis) -> String {
+    // What is not known has no place.
+    let known = |line: &Line| {
+        let points = line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        Line { points, ..line.clone() }
+    };
+    let lines: Vec<_> = lines.iter().map(known).filter(|line| !line.points.is_empty()).collect();
+    if lines.is_empty() {
+        return "<p>Not known.</p>".to_owned();
+    }
     let points = || lines.iter().flat_map(|line| &line.points);
     let range = |values: Vec<f64>| {
         let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(*at), high.max(*at)));
@@ -83,7 +92,7 @@ pub(super) fn plot(lines: &[Line], x: &Axis, y: &Axis) -> String {
     ));
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let mut path = String::new();
-        for (at, point) in line.points.iter().filter(|point| point.1.is_finite()).enumerate() {
+        for (at, point) in line.points.iter().enumerate() {
             let word = if at == 0 { 'M' } else { 'L' };
             // Writing into a string cannot fail.
             write!(path, "{word}{:.1} {:.1}", across(point.0), down(point.1)).unwrap_or_default();
@@ -133,5 +142,20 @@ fn short(value: f64) -> String {
             format!("{:.3}", value / 1e3).trim_end_matches('0').trim_end_matches('.').to_owned() + "k"
         }
         value => format!("{value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_drawn() {
+        let axis = Axis { title: "", scale: Scale::Logarithmic, marks: Vec::new() };
+        let line = |points: &[(f64, f64)]| Line { name: "one".to_owned(), points: points.to_vec(), dashed: false };
+        let drawn = plot(&[line(&[(1.0, f64::NAN), (8.0, 2.0)]), line(&[(1.0, f64::NAN)])], &axis, &axis);
+        assert_eq!(drawn.matches("<circle").count(), 1, "{drawn}");
+        assert!(!drawn.contains("NaN"), "{drawn}");
+        assert!(!plot(&[line(&[(1.0, f64::NAN)])], &axis, &axis).contains("NaN"));
     }
 }
