@@ -224,7 +224,7 @@ impl Subject for Ours {
     }
 
     fn version(&self) -> &str {
-        env!("CARGO_PKG_VERSION")
+        crate::report::engine_version(self.engine)
     }
 
     fn ways(&self) -> &[Way] {

@@ -7,7 +7,7 @@ use crate::nodes;
 use crate::ours::{Ours, defaults};
 use crate::peer::Etcd;
 use crate::report::micro::MicroSeries;
-use crate::report::{FloorReport, Report, SubjectReport, html, table};
+use crate::report::{FloorReport, Report, Setup, SubjectReport, html, table};
 use crate::section::{self, Extent, Section};
 use crate::subject::Subject;
 use crate::{Options, Peer};
@@ -85,6 +85,7 @@ async fn measure(options: &Options) -> Result<()> {
         format: Report::FORMAT,
         taken: jiff::Timestamp::now().to_string(),
         quick: options.quick,
+        setup: Setup::of(&extent, sections, options.binary.is_some()),
         machine: Machine::of(files.path()),
         subjects: subjects.iter().map(|subject| SubjectReport::of(subject.as_ref())).collect(),
         missing,

@@ -25,7 +25,7 @@ pub(crate) fn page(report: &Report) -> String {
     let subjects: Vec<_> = report.subjects.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
     body += "<h1>Control plane: the engines side by side</h1>";
     body += &format!(
-        "<p>{}{}. {}, {} cores, {:.0} GiB, Linux {}, {}. {}. Values of {} bytes.</p>",
+        "<p>{}{}. {}, {} cores, {:.0} GiB, Linux {}, {} on {}. {}. Values of {} bytes.</p><p>{}</p>",
         text(&report.taken),
         if report.quick { ", a quick run" } else { "" },
         text(&machine.cpu),
@@ -33,8 +33,10 @@ pub(crate) fn page(report: &Report) -> String {
         machine.memory_gib,
         text(&machine.kernel),
         text(&machine.filesystem),
+        text(&machine.disk()),
         text(&subjects.join(", ")),
-        report.entry_len
+        report.entry_len,
+        text(&report.setup.describe())
     );
     if let Some(missing) = &report.missing {
         body += &format!("<p class=\"bad\">Left out: {}</p>", text(missing));

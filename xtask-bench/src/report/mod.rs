@@ -5,6 +5,7 @@ mod figures;
 pub(crate) mod html;
 pub(crate) mod micro;
 mod node;
+mod setup;
 mod svg;
 pub(crate) mod table;
 mod target;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use micro::MicroSeries;
 pub(crate) use node::{CatchUp, Held, Restart, Role, Source};
+pub(crate) use setup::{Setup, engine_version};
 use target::Limit;
 pub(crate) use target::Target;
 
@@ -28,6 +30,7 @@ pub(crate) struct Report {
     pub(crate) format: u32,
     pub(crate) taken: String,
     pub(crate) quick: bool,
+    pub(crate) setup: Setup,
     pub(crate) machine: Machine,
     pub(crate) subjects: Vec<SubjectReport>,
     /// What was asked for and is not here.

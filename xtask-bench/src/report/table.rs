@@ -11,8 +11,9 @@ const OFF: &str = "\x1b[0m";
 
 pub(crate) fn print(report: &Report) {
     let floor = &report.floor;
+    anstream::println!("\n{}", report.setup.describe());
     anstream::println!(
-        "\n{BOLD}floor{OFF}: two dependent durable writes and a round trip {:.0} us p50 (one write {:.0} us, the round trip {:.0} us)",
+        "{BOLD}floor{OFF}: two dependent durable writes and a round trip {:.0} us p50 (one write {:.0} us, the round trip {:.0} us)",
         floor.whole.p50_us,
         floor.sync.p50_us,
         floor.trip.p50_us

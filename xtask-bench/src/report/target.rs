@@ -125,7 +125,8 @@ mod tests {
     use crate::latency::Latencies;
     use crate::load::Load;
     use crate::machine::Machine;
-    use crate::report::{FloorReport, Held, LoadSeries, Restart, Role};
+    use crate::report::{FloorReport, Held, LoadSeries, Restart, Role, Setup};
+    use crate::section::{Extent, Section};
     use std::time::Duration;
 
     fn report(restarts: Vec<Restart>, memory: Vec<Held>) -> Report {
@@ -133,6 +134,7 @@ mod tests {
             format: Report::FORMAT,
             taken: String::new(),
             quick: false,
+            setup: Setup::of(&Extent::whole(), Section::ALL, false),
             machine: Machine::of("/".as_ref()),
             subjects: Vec::new(),
             missing: None,
