@@ -3,6 +3,7 @@
 use super::figures::{self, Table};
 use super::svg::{Axis, Line, Scale, plot};
 use super::table::limit;
+use super::target::Figure;
 use super::{LoadSeries, Report};
 use crate::section::{LONG_LOG, PROPOSERS};
 
@@ -58,10 +59,18 @@ fn targets(report: &Report, body: &mut String) {
     }
     *body += "<h2>Targets</h2>";
     let rows = report.targets.iter().map(|target| {
-        let (class, word) = if target.is_met() { ("good", "met") } else { ("bad", "missed") };
-        let cells = [target.what.clone(), target.subject.clone(), limit(target), format!("{:.2}", target.value)];
+        let (class, word) = match target.is_met() {
+            Some(true) => ("good", "met".to_owned()),
+            Some(false) => ("bad", "missed".to_owned()),
+            None => ("", "not measured".to_owned()),
+        };
+        let (value, word) = match &target.figure {
+            Figure::Value(value) => (format!("{value:.2}"), word),
+            Figure::NotMeasured(why) => ("-".to_owned(), format!("{word}: {why}")),
+        };
+        let cells = [target.what.clone(), target.subject.clone(), limit(target), value];
         let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect();
-        format!("<tr>{cells}<td class=\"{class}\">{word}</td></tr>")
+        format!("<tr>{cells}<td class=\"{class}\">{}</td></tr>", text(&word))
     });
     *body += &wide(&["", "of", "target", "figure", ""], &rows.collect::<String>());
 }

@@ -21,7 +21,6 @@ use std::time::Duration;
 use micro::MicroSeries;
 pub(crate) use node::{CatchUp, Held, Restart, Role, Source};
 pub(crate) use setup::{Setup, engine_version};
-use target::Limit;
 pub(crate) use target::Target;
 
 /// A whole run.

@@ -1,6 +1,6 @@
 //! The report on a terminal.
 
-use super::target::{Limit, Target};
+use super::target::{Figure, Limit, Target};
 use super::{Report, figures};
 use comfy_table::{CellAlignment, presets};
 
@@ -27,23 +27,31 @@ pub(crate) fn print(report: &Report) {
     if !report.targets.is_empty() {
         anstream::println!("\n{BOLD}targets{OFF}");
         for target in &report.targets {
-            let (colour, word) = if target.is_met() { (GREEN, "met   ") } else { (RED, "missed") };
-            anstream::println!(
-                "  {colour}{word}{OFF} {:>7.2} {:<10} {} [{}]",
-                target.value,
-                limit(target),
-                target.what,
-                target.subject
-            );
+            let (colour, word) = match target.is_met() {
+                Some(true) => (GREEN, "met"),
+                Some(false) => (RED, "missed"),
+                None => ("", "not measured"),
+            };
+            let (value, why) = match &target.figure {
+                Figure::Value(value) => (format!("{value:.2}"), String::new()),
+                Figure::NotMeasured(why) => ("-".to_owned(), format!(": {why}")),
+            };
+            let (limit, what, subject) = (limit(target), &target.what, &target.subject);
+            anstream::println!("  {colour}{word:<12}{OFF} {value:>7} {limit:<10} {what} [{subject}]{why}");
         }
     }
 }
 
 pub(super) fn limit(target: &Target) -> String {
     match target.limit {
-        Limit::AtMost(limit) => format!("<= {limit}"),
-        Limit::AtLeast(limit) => format!(">= {limit}"),
+        Limit::AtMost(limit) => format!("<= {}", short(limit)),
+        Limit::AtLeast(limit) => format!(">= {}", short(limit)),
     }
+}
+
+/// To three places at most.
+fn short(limit: f64) -> f64 {
+    (limit * 1e3).round() / 1e3
 }
 
 fn show(figures::Table { title, head, names, rows }: figures::Table) {

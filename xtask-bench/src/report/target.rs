@@ -1,8 +1,8 @@
 //! What the figures are held to.
 
-use super::{Report, Series};
+use super::{LoadSeries, Report, Role, Series, micro};
 use crate::run::ENGINES;
-use crate::section::{LONG_LOG, PROPOSERS};
+use crate::section::{LONG_LOG, PROPOSERS, RANGES, Section};
 use crate::subject::Way;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,17 @@ pub(crate) struct Target {
     pub(crate) what: String,
     pub(crate) subject: String,
     pub(crate) limit: Limit,
-    pub(crate) value: f64,
+    #[serde(flatten)]
+    pub(crate) figure: Figure,
+}
+
+/// What is held to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    Value(f64),
+    /// And why.
+    NotMeasured(String),
 }
 
 /// Which side.
@@ -23,10 +33,12 @@ pub(crate) enum Limit {
 }
 
 impl Target {
-    pub(crate) fn is_met(&self) -> bool {
-        match self.limit {
-            Limit::AtMost(limit) => self.value <= limit,
-            Limit::AtLeast(limit) => self.value >= limit,
+    /// Nobody knows of what was not measured.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        match (&self.figure, self.limit) {
+            (Figure::Value(value), Limit::AtMost(limit)) => Some(*value <= limit),
+            (Figure::Value(value), Limit::AtLeast(limit)) => Some(*value >= limit),
+            (Figure::NotMeasured(_), _) => None,
         }
     }
 }
@@ -34,84 +46,139 @@ impl Target {
 const PEER: &str = "etcd";
 const PEER_EQUAL: &str = "etcd, equal timeouts";
 
-/// Each target of which both sides were measured.
-pub(crate) fn judge(report: &Report) -> Vec<Target> {
-    let mut targets = Vec::new();
-    let mut put = |what: &str, subject: &str, limit, value: Option<f64>| {
-        if let Some(value) = value.filter(|value| value.is_finite()) {
-            targets.push(Target { what: what.to_owned(), subject: subject.to_owned(), limit, value });
-        }
-    };
-    for engine in ENGINES {
-        let own = |way, proposers| report.load(engine, way, proposers);
-        let peer = |proposers| report.load(PEER, Way::Client, proposers);
-        let p50 = own(Way::Embedded, 1).map(super::LoadSeries::p50_us);
-        put(
-            "commit p50, one proposer, embedded, over the floor",
-            engine,
-            Limit::AtMost(2.0),
-            ratio(p50, Some(report.floor.whole.p50_us)),
-        );
-        let peer_p50 = peer(1).map(super::LoadSeries::p50_us);
-        put("the same, over etcd's", engine, Limit::AtMost(0.6), ratio(p50, peer_p50));
-        for proposers in [64, 256] {
-            let rates = (own(Way::Client, proposers), peer(proposers));
-            let rates = ratio(rates.0.map(super::LoadSeries::throughput), rates.1.map(super::LoadSeries::throughput));
-            let what = format!("throughput, {proposers} proposers, client API, over etcd's");
-            put(&what, engine, Limit::AtLeast(2.5), rates);
-        }
-        let rates = (own(Way::Embedded, 64), peer(64));
-        let rates = ratio(rates.0.map(super::LoadSeries::throughput), rates.1.map(super::LoadSeries::throughput));
-        put("throughput, 64 proposers, embedded, over etcd's", engine, Limit::AtLeast(5.0), rates);
-        let tails = (own(Way::Client, 64), peer(64));
-        let tails = ratio(tails.0.map(super::LoadSeries::p99_us), tails.1.map(super::LoadSeries::p99_us));
-        put("p99, 64 proposers, client API, over etcd's", engine, Limit::AtMost(0.5), tails);
-        let failover =
-            |subject: &str| report.failovers.iter().find(|series| series.subject == subject).map(Series::median_ms);
-        put(
-            "failover, median, both at their defaults, over etcd's",
-            engine,
-            Limit::AtMost(0.5),
-            ratio(failover(engine), failover(PEER)),
-        );
-        put(
-            "failover, median, equal election timeouts, over etcd's",
-            engine,
-            Limit::AtMost(1.0),
-            ratio(failover(engine), failover(PEER_EQUAL)),
-        );
-        let elections = report.loads.iter().filter(|load| load.subject == engine).map(|load| load.elections);
-        let elections: u64 = elections.sum();
-        if !report.loads.is_empty() {
-            put("elections that nobody asked for", engine, Limit::AtMost(0.0), Some(elections as f64));
-        }
-        let (before, after) = LONG_LOG;
-        let mut restarts = report.restarts.iter().filter(|one| one.subject == engine);
-        let long = restarts.find(|one| one.is_like(before, after)).map(|one| one.median_following_ms() / 1e3);
-        let what = format!("restart, {before} entries before the snapshot and {after} after, seconds");
-        put(&what, engine, Limit::AtMost(1.0), long);
-        for held in report.memory.iter().filter(|held| held.subject == engine) {
-            let what =
-                format!("memory of an idle {}, {} ranges, after {} entries, MiB", held.role, held.ranges, held.entries);
-            put(&what, engine, Limit::AtMost(64.0), Some(held.resident_mib));
-        }
+/// Targets as they are judged.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    report: &'a Report,
+    targets: Vec<Target>,
+}
+
+/// What a figure is measured by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    sections: &'static [Section],
+    peer: bool,
+}
+
+impl Needs {
+    pub(super) const fn of(sections: &'static [Section]) -> Self {
+        Self { sections, peer: false }
     }
-    let [one, other] = ENGINES;
+
+    const fn and_peer(self) -> Self {
+        Self { peer: true, ..self }
+    }
+}
+
+impl Judge<'_> {
+    pub(super) fn put(&mut self, what: &str, subject: &str, limit: Limit, needs: Needs, value: Option<f64>) {
+        let value = value.filter(|value| value.is_finite());
+        let figure = value.map_or_else(|| Figure::NotMeasured(self.why_not(needs)), Figure::Value);
+        self.targets.push(Target { what: what.to_owned(), subject: subject.to_owned(), limit, figure });
+    }
+
+    fn why_not(&self, needs: Needs) -> String {
+        let report = self.report;
+        let chosen = |section: &&Section| report.setup.has(**section);
+        if let Some(section) = needs.sections.iter().find(|section| !chosen(section)) {
+            return format!("section {} was not chosen", super::setup::name(*section));
+        }
+        if needs.peer && !report.subjects.iter().any(|subject| subject.name == PEER) {
+            return report.missing.clone().unwrap_or_else(|| "etcd was not asked for: --peer etcd".to_owned());
+        }
+        let part = if report.quick { "no part of a quick run" } else { "no figure came of it" };
+        part.to_owned()
+    }
+}
+
+/// Every target, always the same ones.
+pub(crate) fn judge(report: &Report) -> Vec<Target> {
+    let mut judge = Judge { report, targets: Vec::new() };
+    for engine in ENGINES {
+        loads(&mut judge, engine);
+        failovers(&mut judge, engine);
+        nodes(&mut judge, engine);
+    }
     for way in [Way::Embedded, Way::Client] {
         for proposers in PROPOSERS {
-            let (Some(one), Some(other)) = (report.load(one, way, proposers), report.load(other, way, proposers))
-            else {
-                continue;
-            };
-            let apart = |one: f64, other: f64| Some(one.max(other) / one.min(other));
-            let what = format!("p50 of the slower engine over the faster, {proposers} proposers, {way}");
-            put(&what, "both", Limit::AtMost(1.3), apart(one.p50_us(), other.p50_us()));
-            let what = format!("throughput of the faster engine over the slower, {proposers} proposers, {way}");
-            put(&what, "both", Limit::AtMost(1.3), apart(one.throughput(), other.throughput()));
+            engines(&mut judge, way, proposers);
         }
     }
-    targets.extend(super::micro::judge(report));
-    targets
+    micro::judge(report, &mut judge);
+    judge.targets
+}
+
+const LOAD: Needs = Needs::of(&[Section::Load]);
+
+fn loads(judge: &mut Judge<'_>, engine: &str) {
+    let report = judge.report;
+    let figure = |subject, way, proposers, of: fn(&LoadSeries) -> f64| report.load(subject, way, proposers).map(of);
+    let p50 = figure(engine, Way::Embedded, 1, LoadSeries::p50_us);
+    let floor = Some(report.floor.whole.p50_us);
+    let what = "commit p50, one proposer, embedded, over the floor";
+    judge.put(what, engine, Limit::AtMost(2.0), LOAD, ratio(p50, floor));
+    let over = ratio(p50, figure(PEER, Way::Client, 1, LoadSeries::p50_us));
+    judge.put("the same, over etcd's", engine, Limit::AtMost(0.6), LOAD.and_peer(), over);
+    let over = |way, proposers, of| ratio(figure(engine, way, proposers, of), figure(PEER, Way::Client, proposers, of));
+    for proposers in [64, 256] {
+        let what = format!("throughput, {proposers} proposers, client API, over etcd's");
+        let rates = over(Way::Client, proposers, LoadSeries::throughput);
+        judge.put(&what, engine, Limit::AtLeast(2.5), LOAD.and_peer(), rates);
+    }
+    let rates = over(Way::Embedded, 64, LoadSeries::throughput);
+    let what = "throughput, 64 proposers, embedded, over etcd's";
+    judge.put(what, engine, Limit::AtLeast(5.0), LOAD.and_peer(), rates);
+    let tails = over(Way::Client, 64, LoadSeries::p99_us);
+    let what = "p99, 64 proposers, client API, over etcd's";
+    judge.put(what, engine, Limit::AtMost(0.5), LOAD.and_peer(), tails);
+    let own = || report.loads.iter().filter(|load| load.subject == engine);
+    let elections = own().next().map(|_| own().map(|load| load.elections).sum::<u64>() as f64);
+    judge.put("elections that nobody asked for", engine, Limit::AtMost(0.0), LOAD, elections);
+}
+
+fn failovers(judge: &mut Judge<'_>, engine: &str) {
+    let needs = Needs::of(&[Section::Failover]).and_peer();
+    let all = &judge.report.failovers;
+    let median = |subject: &str| all.iter().find(|series| series.subject == subject).map(Series::median_ms);
+    let [defaults, equal] = [PEER, PEER_EQUAL].map(|peer| ratio(median(engine), median(peer)));
+    let what = "failover, median, both at their defaults, over etcd's";
+    judge.put(what, engine, Limit::AtMost(0.5), needs, defaults);
+    let what = "failover, median, equal election timeouts, over etcd's";
+    judge.put(what, engine, Limit::AtMost(1.0), needs, equal);
+}
+
+fn nodes(judge: &mut Judge<'_>, engine: &str) {
+    let report = judge.report;
+    let (before, after) = LONG_LOG;
+    let mut restarts = report.restarts.iter().filter(|one| one.subject == engine);
+    let long = restarts.find(|one| one.is_like(before, after)).map(|one| one.median_following_ms() / 1e3);
+    let what = format!("restart, {before} entries before the snapshot and {after} after, seconds");
+    judge.put(&what, engine, Limit::AtMost(1.0), Needs::of(&[Section::Restart]), long);
+    for role in [Role::Leader, Role::Follower] {
+        // In the order in which they were looked at.
+        let mut held = report.memory.iter().filter(|held| held.subject == engine && held.role == role);
+        let looks = [
+            ("as they were made", Needs::of(&[Section::Memory])),
+            ("after followers caught up", Needs::of(&[Section::Memory, Section::CatchUp])),
+        ];
+        for (when, needs) in looks {
+            let what = format!("memory of an idle {role}, {RANGES} ranges, {when}, MiB");
+            judge.put(&what, engine, Limit::AtMost(64.0), needs, held.next().map(|held| held.resident_mib));
+        }
+    }
+}
+
+fn engines(judge: &mut Judge<'_>, way: Way, proposers: u64) {
+    let report = judge.report;
+    let [one, other] = ENGINES.map(|engine| report.load(engine, way, proposers));
+    let apart = |of: fn(&LoadSeries) -> f64| {
+        let (one, other) = (of(one?), of(other?));
+        Some(one.max(other) / one.min(other))
+    };
+    let what = format!("p50 of the slower engine over the faster, {proposers} proposers, {way}");
+    judge.put(&what, "both", Limit::AtMost(1.3), LOAD, apart(LoadSeries::p50_us));
+    let what = format!("throughput of the faster engine over the slower, {proposers} proposers, {way}");
+    judge.put(&what, "both", Limit::AtMost(1.3), LOAD, apart(LoadSeries::throughput));
 }
 
 fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {
@@ -119,7 +186,7 @@ fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::floor::Floor;
     use crate::latency::Latencies;
@@ -129,7 +196,7 @@ mod tests {
     use crate::section::{Extent, Section};
     use std::time::Duration;
 
-    fn report(restarts: Vec<Restart>, memory: Vec<Held>) -> Report {
+    pub(in crate::report) fn report(restarts: Vec<Restart>, memory: Vec<Held>) -> Report {
         Report {
             format: Report::FORMAT,
             taken: String::new(),
@@ -162,12 +229,14 @@ mod tests {
         let judged = |ms| {
             let targets =
                 judge(&report(vec![restart(520, 10_000, 5000.0), restart(1_000_512, 10_001, ms)], Vec::new()));
-            let [target] = targets.try_into().unwrap();
-            (target.is_met(), target.value)
+            let measured = targets.into_iter().filter(|target| target.is_met().is_some());
+            let [target] = measured.collect::<Vec<_>>().try_into().unwrap();
+            (target.is_met(), target.figure)
         };
-        assert_eq!(judged(999.0), (true, 0.999));
-        assert_eq!(judged(1001.0), (false, 1.001));
-        assert_eq!(judge(&report(vec![restart(0, 10_000, 1.0)], Vec::new())), []);
+        assert_eq!(judged(999.0), (Some(true), Figure::Value(0.999)));
+        assert_eq!(judged(1001.0), (Some(false), Figure::Value(1.001)));
+        let other = judge(&report(vec![restart(0, 10_000, 1.0)], Vec::new()));
+        assert!(other.iter().all(|target| target.is_met().is_none()), "{other:?}");
     }
 
     #[test]
@@ -181,7 +250,7 @@ mod tests {
             anonymous_mib: 1.0,
         };
         let targets = judge(&report(Vec::new(), vec![held(Role::Leader, 64.5), held(Role::Follower, 63.5)]));
-        assert_eq!(targets.iter().map(Target::is_met).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(targets.iter().filter_map(Target::is_met).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
@@ -193,7 +262,7 @@ mod tests {
             }
         }
         let apart = judge(&report).into_iter().filter(|target| target.subject == "both");
-        let missed: Vec<_> = apart.filter(|target| !target.is_met()).map(|target| target.what).collect();
+        let missed: Vec<_> = apart.filter(|target| target.is_met() == Some(false)).map(|target| target.what).collect();
         let of = |proposers| format!("p50 of the slower engine over the faster, {proposers} proposers, embedded");
         assert_eq!(missed, PROPOSERS.map(of));
     }
@@ -205,5 +274,42 @@ mod tests {
         let mut series = LoadSeries::new(engine, Way::Embedded, proposers, 1);
         series.add(&load, None);
         series
+    }
+
+    #[test]
+    fn what_was_not_measured_is_still_listed_and_why() {
+        let nothing = judge(&report(Vec::new(), Vec::new()));
+        let mut some = report(Vec::new(), vec![]);
+        some.loads.extend(ENGINES.map(|engine| load(engine, 1, 100)));
+        some.setup.sections.retain(|section| section != "failover");
+        some.missing = Some("etcd is not installed".to_owned());
+        some.quick = true;
+        let some = judge(&some);
+        let names = |targets: &[Target]| {
+            targets.iter().map(|target| (target.what.clone(), target.subject.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&nothing), names(&some));
+        let why = |targets: &[Target], what: &str| {
+            let target = targets.iter().find(|target| target.what.contains(what)).unwrap();
+            match &target.figure {
+                Figure::NotMeasured(reason) => reason.clone(),
+                Figure::Value(value) => value.to_string(),
+            }
+        };
+        assert_eq!(why(&nothing, "throughput, 64"), "etcd was not asked for: --peer etcd");
+        assert_eq!(why(&some, "throughput, 64"), "etcd is not installed");
+        assert_eq!(why(&some, "failover"), "section failover was not chosen");
+        assert_eq!(why(&some, "restart"), "no part of a quick run");
+        assert_eq!(why(&nothing, "restart"), "no figure came of it");
+        assert_eq!(why(&some, "p50 of the slower engine over the faster, 1 "), "1");
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let mut report = report(Vec::new(), Vec::new());
+        report.loads.push(load("openraft", 1, 100));
+        report.judge();
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
     }
 }
