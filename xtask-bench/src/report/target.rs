@@ -43,7 +43,7 @@ impl Target {
     }
 }
 
-const PEER: &str = "etcd";
+pub(super) const PEER: &str = "etcd";
 const PEER_EQUAL: &str = "etcd, equal timeouts";
 
 /// Targets as they are judged.
@@ -258,7 +258,7 @@ pub(super) mod tests {
         let mut report = report(Vec::new(), Vec::new());
         for proposers in PROPOSERS {
             for (engine, micros) in [("openraft", 140), ("raftrs", 100)] {
-                report.loads.push(load(engine, proposers, micros));
+                report.loads.push(load(engine, Way::Embedded, proposers, micros));
             }
         }
         let apart = judge(&report).into_iter().filter(|target| target.subject == "both");
@@ -267,11 +267,11 @@ pub(super) mod tests {
         assert_eq!(missed, PROPOSERS.map(of));
     }
 
-    fn load(engine: &str, proposers: u64, micros: u64) -> LoadSeries {
+    pub(in crate::report) fn load(subject: &str, way: Way, proposers: u64, micros: u64) -> LoadSeries {
         let mut latencies = Latencies::none().unwrap();
         latencies.add(Duration::from_micros(micros));
         let load = Load { latencies, elapsed: Duration::from_secs(1), committed: 1 };
-        let mut series = LoadSeries::new(engine, Way::Embedded, proposers, 1);
+        let mut series = LoadSeries::new(subject, way, proposers, 1);
         series.add(&load, None);
         series
     }
@@ -280,7 +280,7 @@ pub(super) mod tests {
     fn what_was_not_measured_is_still_listed_and_why() {
         let nothing = judge(&report(Vec::new(), Vec::new()));
         let mut some = report(Vec::new(), vec![]);
-        some.loads.extend(ENGINES.map(|engine| load(engine, 1, 100)));
+        some.loads.extend(ENGINES.map(|engine| load(engine, Way::Embedded, 1, 100)));
         some.setup.sections.retain(|section| section != "failover");
         some.missing = Some("etcd is not installed".to_owned());
         some.quick = true;
@@ -307,7 +307,7 @@ pub(super) mod tests {
     #[test]
     fn a_report_is_read_as_it_was_written() {
         let mut report = report(Vec::new(), Vec::new());
-        report.loads.push(load("openraft", 1, 100));
+        report.loads.push(load("openraft", Way::Embedded, 1, 100));
         report.judge();
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
