@@ -195,3 +195,22 @@ fn wide(head: &[&str], rows: &str) -> String {
 pub(super) fn text(raw: &str) -> String {
     raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::target::tests;
+    use super::*;
+    use crate::subject::Way;
+
+    #[test]
+    fn a_page_says_what_is_not_known() {
+        let mut report = tests::report(Vec::new(), Vec::new());
+        report.loads.push(tests::load("raftrs", Way::Embedded, 1, 100));
+        report.judge();
+        let page = page(&report);
+        for said in ["Commit ", "p99.9 us", "not measured: ", "<td>floor</td>", "Latencies of commits have one"] {
+            assert!(page.contains(said), "{said} is not in it: {page}");
+        }
+        assert!(!page.contains("NaN") && !page.contains("inf<"), "{page}");
+    }
+}
