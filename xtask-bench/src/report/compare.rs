@@ -163,16 +163,14 @@ fn loads(before: Loaded<'_>, after: Loaded<'_>, moved: &mut Vec<Moved>) {
         values.into_iter().map(|us| us / report.floor.whole.p50_us).collect()
     };
     moved.push(Moved::of(name("p50 over the floor"), &over(one, before), &over(other, after)));
-    let over_peers: [(&str, fn(&Round) -> f64); 3] = [
-        ("p50 over etcd's", |round| round.latency.p50_us),
-        ("p99 over etcd's", |round| round.latency.p99_us),
-        ("commits/s over etcd's", |round| round.throughput),
-    ];
-    for (what, of) in over_peers {
+    let mut over_peers = |what: &str, of: fn(&Round) -> f64| {
         if let Some((one, other)) = over_peer(before, of).zip(over_peer(after, of)) {
             moved.push(Moved::of(name(what), &one, &other));
         }
-    }
+    };
+    over_peers("p50 over etcd's", |round| round.latency.p50_us);
+    over_peers("p99 over etcd's", |round| round.latency.p99_us);
+    over_peers("commits/s over etcd's", |round| round.throughput);
 }
 
 /// Round by round, as both were measured in turns.
