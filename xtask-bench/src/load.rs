@@ -51,7 +51,7 @@ pub(crate) async fn drive<P: Proposer + 'static>(proposers: Vec<P>, period: Peri
             loop {
                 let began = Instant::now();
                 if began >= end {
-                    return Ok::<_, anyhow::Error>((latencies, committed));
+                    return Ok::<_, anyhow::Error>((latencies, committed, began));
                 }
                 proposer.propose().await?;
                 committed += 1;
@@ -61,13 +61,15 @@ pub(crate) async fn drive<P: Proposer + 'static>(proposers: Vec<P>, period: Peri
             }
         });
     }
-    let (mut latencies, mut committed) = (Latencies::none()?, 0);
+    let (mut latencies, mut committed, mut last) = (Latencies::none()?, 0, end);
     while let Some(ended) = tasks.join_next().await {
-        let (own, count) = ended.context("a proposer panicked")??;
+        // What it takes to put all together is no part of it.
+        let (own, count, at) = ended.context("a proposer panicked")??;
         latencies.merge(&own)?;
         committed += count;
+        last = last.max(at);
     }
-    Ok(Load { latencies, elapsed: from.elapsed(), committed })
+    Ok(Load { latencies, elapsed: last - from, committed })
 }
 
 /// Runs the proposers until they have committed `count` in all. Nothing is recorded: what a node
@@ -103,6 +105,25 @@ mod tests {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
+    }
+
+    struct Slow(Duration);
+
+    #[async_trait]
+    impl Proposer for Slow {
+        async fn propose(&mut self) -> Result<()> {
+            tokio::time::sleep(self.0).await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_in_time_is_waited_for_and_counts() {
+        let period = Period { warm: Duration::from_millis(10), counted: Duration::from_millis(20) };
+        let began = Instant::now();
+        let load = drive(vec![Slow(Duration::from_millis(25))], period).await.unwrap();
+        assert!(load.elapsed >= period.counted && load.elapsed <= began.elapsed() - period.warm, "{load:?}");
+        assert!(load.committed >= load.latencies.count(), "{load:?}");
     }
 
     #[tokio::test]
