@@ -64,7 +64,8 @@ struct Options {
     /// Compare two reports instead: what moved beyond the noise
     #[arg(long, num_args = 2, value_names = ["BEFORE.json", "AFTER.json"], conflicts_with_all = ["quick", "peer", "only", "rounds", "kills"])]
     compare: Option<Vec<PathBuf>>,
-    /// A cp-supervisor that is built already, with both engines
+    /// The operator's commands go through this cp-supervisor, built already, with both engines. It is not what is
+    /// measured: the nodes are the bench's own program
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
 }
