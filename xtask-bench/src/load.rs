@@ -72,6 +72,18 @@ pub(crate) async fn drive<P: Proposer + 'static>(proposers: Vec<P>, period: Peri
     Ok(Load { latencies, elapsed: last - from, committed })
 }
 
+/// Runs them all at once, to their end.
+pub(crate) async fn each<F>(all: impl Iterator<Item = F>) -> Result<()>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut tasks: JoinSet<_> = all.collect();
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a task panicked")??;
+    }
+    Ok(())
+}
+
 /// Runs the proposers until they have committed `count` in all. Nothing is recorded: what a node
 /// holds in memory afterwards is the node's.
 pub(crate) async fn commit<P: Proposer + 'static>(proposers: Vec<P>, count: u64) -> Result<()> {

@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: both engines side by side, next to etcd and to what the disk and
 //! the loopback allow, in one run and in turns, so that the machine's noise hits all alike.
 
+mod clusters;
 mod dial;
+mod elections;
 mod embedded;
 mod floor;
 mod latency;

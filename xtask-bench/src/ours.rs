@@ -1,5 +1,6 @@
 //! Our clusters: three processes of one engine each.
 
+mod caller;
 mod catch_up;
 mod disk;
 mod restart;
@@ -8,22 +9,25 @@ pub(crate) use catch_up::CaughtUp;
 pub(crate) use disk::LogLen;
 pub(crate) use restart::Restarted;
 
-use crate::dial::{Gaps, Turn};
+use crate::dial::Gaps;
+use crate::elections::{During, Watch};
 use crate::embedded;
-use crate::load::{self, Load, Period, Proposer};
+use crate::load::{self, Load, Period};
 use crate::subject::{Paused, Subject, Way};
-use crate::transition::{self, Round};
+use crate::transition;
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use cp_catalog::Request;
 use cp_seam::MemberId;
 use cp_supervisor::client::Client;
 use cp_supervisor::cluster_file::ClusterFile;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 use xtask_cluster::{Binary, Cluster, Step};
+
+use caller::{Caller, rounds};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,6 +68,7 @@ pub(crate) struct Ours {
     cluster: Cluster,
     clients: Vec<Arc<Client>>,
     lost: Option<String>,
+    watch: Watch,
 }
 
 impl Ours {
@@ -78,20 +83,31 @@ impl Ours {
         let parsed = ClusterFile::read(file)?;
         let own = Binary::at(std::env::current_exe()?);
         let cluster = Cluster::prepare(binary, &parsed, file.to_path_buf(), engine)?;
-        let mut cluster = cluster.served_by(own).with_flags(flags).with_patience(LONG_PATIENCE);
-        cluster.certify().await?;
-        cluster.found().await?;
-        cluster.join_others(step).await?;
-        let client = cluster.client()?;
+        let cluster = cluster.served_by(own).with_flags(flags).with_patience(LONG_PATIENCE);
+        let mut ours = Self { engine, cluster, clients: Vec::new(), lost: None, watch: Watch::default() };
+        if let Err(error) = ours.prepare(step).await {
+            let kept = ours.keep_files();
+            return Err(error.context(format!("{engine} is not founded; its files are kept in {}", kept.display())));
+        }
+        Ok(ours)
+    }
+
+    async fn prepare(&mut self, step: &Step<'_>) -> Result<()> {
+        self.cluster.certify().await?;
+        self.cluster.found().await?;
+        self.watch = Watch::begin(self.term().await?);
+        self.cluster.join_others(step).await?;
+        let client = self.cluster.client()?;
         let member = |at: usize| {
-            let (member, _) = cluster.addresses().into_iter().nth(at).context("there are three members")?;
+            let (member, _) = self.cluster.addresses().into_iter().nth(at).context("there are three members")?;
             Ok::<_, anyhow::Error>(MemberId::new(&member)?)
         };
         for command in transition::founding(&member(0)?, &member(1)?)? {
             let decision = client.submit(command).await?;
             ensure!(decision.verdict.is_done(), "the ranges were not made: {}", decision.verdict);
         }
-        Ok(Self { engine, cluster, clients: Vec::new(), lost: None })
+        self.look(During::Founding).await?;
+        Ok(())
     }
 
     /// Which engine it runs.
@@ -132,6 +148,7 @@ impl Ours {
     async fn unseat(&mut self, member: &str) -> Result<()> {
         while self.cluster.leader().await? == member {
             self.cluster.client()?.transfer(None).await?;
+            self.watch.grant(1);
         }
         Ok(())
     }
@@ -144,16 +161,20 @@ impl Ours {
         Ok(entry.payload().as_bytes().len())
     }
 
-    fn connect(&mut self, count: usize) -> Result<Vec<Arc<Client>>> {
+    /// So many connections, kept from before; each has just been used.
+    async fn connect(&mut self, count: usize) -> Result<Vec<Arc<Client>>> {
         while self.clients.len() < count {
             let (endpoints, credentials) = (self.cluster.endpoints(), self.cluster.credentials()?);
             self.clients.push(Arc::new(Client::new(endpoints, credentials, PATIENCE)));
         }
-        Ok(self.clients.iter().take(count).cloned().collect())
+        let clients: Vec<_> = self.clients.iter().take(count).cloned().collect();
+        load::each(clients.iter().cloned().map(|client| async move { Ok(client.collections().await.map(drop)?) }))
+            .await?;
+        Ok(clients)
     }
 
     async fn proposers(&mut self, proposers: u64, connections: usize) -> Result<Vec<Caller>> {
-        let clients = self.connect(connections)?;
+        let clients = self.connect(connections).await?;
         let first = clients.first().context("no connection")?;
         let rounds = rounds(first, proposers).await?;
         let with = clients.iter().cycle();
@@ -161,59 +182,9 @@ impl Ours {
     }
 
     /// The directory of the member that leads.
-    async fn leader_dir(&mut self) -> Result<std::path::PathBuf> {
+    async fn leader_dir(&mut self) -> Result<PathBuf> {
         let leader = self.cluster.leader().await?;
         Ok(self.cluster.node(&leader)?.dir.clone())
-    }
-}
-
-/// The ranges of the first `count` proposers as they stand.
-async fn rounds(client: &Client, count: u64) -> Result<Vec<Round>> {
-    let collection = transition::collection()?;
-    let ranges = client.ranges(Some(&collection)).await?.value;
-    let rounds: Vec<_> = ranges.into_iter().map(|(key, range)| Round::of(key, range)).collect();
-    let count = usize::try_from(count)?;
-    ensure!(rounds.len() >= count, "there are {} ranges for {count} proposers", rounds.len());
-    Ok(rounds.into_iter().take(count).collect())
-}
-
-/// Proposes through the client API.
-struct Caller {
-    client: Arc<Client>,
-    round: Round,
-}
-
-#[async_trait]
-impl Proposer for Caller {
-    async fn propose(&mut self) -> Result<()> {
-        let decision = self.client.submit(self.round.command()?).await?;
-        self.round.take(&decision.verdict)
-    }
-}
-
-#[async_trait]
-impl Turn for Caller {
-    async fn turn(&mut self) -> bool {
-        let Ok(command) = self.round.command() else { return false };
-        match self.client.submit(command).await {
-            Ok(decision) => match self.round.take(&decision.verdict) {
-                Ok(()) => true,
-                Err(_) => self.refresh().await,
-            },
-            Err(_) => self.refresh().await,
-        }
-    }
-}
-
-impl Caller {
-    /// After an unknown outcome only the state says where the range stands.
-    async fn refresh(&mut self) -> bool {
-        if let Ok(answer) = self.client.range(self.round.key()).await
-            && let Some(range) = answer.value
-        {
-            self.round = Round::of(self.round.key().clone(), range);
-        }
-        false
     }
 }
 
@@ -243,6 +214,14 @@ impl Subject for Ours {
         statuses.iter().map(|status| status.term).max().context("no node answers")
     }
 
+    fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+
+    fn keep_files(&mut self) -> PathBuf {
+        self.cluster.keep_files()
+    }
+
     async fn fail_over(&mut self) -> Result<Duration> {
         let leader = self.cluster.leader().await?;
         let mut probes = Vec::new();
@@ -254,10 +233,14 @@ impl Subject for Ours {
         }
         let gaps = Gaps::begin(probes);
         gaps.steady(PATIENCE).await?;
+        self.look(During::Probing).await?;
         self.lost = Some(leader.clone());
         let killed = gaps.mark();
         self.cluster.kill(&leader).await?;
-        gaps.served_after(killed, PATIENCE).await
+        let took = gaps.served_after(killed, PATIENCE).await?;
+        let term = self.term().await?;
+        self.watch.pardon(term);
+        Ok(took)
     }
 
     async fn mend(&mut self) -> Result<()> {
@@ -278,6 +261,7 @@ impl Subject for Ours {
         let from = gaps.mark();
         let client = self.cluster.client()?;
         let now = client.transfer(None).await?;
+        self.watch.grant(1);
         ensure!(now != leader, "{leader} still leads after a transfer");
         gaps.served_after(gaps.mark(), PATIENCE).await?;
         Ok(gaps.longest_after(from))

@@ -1,19 +1,18 @@
-//! One run: everything is started, measured in turns, and reported.
+//! One run: everything is started, measured in turns, and reported. A section that fails is a line of
+//! the report; what was measured beside it stays.
 
+use crate::clusters::Clusters;
 use crate::floor::{Floor, Gauge};
 use crate::machine::Machine;
 use crate::micro;
 use crate::nodes;
-use crate::ours::{Ours, defaults};
-use crate::peer::Etcd;
 use crate::report::micro::MicroSeries;
-use crate::report::{FloorReport, Report, Setup, SubjectReport, html, table};
+use crate::report::{FloorReport, Report, Setup, html, table};
 use crate::section::{self, Extent, Section};
-use crate::subject::Subject;
 use crate::{Options, Peer};
-use anyhow::{Context, Result};
-use std::path::Path;
-use xtask_cluster::{Binary, Steps, port};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use xtask_cluster::{Binary, Steps};
 
 /// Those that we have.
 pub(crate) const ENGINES: [&str; 2] = ["openraft", "raftrs"];
@@ -23,12 +22,34 @@ pub(crate) fn run(options: Options) -> Result<()> {
     runtime.block_on(async {
         tokio::select! {
             ended = Box::pin(measure(&options)) => ended,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; every process has been ended"),
+            _ = tokio::signal::ctrl_c() => bail!("interrupted; every process has been ended"),
         }
     })
 }
 
+/// What every section is given.
+pub(crate) struct Bench<'a> {
+    pub(crate) binary: &'a Binary,
+    pub(crate) steps: &'a Steps,
+    pub(crate) extent: &'a Extent,
+    pub(crate) report: Report,
+}
+
+impl Bench<'_> {
+    /// Puts what failed into the report; the files that tell why were kept in these directories.
+    pub(crate) fn failed(&mut self, section: Section, error: &anyhow::Error, kept: &[PathBuf]) {
+        let line = format!("{section}: {error:#}");
+        self.steps.note(&line);
+        for dir in kept {
+            self.steps.note(&format!("its files, logs among them, are kept in {}", dir.display()));
+        }
+        self.report.failed.push(line);
+    }
+}
+
 async fn measure(options: &Options) -> Result<()> {
+    let files = tempfile::Builder::new().prefix("cp-bench-").tempdir()?;
+    let machine = Machine::of(files.path());
     let mut steps = Steps::begin();
     let step = steps.step("build cp-supervisor with both engines");
     let binary = match &options.binary {
@@ -41,55 +62,15 @@ async fn measure(options: &Options) -> Result<()> {
     let sections = if options.only.is_empty() { Section::ALL } else { &options.only };
     let has = |section| sections.contains(&section);
 
-    // Before the members, which are never quite idle.
-    let micro = if has(Section::Micro) { micros(options, &steps).await } else { Ok(Vec::new()) };
-    let micro = match micro {
-        // The rest of a run is of use without them.
-        Err(error) if sections != [Section::Micro] => {
-            steps.note(&format!("the micro-benchmarks are left out: {error:#}"));
-            Vec::new()
-        }
-        micro => micro?,
-    };
-    let files = tempfile::Builder::new().prefix("cp-bench-").tempdir()?;
-    let mut gauge = Gauge::prepare(files.path())?;
-    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
-    let mut entry_len = 0;
-    // The micro-benchmarks by themselves need no members.
-    let engines: &[&str] = if sections == [Section::Micro] { &[] } else { &ENGINES };
-    for engine in engines.iter().copied() {
-        let step = steps.step(&format!("three members on {engine}"));
-        let file = files.path().join(format!("{engine}.toml"));
-        std::fs::write(&file, port::three_members()?)?;
-        let mut ours = Ours::found(engine, binary.clone(), &file, defaults(), &step).await?;
-        entry_len = ours.entry_len().await?;
-        step.done(&format!("entries of {entry_len} bytes"));
-        subjects.push(Box::new(ours));
-    }
-    let mut missing = None;
-    if options.peer == Some(Peer::Etcd) {
-        let step = steps.step("three nodes of etcd");
-        let ours = cp_driver::Settings::default().election_timeout.as_millis();
-        let (election, heartbeat) =
-            (format!("--election-timeout={ours}"), format!("--heartbeat-interval={}", ours / 5));
-        let equal = [election.as_str(), heartbeat.as_str()];
-        for (name, flags) in [("etcd", [].as_slice()), ("etcd, equal timeouts", &equal)] {
-            match Etcd::start(name, entry_len, flags).await? {
-                Some(etcd) => subjects.push(Box::new(etcd)),
-                None => missing = Some("etcd is not installed: the package etcd-server has it".to_owned()),
-            }
-        }
-        step.done(missing.as_deref().unwrap_or("the same lengths, mutual TLS, the same disk"));
-    }
-    let mut report = Report {
+    let report = Report {
         format: Report::FORMAT,
         taken: jiff::Timestamp::now().to_string(),
         quick: options.quick,
         setup: Setup::of(&extent, sections, options.binary.is_some()),
-        machine: Machine::of(files.path()),
-        subjects: subjects.iter().map(|subject| SubjectReport::of(subject.as_ref())).collect(),
-        missing,
-        entry_len,
+        machine,
+        subjects: Vec::new(),
+        missing: None,
+        entry_len: 0,
         floor: FloorReport::of(&Floor::none()?),
         loads: Vec::new(),
         failovers: Vec::new(),
@@ -99,48 +80,74 @@ async fn measure(options: &Options) -> Result<()> {
         restarts: Vec::new(),
         catch_ups: Vec::new(),
         memory: Vec::new(),
-        micro,
+        micro: Vec::new(),
+        elections: Vec::new(),
+        failed: Vec::new(),
         targets: Vec::new(),
     };
-    if has(Section::Load) {
-        let step = steps.step("latency and throughput, in turns");
-        // Timeouts make no difference without a failure.
-        let all = subjects.len();
-        let measured = subjects.get_mut(..all.min(3)).context("no subject")?;
-        let (loads, floor) = section::load::loads(measured, &mut gauge, &extent, &step).await?;
-        (report.loads, report.floor) = (loads, FloorReport::of(&floor));
-        step.done(&format!("{} rounds", extent.rounds));
-    } else {
-        let mut floor = Floor::none()?;
-        tokio::task::block_in_place(|| gauge.measure(extent.floor, &mut floor))?;
-        report.floor = FloorReport::of(&floor);
+    let mut bench = Bench { binary: &binary, steps: &steps, extent: &extent, report };
+    // Before the members, which are never quite idle.
+    if has(Section::Micro) {
+        match micros(options, &steps).await {
+            Ok(micro) => bench.report.micro = micro,
+            Err(error) => bench.failed(Section::Micro, &error, &[]),
+        }
     }
-    if has(Section::Transfer) {
-        let step = steps.step("leadership handed over, under load");
-        let measured = subjects.len().min(3);
-        let measured = subjects.get_mut(..measured).context("no subject")?;
-        report.transfers = section::pause::transfers(measured, &extent, &step).await?;
-        step.done("");
-    }
-    if has(Section::Membership) {
-        let step = steps.step("a fourth member comes and goes, under load");
-        let measured = subjects.len().min(3);
-        let measured = subjects.get_mut(..measured).context("no subject")?;
-        (report.admissions, report.removals) = section::pause::memberships(measured, &extent, &step).await?;
-        step.done("");
-    }
-    if has(Section::Failover) {
-        let step = steps.step("leaders killed");
-        report.failovers = section::pause::failovers(&mut subjects, &extent, &step).await?;
-        step.done(&format!("{} times each", extent.kills));
+    let mut gauge = Gauge::prepare(files.path())?;
+    let mut clusters = Clusters::new(&binary, &steps, files.path(), options.peer == Some(Peer::Etcd));
+    for section in Section::COMPARED.iter().copied().filter(|section| has(*section)) {
+        if let Err(error) = compared(section, &mut clusters, &mut gauge, &mut bench).await {
+            let kept = clusters.keep_files();
+            bench.failed(section, &error, &kept);
+            // The next one has others.
+            clusters.end(&mut bench.report);
+        }
     }
     // What they do while others are measured is not part of that.
-    drop(subjects);
-    nodes::measure(&mut report, &binary, sections, &extent, &steps).await?;
-    report.judge();
-    write(&report, &options.out)?;
-    table::print(&report);
-    steps.note(&format!("{} has the curves", options.out.join("report.html").display()));
+    clusters.end(&mut bench.report);
+    if bench.report.floor.whole.count == 0 {
+        let mut floor = Floor::none()?;
+        tokio::task::block_in_place(|| gauge.measure(extent.floor, &mut floor))?;
+        bench.report.floor = FloorReport::of(&floor);
+    }
+    nodes::measure(&mut bench, sections).await;
+    conclude(bench.report, &options.out, &steps)
+}
+
+/// Measures one section of clusters next to each other.
+async fn compared(
+    section: Section,
+    clusters: &mut Clusters<'_>,
+    gauge: &mut Gauge,
+    bench: &mut Bench<'_>,
+) -> Result<()> {
+    let (steps, extent, report) = (bench.steps, bench.extent, &mut bench.report);
+    let subjects = match section {
+        Section::Failover => clusters.ready_to_fail(report).await?,
+        _ => clusters.ready(report).await?,
+    };
+    let step = steps.step(section.title());
+    let detail = match section {
+        Section::Load => {
+            section::load::loads(subjects, gauge, extent, &step, report).await?;
+            format!("{} rounds", extent.rounds)
+        }
+        Section::Transfer => {
+            section::pause::transfers(subjects, extent, &step, &mut report.transfers).await?;
+            String::new()
+        }
+        Section::Membership => {
+            let (admissions, removals) = (&mut report.admissions, &mut report.removals);
+            section::pause::memberships(subjects, extent, &step, admissions, removals).await?;
+            String::new()
+        }
+        Section::Failover => {
+            section::pause::failovers(subjects, extent, &step, &mut report.failovers).await?;
+            format!("{} times each", extent.kills)
+        }
+        Section::Restart | Section::CatchUp | Section::Memory | Section::Micro => String::new(),
+    };
+    step.done(&detail);
     Ok(())
 }
 
@@ -148,7 +155,7 @@ async fn micros(options: &Options, steps: &Steps) -> Result<Vec<MicroSeries>> {
     let step = steps.step("build the micro-benchmarks");
     let built = micro::build().await?;
     step.done("");
-    let step = steps.step("micro-benchmarks");
+    let step = steps.step(Section::Micro.title());
     let extent = if options.quick { micro::Extent::quick() } else { micro::Extent::whole() };
     let series = micro::run(&built, extent, &step).await?;
     step.done(&format!("{} of them", series.len()));
@@ -162,6 +169,16 @@ fn extent(options: &Options) -> Extent {
         kills: options.kills.unwrap_or(extent.kills).max(1),
         ..extent
     }
+}
+
+/// Writes and prints what there is; fails if a section did.
+fn conclude(mut report: Report, out: &Path, steps: &Steps) -> Result<()> {
+    report.judge();
+    write(&report, out)?;
+    table::print(&report);
+    steps.note(&format!("{} has the curves", out.join("report.html").display()));
+    ensure!(report.failed.is_empty(), "not all was measured:\n  {}", report.failed.join("\n  "));
+    Ok(())
 }
 
 fn write(report: &Report, dir: &Path) -> Result<()> {

@@ -5,10 +5,12 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod pause;
 pub(crate) mod restart;
+mod scout;
 
 use crate::load::Period;
 use crate::subject::Subject;
 use clap::ValueEnum;
+use std::fmt;
 use std::time::Duration;
 
 /// A part of the bench.
@@ -43,6 +45,28 @@ impl Section {
         Self::Memory,
         Self::Micro,
     ];
+    /// What is measured of whole clusters next to each other, in this order: leaders are killed last.
+    pub(crate) const COMPARED: &[Self] = &[Self::Load, Self::Transfer, Self::Membership, Self::Failover];
+
+    /// What goes on meanwhile.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Load => "latency and throughput, in turns",
+            Self::Failover => "leaders killed",
+            Self::Transfer => "leadership handed over, under load",
+            Self::Membership => "a fourth member comes and goes, under load",
+            Self::Restart => "a follower is killed and started",
+            Self::CatchUp => "a follower catches up",
+            Self::Memory => "memory of idle nodes",
+            Self::Micro => "micro-benchmarks",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().as_ref().map_or("a section", |value| value.get_name()))
+    }
 }
 
 /// How many proposers there are at once.
@@ -111,7 +135,7 @@ impl Extent {
             long_log: false,
             catch_ups: 1,
             behind: 20_000,
-            scout: period(300),
+            scout: Period { warm: Duration::from_millis(50), counted: Duration::from_millis(200) },
             load: period(900),
             floor: Duration::from_millis(500),
         }

@@ -1,10 +1,12 @@
 //! What is measured: a cluster of three that commits.
 
+use crate::elections::{During, Watch};
 use crate::load::{Load, Period};
 use anyhow::Result;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a request gets to a leader.
@@ -53,8 +55,20 @@ pub(crate) trait Subject: Send {
     /// Its term, which rises with every election.
     async fn term(&mut self) -> Result<u64>;
 
+    /// What its term is expected to be.
+    fn watch(&mut self) -> &mut Watch;
+
+    /// Counts, and answers, how many elections came by themselves since the last look.
+    async fn look(&mut self, during: During) -> Result<u64> {
+        let term = self.term().await?;
+        Ok(self.watch().look(term, during))
+    }
+
+    /// Keeps its files after its end, and says where.
+    fn keep_files(&mut self) -> PathBuf;
+
     /// Kills its leader with SIGKILL under probing clients, and says how long after that the
-    /// first of them was served again.
+    /// first of them was served again. Elections until then were asked for.
     async fn fail_over(&mut self) -> Result<Duration>;
 
     /// Starts what was killed, and waits until all three have the same.

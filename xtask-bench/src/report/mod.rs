@@ -10,6 +10,7 @@ mod svg;
 pub(crate) mod table;
 mod target;
 
+use crate::elections::Elections;
 use crate::floor::Floor;
 use crate::latency::{Summary, median};
 use crate::load::Load;
@@ -50,6 +51,12 @@ pub(crate) struct Report {
     /// None in reports of before there were any.
     #[serde(default)]
     pub(crate) micro: Vec<MicroSeries>,
+    /// Elections that nobody asked for, in the whole run.
+    #[serde(default)]
+    pub(crate) elections: Vec<Elections>,
+    /// Sections that failed, and why; what they had measured before is here.
+    #[serde(default)]
+    pub(crate) failed: Vec<String>,
     pub(crate) targets: Vec<Target>,
 }
 
@@ -119,13 +126,26 @@ pub(crate) struct LoadSeries {
     pub(crate) way: Way,
     pub(crate) proposers: u64,
     pub(crate) connections: usize,
+    /// What was tried before that was settled; empty if there was no choice.
+    #[serde(default)]
+    pub(crate) scouted: Vec<Scouted>,
     pub(crate) rounds: Vec<Round>,
     /// Over all rounds: quantile and microseconds.
     pub(crate) curve: Vec<(f64, f64)>,
     /// How often leadership changed meanwhile, which nobody asked for.
     pub(crate) elections: u64,
+    /// How often it ended early, in scouting too, and was run again.
+    #[serde(default)]
+    pub(crate) failures: u64,
     /// None before it is judged, and without a floor.
     pub(crate) over_floor: Option<Multiples>,
+}
+
+/// A number of connections, and what it came to in short runs, commits a second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scouted {
+    pub(crate) connections: usize,
+    pub(crate) throughputs: Vec<f64>,
 }
 
 /// Latencies as multiples of the floor's median.
@@ -155,8 +175,9 @@ pub(crate) struct Round {
 
 impl LoadSeries {
     pub(crate) fn new(subject: &str, way: Way, proposers: u64, connections: usize) -> Self {
-        let (subject, rounds, curve) = (subject.to_owned(), Vec::new(), Vec::new());
-        Self { subject, way, proposers, connections, rounds, curve, elections: 0, over_floor: None }
+        let (subject, scouted, rounds, curve) = (subject.to_owned(), Vec::new(), Vec::new(), Vec::new());
+        let (elections, failures, over_floor) = (0, 0, None);
+        Self { subject, way, proposers, connections, scouted, rounds, curve, elections, failures, over_floor }
     }
 
     pub(crate) fn add(&mut self, load: &Load, written: Option<u64>) {

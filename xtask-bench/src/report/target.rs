@@ -1,6 +1,7 @@
 //! What the figures are held to.
 
 use super::{LoadSeries, Report, Role, Series, micro};
+use crate::peer;
 use crate::run::ENGINES;
 use crate::section::{LONG_LOG, PROPOSERS, RANGES, Section};
 use crate::subject::Way;
@@ -43,8 +44,7 @@ impl Target {
     }
 }
 
-pub(super) const PEER: &str = "etcd";
-const PEER_EQUAL: &str = "etcd, equal timeouts";
+pub(super) const PEER: &str = peer::NAME;
 
 /// Targets as they are judged.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
     for engine in ENGINES {
         loads(&mut judge, engine);
         failovers(&mut judge, engine);
+        elections(&mut judge, engine);
         nodes(&mut judge, engine);
     }
     for way in [Way::Embedded, Way::Client] {
@@ -131,20 +132,27 @@ fn loads(judge: &mut Judge<'_>, engine: &str) {
     let tails = over(Way::Client, 64, LoadSeries::p99_us);
     let what = "p99, 64 proposers, client API, over etcd's";
     judge.put(what, engine, Limit::AtMost(0.5), LOAD.and_peer(), tails);
-    let own = || report.loads.iter().filter(|load| load.subject == engine);
-    let elections = own().next().map(|_| own().map(|load| load.elections).sum::<u64>() as f64);
-    judge.put("elections that nobody asked for", engine, Limit::AtMost(0.0), LOAD, elections);
 }
 
 fn failovers(judge: &mut Judge<'_>, engine: &str) {
     let needs = Needs::of(&[Section::Failover]).and_peer();
     let all = &judge.report.failovers;
     let median = |subject: &str| all.iter().find(|series| series.subject == subject).map(Series::median_ms);
-    let [defaults, equal] = [PEER, PEER_EQUAL].map(|peer| ratio(median(engine), median(peer)));
-    let what = "failover, median, both at their defaults, over etcd's";
-    judge.put(what, engine, Limit::AtMost(0.5), needs, defaults);
-    let what = "failover, median, equal election timeouts, over etcd's";
-    judge.put(what, engine, Limit::AtMost(1.0), needs, equal);
+    for (what, peer, limit) in [
+        ("both at their defaults", PEER, 0.5),
+        ("equal election timeouts", peer::EQUAL_SETTING, 1.0),
+        ("equal election windows", peer::EQUAL_WINDOW, 1.0),
+    ] {
+        let what = format!("failover, median, {what}, over etcd's");
+        judge.put(&what, engine, Limit::AtMost(limit), needs, ratio(median(engine), median(peer)));
+    }
+}
+
+fn elections(judge: &mut Judge<'_>, engine: &str) {
+    let mut watched = judge.report.elections.iter().filter(|row| row.subject == engine).map(|row| row.count).peekable();
+    let any = watched.peek().is_some();
+    let count = any.then(|| watched.sum::<u64>() as f64);
+    judge.put("elections that nobody asked for", engine, Limit::AtMost(0.0), Needs::of(&[]), count);
 }
 
 fn nodes(judge: &mut Judge<'_>, engine: &str) {
@@ -216,6 +224,8 @@ pub(super) mod tests {
             catch_ups: Vec::new(),
             memory,
             micro: Vec::new(),
+            elections: Vec::new(),
+            failed: Vec::new(),
             targets: Vec::new(),
         }
     }

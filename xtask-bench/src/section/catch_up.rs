@@ -1,8 +1,10 @@
 //! How fast a node that was away catches up.
 
 use super::Extent;
+use crate::elections::During;
 use crate::ours::{CaughtUp, Ours};
 use crate::report::{CatchUp, Source};
+use crate::subject::Subject;
 use anyhow::{Context, Result, bail};
 use cp_driver::Settings;
 use xtask_cluster::Step;
@@ -16,25 +18,36 @@ pub(crate) async fn catch_ups(
     source: Source,
     extent: &Extent,
     step: &Step<'_>,
-) -> Result<Vec<CatchUp>> {
+    into: &mut Vec<CatchUp>,
+) -> Result<()> {
     let behind = match source {
         Source::Log => extent.behind,
         // The leader has one that is beyond the follower's log, and keeps none of what came before it.
         Source::Snapshot => extent.behind.max(Settings::default().snapshot_every * 5 / 4),
     };
-    let mut all: Vec<_> = subjects.iter().map(|ours| CatchUp::new(ours.engine(), source)).collect();
     for turn in 0..extent.catch_ups {
-        for (ours, series) in subjects.iter_mut().zip(&mut all) {
+        for ours in &mut *subjects {
             step.progress(&format!("from {source}, {} of {}: {}", turn + 1, extent.catch_ups, ours.engine()));
-            series.add(&once(ours, behind, source).await?);
+            let came = once(ours, behind, source).await?;
+            match into.iter_mut().find(|series| series.subject == ours.engine() && series.source == source) {
+                Some(series) => series.add(&came),
+                None => {
+                    let mut series = CatchUp::new(ours.engine(), source);
+                    series.add(&came);
+                    into.push(series);
+                }
+            }
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 async fn once(ours: &mut Ours, entries: u64, source: Source) -> Result<CaughtUp> {
+    ours.look(During::Idle).await?;
     for _ in 0..=MOVES_MAX {
         let came = ours.catch_up(entries, source).await;
+        // Those that are made up for by another attempt, too.
+        ours.look(During::CatchUps).await?;
         if let Some(came) = came.with_context(|| format!("{} catching up from {source}", ours.engine()))? {
             return Ok(came);
         }

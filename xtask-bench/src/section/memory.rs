@@ -1,8 +1,10 @@
 //! What an idle node holds in memory.
 
 use super::RANGES;
+use crate::elections::During;
 use crate::ours::Ours;
 use crate::report::{Held, Role};
+use crate::subject::Subject;
 use crate::transition;
 use anyhow::{Context, Result};
 use std::time::Duration;
@@ -17,6 +19,7 @@ pub(crate) async fn fill(subjects: &mut [Ours], step: &Step<'_>) -> Result<()> {
     for ours in subjects {
         step.progress(&format!("{}: {RANGES} ranges", ours.engine()));
         ranges::make(ours.cluster(), "memory", RANGES.saturating_sub(transition::RANGES)).await?;
+        ours.look(During::Memory).await?;
     }
     Ok(())
 }
@@ -29,6 +32,7 @@ pub(crate) async fn look(subjects: &mut [Ours]) -> Result<Vec<Held>> {
     sleep(IDLE).await;
     let mut held = Vec::new();
     for ours in subjects {
+        ours.look(During::Memory).await?;
         let (leader, follower) = (ours.cluster().leader().await?, ours.follower().await?);
         for (role, member) in [(Role::Leader, leader), (Role::Follower, follower)] {
             let entries = ours.cluster().status(&member).await?.applied;
