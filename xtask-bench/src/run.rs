@@ -50,6 +50,7 @@ impl Bench<'_> {
 async fn measure(options: &Options) -> Result<()> {
     let files = tempfile::Builder::new().prefix("cp-bench-").tempdir()?;
     let machine = Machine::of(files.path());
+    ensure_a_disk(files.path(), &machine.filesystem)?;
     let mut steps = Steps::begin();
     let step = steps.step("build cp-supervisor with both engines");
     let binary = match &options.binary {
@@ -171,6 +172,16 @@ fn extent(options: &Options) -> Extent {
     }
 }
 
+/// Fails where a durable write costs nothing, and every figure would be one of something else.
+fn ensure_a_disk(dir: &Path, filesystem: &str) -> Result<()> {
+    ensure!(
+        !["tmpfs", "ramfs"].contains(&filesystem),
+        "{} is on {filesystem}, which is memory: fsync costs nothing there; set TMPDIR to a directory on a disk",
+        dir.display()
+    );
+    Ok(())
+}
+
 /// Writes and prints what there is; fails if a section did.
 fn conclude(mut report: Report, out: &Path, steps: &Steps) -> Result<()> {
     report.judge();
@@ -186,4 +197,16 @@ fn write(report: &Report, dir: &Path) -> Result<()> {
     std::fs::write(dir.join("report.json"), serde_json::to_vec_pretty(report)?)?;
     std::fs::write(dir.join("report.html"), html::page(report))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_no_disk() {
+        let refused = ensure_a_disk("/tmp/bench".as_ref(), "tmpfs").unwrap_err().to_string();
+        assert!(refused.contains("/tmp/bench is on tmpfs") && refused.contains("TMPDIR"), "{refused}");
+        ensure_a_disk("/tmp/bench".as_ref(), "ext4").unwrap();
+    }
 }
