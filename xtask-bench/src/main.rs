@@ -16,6 +16,7 @@ mod peer;
 mod report;
 mod run;
 mod section;
+mod signals;
 mod subject;
 mod transition;
 

@@ -9,7 +9,7 @@ use crate::nodes;
 use crate::report::micro::MicroSeries;
 use crate::report::{FloorReport, Report, Setup, html, table};
 use crate::section::{self, Extent, Section};
-use crate::{Options, Peer};
+use crate::{Options, Peer, signals};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use xtask_cluster::{Binary, Steps};
@@ -19,12 +19,15 @@ pub(crate) const ENGINES: [&str; 2] = ["openraft", "raftrs"];
 
 pub(crate) fn run(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         tokio::select! {
             ended = Box::pin(measure(&options)) => ended,
-            _ = tokio::signal::ctrl_c() => bail!("interrupted; every process has been ended"),
+            signal = signals::any() => bail!("{}: the run has ended, and every process that it started", signal?),
         }
-    })
+    });
+    // A build that is under way is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// What every section is given.
