@@ -2,7 +2,7 @@
 
 use crate::elections::{During, Watch};
 use crate::load::{Load, Period};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -60,7 +60,7 @@ pub(crate) trait Subject: Send {
 
     /// Counts, and answers, how many elections came by themselves since the last look.
     async fn look(&mut self, during: During) -> Result<u64> {
-        let term = self.term().await?;
+        let term = self.term().await.with_context(|| self.name().to_owned())?;
         Ok(self.watch().look(term, during))
     }
 
