@@ -58,9 +58,18 @@ fn socket(dir: &Path) -> PathBuf {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
+        std::thread::spawn(end_with_parent);
         let settings = Settings::resolve(self.flags, Layer::default(), Layer::default())?;
         let runtime = settings.runtime()?;
         runtime.block_on(Box::pin(serve(settings)))
+    }
+}
+
+/// Ends this process once its standard input does: the bench holds the other end, and may be killed.
+fn end_with_parent() {
+    match std::io::copy(&mut std::io::stdin(), &mut std::io::sink()) {
+        Ok(_) => std::process::exit(1),
+        Err(error) => anstream::eprintln!("standard input cannot be read, this node may outlive the bench: {error}"),
     }
 }
 

@@ -117,7 +117,8 @@ impl Node {
             .arg(of(format!("{}.pem", self.member)))
             .arg("--key")
             .arg(of(format!("{}.key", self.member)))
-            .stdin(Stdio::null())
+            // Open for as long as this process is: a node that reads it notices how that ends.
+            .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err)
             .kill_on_drop(true)
