@@ -247,7 +247,8 @@ impl Network {
             return;
         }
         let Some(landing) = locked(&self.state).landing(flight) else { return };
-        if !landing.known && !(self.handshake(flight, &landing) && locked(&self.state).serves(flight.to, flight.from)) {
+        let welcome = || self.handshake(flight, &landing) && locked(&self.state).serves(flight.to, flight.from);
+        if !landing.known && !welcome() {
             return;
         }
         locked(&self.state).traffic.delivered += 1;

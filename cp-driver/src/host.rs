@@ -67,8 +67,8 @@ pub(crate) struct Books {
     /// The latest boot of each peer that was talked to.
     pub(crate) boots: BTreeMap<Incarnation, u64>,
     pub(crate) served: Vec<QuorumMember>,
-    /// Configurations beyond this node's committed index, by the word of each of their members.
-    pub(crate) introduced: BTreeMap<Incarnation, (LogPosition, Configuration)>,
+    /// Configurations beyond this node's committed index, by the word of a member of each.
+    pub(crate) introduced: BTreeMap<LogPosition, Configuration>,
     /// Where the newest configuration was recorded when `served` was made.
     pub(crate) served_at: LogPosition,
     pub(crate) attached: bool,

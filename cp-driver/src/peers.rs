@@ -3,9 +3,13 @@
 use crate::host::Host;
 use crate::wire::Members;
 use bytes::Bytes;
-use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver, QuorumMember};
+use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
+use cp_store::Configuration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+/// How many configurations a node keeps by the word of others; the latest are kept.
+const INTRODUCED_MAX: usize = 16;
 
 impl Host {
     /// The name of a member, by the catalog, else by any configuration that counts.
@@ -46,40 +50,50 @@ impl Host {
         self.books().contacts.acknowledged(peer)
     }
 
-    /// Serves again if the newest configuration is another than when this was last
-    /// done: one counts from the moment it is appended (CP-M1).
+    /// Serves again if what counts is another than when this was last done: a configuration
+    /// does from the moment it is appended (CP-M1), a word until it is committed here.
     pub(crate) fn follow_configurations(&self) {
-        if self.books().served_at != self.store().newest_configuration_at() {
+        let committed = self.durable_committed();
+        let changed = {
+            let books = self.books();
+            let overtaken = books.introduced.keys().any(|at| at.index <= committed);
+            overtaken || books.served_at != self.store().newest_configuration_at()
+        };
+        if changed {
             self.serve_peers();
         }
     }
 
     /// Serves the members that the catalog holds, the configuration in force at the
-    /// durable committed index, or one beyond it, appended here or by a peer's word;
-    /// of what is said twice, the later counts.
+    /// durable committed index, or one beyond it, appended here or by a peer's word. The
+    /// catalog's addresses win, then those of this node's own log.
     pub(crate) fn serve_peers(&self) {
+        self.serve_while(&self.serving());
+    }
+
+    /// The right to work out whom to serve and to tell the transport: two threads at it could
+    /// tell it in another order.
+    fn serving(&self) -> MutexGuard<'_, ()> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve_while(&self, _serving: &MutexGuard<'_, ()>) {
         if self.halted().is_some() {
             return;
         }
-        let _serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = self.counting();
         let committed = self.durable_committed();
-        let configurations = self.store().configurations();
-        let in_force = configurations.iter().rposition(|(at, _)| at.index <= committed).unwrap_or_default();
+        let term = self.store().term_at(committed).unwrap_or_default();
         let mut books = self.books();
-        books.introduced.retain(|_, (at, _)| at.index > committed);
+        // Of an earlier term than what is committed: nobody will ever commit it.
+        books.introduced.retain(|at, _| at.index > committed && at.term >= term);
         let mut peers = BTreeMap::new();
-        let mut add = |members: &mut dyn Iterator<Item = &QuorumMember>| {
-            peers.extend(members.map(|member| (member.incarnation, member.clone())));
-        };
-        if let Some((_, configuration)) = configurations.get(in_force) {
-            add(&mut configuration.members().into_iter());
+        let introduced = books.introduced.values().flat_map(Configuration::members);
+        for member in introduced.chain(records.iter().flat_map(|(_, configuration)| configuration.members())) {
+            peers.insert(member.incarnation, member.clone());
         }
-        add(&mut books.wanted.voters.iter().chain(&books.wanted.learners));
-        let mut beyond: Vec<_> = configurations.iter().skip(in_force + 1).chain(books.introduced.values()).collect();
-        beyond.sort_by_key(|(at, _)| *at);
-        for (_, configuration) in beyond {
-            add(&mut configuration.members().into_iter());
-        }
+        let wanted = books.wanted.voters.iter().chain(&books.wanted.learners);
+        peers.extend(wanted.map(|member| (member.incarnation, member.clone())));
         peers.remove(&self.me());
         let peers: Vec<_> = peers.into_values().collect();
         let changed = books.served != peers;
@@ -92,7 +106,7 @@ impl Host {
             books.differing.retain(|who, _| kept.contains(who) || *who == self.me());
             self.transfers.retain(|who| kept.contains(&who));
         }
-        books.served_at = configurations.last().map(|(at, _)| *at).unwrap_or_default();
+        books.served_at = records.last().map(|(at, _)| *at).unwrap_or_default();
         let attached = books.attached;
         drop(books);
         if changed && attached {
@@ -100,9 +114,18 @@ impl Host {
         }
     }
 
+    /// The configurations that may count here: the one in force at the durable committed
+    /// index, and those appended since.
+    fn counting(&self) -> Vec<(LogPosition, Configuration)> {
+        let committed = self.durable_committed();
+        let mut records = self.store().configurations();
+        let in_force = records.iter().rposition(|(at, _)| at.index <= committed).unwrap_or_default();
+        records.split_off(in_force)
+    }
+
     /// What this node says of the members to whom it connects.
     pub(crate) fn members(&self) -> Bytes {
-        self.store().configurations().last().map(|(at, newest)| Members::say(*at, newest)).unwrap_or_default()
+        Members::say(&self.counting())
     }
 
     /// Takes the word of a peer, whose name is proved, for who the members are, until this
@@ -110,35 +133,39 @@ impl Host {
     /// which alone can bring it up, nor of anybody who is left (CP-L1). Whoever is talked to
     /// for it counts for nothing: votes are counted by this node's own configurations (CP-M3).
     pub(crate) fn introduced(&self, hello: &PeerHello) {
-        let word = Some(hello.members.clone()).filter(|said| !said.is_empty()).map(Members::read).transpose();
-        let word = match word {
-            Ok(word) => word,
+        let records = match Members::read(hello.members.clone()) {
+            Ok(records) => records,
             Err(error) => {
                 return tracing::warn!(from = %hello.member, %error, "what it says of the members was dropped");
             }
         };
         let committed = self.durable_committed();
-        let word = word.filter(|(at, configuration)| {
-            let holds_it = configuration.member(hello.incarnation).is_some_and(|member| member.id == hello.member);
-            at.index > committed && holds_it && configuration.member(self.me()).is_some()
-        });
+        let term = self.store().term_at(committed).unwrap_or_default();
+        let serving = self.serving();
         let mut books = self.books();
-        let before = books.introduced.get(&hello.incarnation);
-        if before == word.as_ref() {
-            return;
+        let before = books.introduced.len();
+        for (at, configuration) in records {
+            let holds_it = configuration.member(hello.incarnation).is_some_and(|member| member.id == hello.member);
+            let holds_both = holds_it && configuration.member(self.me()).is_some();
+            if holds_both && at.index > committed && at.term >= term {
+                books.introduced.entry(at).or_insert(configuration);
+            }
         }
-        match word {
-            Some(word) => drop(books.introduced.insert(hello.incarnation, word)),
-            None => drop(books.introduced.remove(&hello.incarnation)),
+        while books.introduced.len() > INTRODUCED_MAX {
+            books.introduced.pop_first();
         }
+        let known = books.introduced.len() == before;
         drop(books);
-        self.serve_peers();
+        // All of hundreds of members say the same when this node returns.
+        if !known {
+            self.serve_while(&serving);
+        }
     }
 
     /// Joins the transport: only now can a peer be answered.
     pub(crate) fn attach(&self, receiver: Arc<dyn PeerReceiver>) {
         self.parts.transport.attach(receiver);
-        let _serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let _serving = self.serving();
         let mut books = self.books();
         books.attached = true;
         let served = books.served.clone();

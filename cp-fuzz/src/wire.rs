@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cp_driver::wire::{
     Body, Chunk, ConfigurationMessage, Ended, Envelope, Majority, MemberMessage, Members, Offer, PositionMessage, Pull,
-    RecordMessage, SnapshotMetaMessage,
+    RecordMessage, Recorded, SnapshotMetaMessage,
 };
 use cp_store::{LogRecord, SnapshotMeta};
 use cp_supervisor::api::messages as api;
@@ -15,9 +15,9 @@ pub(crate) fn envelope(data: &[u8]) {
     {
         assert_eq!(LogRecord::try_from(RecordMessage::from(&record)), Ok(record));
     }
-    if let Ok((at, configuration)) = Members::read(Bytes::copy_from_slice(data)) {
-        assert!(!configuration.voters.is_empty());
-        assert_eq!(Members::read(Members::say(at, &configuration)), Ok((at, configuration)));
+    if let Ok(records) = Members::read(Bytes::copy_from_slice(data)) {
+        assert!(records.iter().all(|(_, configuration)| !configuration.voters.is_empty()));
+        assert_eq!(Members::read(Members::say(&records)), Ok(records));
     }
     let Ok(envelope) = Envelope::read(Bytes::copy_from_slice(data)) else { return };
     assert_eq!(Envelope::read(envelope.encode_to_vec().into()), Ok(envelope.clone()));
@@ -64,7 +64,7 @@ pub(crate) fn envelope_corpus() -> Vec<Vec<u8>> {
     ];
     let frame =
         |body| Envelope { version: Envelope::VERSION, applied: 9, digest: vec![7; 32].into(), body: Some(body) };
-    let members = Members { configuration: Some(configuration), at: Some(at) };
+    let members = Members { records: vec![Recorded { configuration: Some(configuration), at: Some(at) }] };
     bodies.map(|body| frame(body).encode_to_vec()).into_iter().chain([members.encode_to_vec()]).collect()
 }
 

@@ -137,7 +137,9 @@ impl Hub {
         let others = members.into_iter().filter(|member| Some(&member.id) != own);
         for member in others {
             let incarnation = member.incarnation;
-            let kept = before.remove(&incarnation).filter(|peer| peer.link.peer == member);
+            // One whose address has changed stays in `before`, and is stopped with those that are gone.
+            let same = before.get(&incarnation).is_some_and(|peer| peer.link.peer == member);
+            let kept = if same { before.remove(&incarnation) } else { None };
             let peer = kept.unwrap_or_else(|| Peer {
                 link: Arc::new(Link::new(member, &self.own, &self.settings)),
                 inbound: Tickets::default(),

@@ -7,27 +7,40 @@ use cp_seam::LogPosition;
 use cp_store::Configuration;
 use prost::Message;
 
-/// A configuration and where it was recorded.
+/// The configurations that may count at the sender: the one in force, and those appended since.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Members {
-    /// The configuration.
+    /// In the order of the log.
+    #[prost(message, repeated, tag = "1")]
+    pub records: Vec<Recorded>,
+}
+
+/// A configuration and where it was recorded.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Recorded {
+    /// Where.
     #[prost(message, optional, tag = "1")]
-    pub configuration: Option<ConfigurationMessage>,
-    /// Where it was recorded.
-    #[prost(message, optional, tag = "2")]
     pub at: Option<PositionMessage>,
+    /// The configuration.
+    #[prost(message, optional, tag = "2")]
+    pub configuration: Option<ConfigurationMessage>,
 }
 
 impl Members {
-    /// As it goes into a hello.
-    pub fn say(at: LogPosition, configuration: &Configuration) -> Bytes {
-        Self { configuration: Some(configuration.into()), at: Some(at.into()) }.encode_to_vec().into()
+    /// As they go into a hello.
+    pub fn say(records: &[(LogPosition, Configuration)]) -> Bytes {
+        let record = |(at, configuration): &(LogPosition, Configuration)| Recorded {
+            at: Some((*at).into()),
+            configuration: Some(configuration.into()),
+        };
+        Self { records: records.iter().map(record).collect() }.encode_to_vec().into()
     }
 
     /// What a hello says.
-    pub fn read(said: Bytes) -> Result<(LogPosition, Configuration), BadFrame> {
-        let said = Self::decode(said)?;
-        let configuration = required(said.configuration, "configuration")?;
-        Ok((required(said.at, "position")?.into(), configuration.try_into()?))
+    pub fn read(said: Bytes) -> Result<Vec<(LogPosition, Configuration)>, BadFrame> {
+        let record = |record: Recorded| {
+            Ok((required(record.at, "position")?.into(), required(record.configuration, "configuration")?.try_into()?))
+        };
+        Self::decode(said)?.records.into_iter().map(record).collect()
     }
 }

@@ -9,7 +9,7 @@ pub mod members;
 pub mod record;
 
 pub use envelope::{Body, Chunk, Ended, Envelope, Majority, Offer, Pull};
-pub use members::Members;
+pub use members::{Members, Recorded};
 pub use record::{ConfigurationMessage, MemberMessage, PositionMessage, RecordMessage, SnapshotMetaMessage};
 
 /// Bytes that are not a frame of ours.

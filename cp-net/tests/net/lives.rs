@@ -93,3 +93,27 @@ async fn where_it_is_not_refused_the_dialler_finds_out() {
     assert!(sentence.contains("it refused this node: n2 #9"), "{sentence}");
     assert!(n1.frames().is_empty() && n2.frames().is_empty());
 }
+
+#[tokio::test]
+async fn a_link_to_an_earlier_address_is_over() {
+    let pki = Pki::new(CLUSTER);
+    let (n1, n2) = (Node::start(&pki, 1).await, Node::start(&pki, 2).await);
+    let moved = || {
+        let mut moved = n2.member();
+        moved.address = moved.address.replace("127.0.0.1", "127.1");
+        assert_ne!(moved, n2.member());
+        moved
+    };
+    n1.transport.serve(vec![n2.member()]);
+    n2.transport.serve(vec![n1.member()]);
+    n1.connected().await;
+    n2.connected().await;
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = alive();
+    for _ in 0..3 {
+        n1.transport.serve(vec![moved()]);
+        n1.transport.serve(vec![n2.member()]);
+    }
+    n1.connected().await;
+    eventually("no more tasks than before", || (alive() <= before).then_some(())).await;
+}
