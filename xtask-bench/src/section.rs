@@ -136,7 +136,7 @@ impl Extent {
             catch_ups: 1,
             behind: 20_000,
             scout: Period { warm: Duration::from_millis(50), counted: Duration::from_millis(200) },
-            load: period(900),
+            load: period(800),
             floor: Duration::from_millis(500),
         }
     }
