@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What went on when a term was found to have risen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,6 +24,24 @@ pub(crate) enum During {
     CatchUps,
     Restarts,
     Memory,
+}
+
+impl fmt::Display for During {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Founding => "it was founded",
+            Self::Idle => "others were measured",
+            Self::Scouting => "its connections were chosen",
+            Self::Loads => "it was under load",
+            Self::Transfers => "leadership was handed over",
+            Self::MembershipChanges => "a member came and went",
+            Self::Probing => "a leader was about to be killed",
+            Self::Mending => "a killed node came back",
+            Self::CatchUps => "a follower caught up",
+            Self::Restarts => "a follower was started",
+            Self::Memory => "memory was looked at",
+        })
+    }
 }
 
 /// How many came by themselves, of one subject, over all of its clusters.

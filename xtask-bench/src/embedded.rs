@@ -107,8 +107,11 @@ async fn attend(stream: UnixStream, supervisor: Arc<Supervisor>) -> Result<()> {
 
 async fn from_within(supervisor: &Arc<Supervisor>, ask: &Ask) -> Result<Answer> {
     let catalog = supervisor.read().await?.catalog;
+    // One for all, as a process has: the state remembers 65,536 requests of all sessions together, and
+    // forgets the longest idle of them when there are more.
+    let session = Arc::new(supervisor.session()?);
     let proposers = (1..=ask.proposers).map(|number| {
-        let (round, session) = (Round::at(&catalog, number)?, supervisor.session()?);
+        let (round, session) = (Round::at(&catalog, number)?, Arc::clone(&session));
         Ok(Embedded { supervisor: Arc::clone(supervisor), round, session })
     });
     let proposers = proposers.collect::<Result<Vec<_>>>()?;
@@ -126,7 +129,7 @@ async fn from_within(supervisor: &Arc<Supervisor>, ask: &Ask) -> Result<Answer> 
 struct Embedded {
     supervisor: Arc<Supervisor>,
     round: Round,
-    session: Session,
+    session: Arc<Session>,
 }
 
 #[async_trait]

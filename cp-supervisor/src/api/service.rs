@@ -131,43 +131,27 @@ impl<S: ControlPlaneApi> Service<http::Request<Body>> for ControlPlaneServer<S> 
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let api = Arc::clone(&self.api);
-        macro_rules! unary {
-            ($method:ident) => {
+        // What is called, and what of it and of its answer comes in parts.
+        macro_rules! call {
+            ($kind:ident, $method:ident) => {
                 Box::pin(async move {
                     let method = Method(move |request| {
                         let api = Arc::clone(&api);
                         Box::pin(async move { api.$method(request).await.map(Response::new) }) as BoxFuture<_, Status>
                     });
-                    Ok(callee().unary(method, request).await)
-                })
-            };
-        }
-        macro_rules! streaming {
-            ($method:ident) => {
-                Box::pin(async move {
-                    let method = Method(move |request| {
-                        let api = Arc::clone(&api);
-                        Box::pin(async move { api.$method(request).await.map(Response::new) }) as BoxFuture<_, Status>
-                    });
-                    Ok(callee().server_streaming(method, request).await)
+                    Ok(callee().$kind(method, request).await)
                 })
             };
         }
         match request.uri().path() {
-            PROPOSE => Box::pin(async move {
-                let method = Method(move |requests| {
-                    let api = Arc::clone(&api);
-                    Box::pin(async move { api.propose(requests).await.map(Response::new) }) as BoxFuture<_, Status>
-                });
-                Ok(callee().streaming(method, request).await)
-            }),
-            READ => unary!(read),
-            TRANSFER => unary!(transfer),
-            RENEW_LEASE => unary!(renew_lease),
-            CLOSE_GATE => unary!(close_gate),
-            WATCH => streaming!(watch),
-            JOIN => streaming!(join),
-            SNAPSHOT => streaming!(snapshot),
+            PROPOSE => call!(streaming, propose),
+            READ => call!(unary, read),
+            TRANSFER => call!(unary, transfer),
+            RENEW_LEASE => call!(unary, renew_lease),
+            CLOSE_GATE => call!(unary, close_gate),
+            WATCH => call!(server_streaming, watch),
+            JOIN => call!(server_streaming, join),
+            SNAPSHOT => call!(server_streaming, snapshot),
             path => {
                 let status = Status::unimplemented(format!("{path} is not known to this release; upgrade this node"));
                 Box::pin(async move { Ok(status.into_http()) })

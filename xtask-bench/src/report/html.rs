@@ -5,6 +5,7 @@ use super::svg::{Axis, Line, Scale, plot};
 use super::table::limit;
 use super::target::Figure;
 use super::{LoadSeries, Report};
+use crate::elections::Elections;
 use crate::section::{LONG_LOG, PROPOSERS};
 
 const STYLE: &str = "\
@@ -42,9 +43,13 @@ pub(crate) fn page(report: &Report) -> String {
     if let Some(missing) = &report.missing {
         body += &format!("<p class=\"bad\">Left out: {}</p>", text(missing));
     }
+    for failed in &report.failed {
+        body += &format!("<p class=\"bad\">Failed: {}</p>", text(failed));
+    }
     targets(report, &mut body);
     loads(report, &mut body);
     series(report, &mut body);
+    elections(report, &mut body);
     nodes(report, &mut body);
     super::micro::page(report, &mut body);
     format!(
@@ -139,6 +144,19 @@ fn series(report: &Report, body: &mut String) {
         *body += &table(&figures::timed(title, all));
         *body += "</div>";
     }
+}
+
+/// Those that nobody asked for, by what went on.
+fn elections(report: &Report, body: &mut String) {
+    let some: Vec<_> = report.elections.iter().filter(|row| row.count > 0).collect();
+    if some.is_empty() {
+        return;
+    }
+    let row = |row: &&Elections| {
+        format!("<tr><td>{}</td><td>{}</td><td>{}</td></tr>", text(&row.subject), row.during, row.count)
+    };
+    *body += "<h2>Elections that nobody asked for</h2>";
+    *body += &wide(&["", "while", "how many"], &some.iter().map(row).collect::<String>());
 }
 
 /// What single nodes came to.
