@@ -9,6 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Take an id per request and keep it for every retry of that request. At most
 /// [`IN_FLIGHT_MAX`](Self::IN_FLIGHT_MAX) requests of one session may be open at
 /// once, or the oldest is forgotten and its retry refused as expired.
+///
+/// Share one session among all that a process asks. The state remembers 65,536 requests
+/// of all sessions together ([`REPLY_TOTAL_MAX`](cp_catalog::REPLY_TOTAL_MAX)); where
+/// there are more, it forgets the session that asked least recently, even if that was a
+/// moment ago. Every request of a forgotten session is refused as expired: begin another.
 #[derive(Debug)]
 pub struct Session {
     client: ClientId,
