@@ -3,8 +3,9 @@
 use crate::host::Host;
 use crate::wire::Members;
 use bytes::Bytes;
-use cp_seam::{Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver};
+use cp_seam::{ControlPlaneLogIndex, Incarnation, LogPosition, MemberId, MemberKind, PeerHello, PeerReceiver, Term};
 use cp_store::Configuration;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -53,10 +54,10 @@ impl Host {
     /// Serves again if what counts is another than when this was last done: a configuration
     /// does from the moment it is appended (CP-M1), a word until it is committed here.
     pub(crate) fn follow_configurations(&self) {
-        let committed = self.durable_committed();
+        let (committed, term) = self.committed();
         let changed = {
             let books = self.books();
-            let overtaken = books.introduced.keys().any(|at| at.index <= committed);
+            let overtaken = books.introduced.keys().any(|at| at.index <= committed || at.term < term);
             overtaken || books.served_at != self.store().newest_configuration_at()
         };
         if changed {
@@ -82,8 +83,7 @@ impl Host {
             return;
         }
         let records = self.counting();
-        let committed = self.durable_committed();
-        let term = self.store().term_at(committed).unwrap_or_default();
+        let (committed, term) = self.committed();
         let mut books = self.books();
         // Of an earlier term than what is committed: nobody will ever commit it.
         books.introduced.retain(|at, _| at.index > committed && at.term >= term);
@@ -114,6 +114,12 @@ impl Host {
         }
     }
 
+    /// The durable committed index and its term.
+    fn committed(&self) -> (ControlPlaneLogIndex, Term) {
+        let committed = self.durable_committed();
+        (committed, self.store().term_at(committed).unwrap_or_default())
+    }
+
     /// The configurations that may count here: the one in force at the durable committed
     /// index, and those appended since.
     fn counting(&self) -> Vec<(LogPosition, Configuration)> {
@@ -139,25 +145,29 @@ impl Host {
                 return tracing::warn!(from = %hello.member, %error, "what it says of the members was dropped");
             }
         };
-        let committed = self.durable_committed();
-        let term = self.store().term_at(committed).unwrap_or_default();
+        let (committed, term) = self.committed();
         let serving = self.serving();
         let mut books = self.books();
-        let before = books.introduced.len();
+        let mut news = Vec::new();
         for (at, configuration) in records {
             let holds_it = configuration.member(hello.incarnation).is_some_and(|member| member.id == hello.member);
             let holds_both = holds_it && configuration.member(self.me()).is_some();
-            if holds_both && at.index > committed && at.term >= term {
-                books.introduced.entry(at).or_insert(configuration);
+            if holds_both
+                && at.index > committed
+                && at.term >= term
+                && let Entry::Vacant(place) = books.introduced.entry(at)
+            {
+                place.insert(configuration);
+                news.push(at);
             }
         }
         while books.introduced.len() > INTRODUCED_MAX {
             books.introduced.pop_first();
         }
-        let known = books.introduced.len() == before;
+        news.retain(|at| books.introduced.contains_key(at));
         drop(books);
         // All of hundreds of members say the same when this node returns.
-        if !known {
+        if !news.is_empty() {
             self.serve_while(&serving);
         }
     }

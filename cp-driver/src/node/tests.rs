@@ -219,6 +219,25 @@ async fn a_member_that_came_meanwhile_introduces_itself() {
     rig.until("it is further than both", || *lock(&rig.wire.served) == [2, 3]).await;
 }
 
+/// The latest words are kept, and each that is kept is served, however many there were before.
+#[tokio::test(start_paused = true)]
+async fn one_more_introduction_than_are_kept_is_served() {
+    let rig = Rig::start(&[1, 2, 3], settings()).await;
+    let receiver = lock(&rig.wire.receiver).clone().expect("attached");
+    let says = |number: u64, index| PeerHello {
+        member: member(number).id,
+        incarnation: member(number).incarnation,
+        members: Members::say(&[(LogPosition::new(Term(9), index), uniform(&[1, number], &[]))]),
+        ..receiver.hello()
+    };
+    let mut at = rig.store.committed();
+    for number in 4..24 {
+        at = at.next();
+        assert_eq!(receiver.admit(&says(number, at)), Ok(()), "number {number}");
+    }
+    assert_eq!(*lock(&rig.wire.served), [2, 3].into_iter().chain(8..24).collect::<Vec<_>>());
+}
+
 /// The term never falls, whatever an engine says before it has read its own.
 #[tokio::test(start_paused = true)]
 async fn a_stale_view_is_ignored() {
