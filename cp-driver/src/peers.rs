@@ -54,10 +54,13 @@ impl Host {
     /// Serves again if what counts is another than when this was last done: a configuration
     /// does from the moment it is appended (CP-M1), a word until it is committed here.
     pub(crate) fn follow_configurations(&self) {
-        let (committed, term) = self.committed();
         let changed = {
             let books = self.books();
-            let overtaken = books.introduced.keys().any(|at| at.index <= committed || at.term < term);
+            // Every commit comes by here, and hardly ever is there a word.
+            let overtaken = !books.introduced.is_empty() && {
+                let (committed, term) = self.committed();
+                books.introduced.keys().any(|at| at.index <= committed || at.term < term)
+            };
             overtaken || books.served_at != self.store().newest_configuration_at()
         };
         if changed {
